@@ -1,0 +1,177 @@
+/**
+ * Door of the tasks: in what order and company a handler's tasks go to the runners.
+ *
+ * A lane belongs to one handler. It takes tasks from the handler's feed, deals them to the runners by key, and keeps
+ * tasks of one key in order without locks: a key that is in a runner's hands is *busy*, and what comes for it meanwhile
+ * waits until the batch is back.
+ *
+ * L1  Tasks of one key are handed out in the order of their sequence numbers, one batch at a time.
+ * L2  A key with a parked task hands out only parked tasks; later ones are parked behind it.
+ * L3  At most {@link OUTSTANDING_MAX} batches of a lane are with one runner, of at most {@link BATCH_TASKS_MAX} tasks
+ *     and about {@link BATCH_BYTES_MAX} bytes each.
+ * L4  At most {@link HELD_MAX} tasks have left the feed and not been handed out, and at most {@link PARKED_MAX} are
+ *     parked (plus what was in flight when the limit was reached): past that the lane takes nothing more, and the
+ *     handler's backlog waits on disk.
+ */
+import { eventRecord } from "../event.ts";
+import type { Task } from "../task.ts";
+import type { ParkedKeys } from "./parked.ts";
+
+export const OUTSTANDING_MAX = 2;
+export const BATCH_TASKS_MAX = 256;
+export const BATCH_BYTES_MAX = 1024 * 1024;
+export const HELD_MAX = 4096;
+export const PARKED_MAX = 20_000;
+
+/** What a lane needs of the journal's feed. */
+export interface Feed {
+  take(): Task | undefined;
+  close(): void;
+}
+
+export interface Batch {
+  readonly runner: number;
+  readonly tasks: Task[];
+}
+
+/** A key in a runner's hands: by which batch, and what has come for it since. */
+interface Busy {
+  batch: Batch;
+  waiting: Task[] | undefined;
+}
+
+/** What waits for one runner. `front` goes first: tasks that were there before those of the queue. */
+interface Port {
+  front: Task[];
+  queue: Task[];
+  outstanding: number;
+}
+
+export class Lane {
+  readonly handler: number;
+  readonly #feed: Feed;
+  readonly #parked: ParkedKeys;
+  /** A task whose key is parked and that is not itself parked yet. The pipeline settles it as "behind". */
+  readonly #behind: (task: Task) => void;
+  readonly #ports: Port[];
+  readonly #busy = new Map<string, Busy>();
+  #held = 0;
+  #inFlight = 0;
+
+  constructor(handler: number, runners: number, feed: Feed, parked: ParkedKeys, behind: (task: Task) => void) {
+    this.handler = handler;
+    this.#feed = feed;
+    this.#parked = parked;
+    this.#behind = behind;
+    this.#ports = Array.from({ length: runners }, () => ({ front: [], queue: [], outstanding: 0 }));
+  }
+
+  /** Tasks in runners' hands. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Tasks taken from the feed and not yet handed out. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
+  next(runner: number): Batch | undefined {
+    const port = this.#ports[runner] as Port;
+    if (port.outstanding >= OUTSTANDING_MAX) return undefined;
+    const batch: Batch = { runner, tasks: [] };
+    let bytes = this.#fill(batch, port.front, 0);
+    bytes = this.#fill(batch, port.queue, bytes);
+    while (batch.tasks.length < BATCH_TASKS_MAX && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
+      const task = this.#feed.take();
+      if (task === undefined) break;
+      const to = this.#ports.length === 1 ? runner : hash(task.key) % this.#ports.length;
+      if (to !== runner) {
+        (this.#ports[to] as Port).queue.push(task);
+        this.#held++;
+      } else if (this.#claim(batch, task)) {
+        bytes += eventRecord.length(task.page, task.at);
+      }
+    }
+    if (batch.tasks.length === 0) return undefined;
+    port.outstanding++;
+    this.#inFlight += batch.tasks.length;
+    return batch;
+  }
+
+  /** Parked tasks whose time has come, oldest first (L2). */
+  resume(tasks: readonly Task[]): void {
+    this.#held += tasks.length;
+    for (const task of tasks) (this.#ports[hash(task.key) % this.#ports.length] as Port).front.push(task);
+  }
+
+  /**
+   * The batch is back, and settled but for `again`, which go out once more, in order, before anything later of their
+   * keys.
+   */
+  finished(batch: Batch, again: readonly Task[]): void {
+    const port = this.#ports[batch.runner] as Port;
+    port.outstanding--;
+    this.#inFlight -= batch.tasks.length;
+    const first: Task[] = again.length === 0 ? [] : [...again];
+    this.#held += again.length;
+    for (const { key } of batch.tasks) {
+      const busy = this.#busy.get(key);
+      if (busy === undefined || busy.batch !== batch) continue;
+      this.#busy.delete(key);
+      if (busy.waiting !== undefined) for (const task of busy.waiting) first.push(task);
+    }
+    if (first.length > 0) port.front = first.concat(port.front);
+  }
+
+  close(): void {
+    this.#feed.close();
+    this.#parked.close();
+  }
+
+  #mayTake(): boolean {
+    return this.#held < HELD_MAX && this.#parked.tasks < PARKED_MAX;
+  }
+
+  /** Moves tasks from the head of `queue` into the batch while there is room; returns the batch's bytes. */
+  #fill(batch: Batch, queue: Task[], bytes: number): number {
+    let taken = 0;
+    while (taken < queue.length && batch.tasks.length < BATCH_TASKS_MAX && bytes < BATCH_BYTES_MAX) {
+      const task = queue[taken++] as Task;
+      this.#held--;
+      if (this.#claim(batch, task)) bytes += eventRecord.length(task.page, task.at);
+    }
+    if (taken > 0) queue.splice(0, taken);
+    return bytes;
+  }
+
+  /** Puts `task` into the batch, unless its key is busy or parked (L1, L2): then it waits where that says. */
+  #claim(batch: Batch, task: Task): boolean {
+    const busy = this.#busy.get(task.key);
+    if (busy !== undefined && busy.batch !== batch) {
+      (busy.waiting ??= []).push(task);
+      this.#held++;
+      return false;
+    }
+    if (task.parked) {
+      if (this.#parked.stopped(task.key)) {
+        this.#parked.returned(task.key);
+        return false;
+      }
+    } else if (this.#parked.has(task.key)) {
+      this.#behind(task);
+      return false;
+    }
+    if (busy === undefined) this.#busy.set(task.key, { batch, waiting: undefined });
+    batch.tasks.push(task);
+    return true;
+  }
+}
+
+/** FNV-1a over UTF-16 code units: spreads keys over runners, nothing more. */
+function hash(key: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}

@@ -1,0 +1,63 @@
+/**
+ * Tasks that were in a runner's hands when it died. One of them may have killed it, and only a trial tells which: they
+ * run again one at a time, with nothing else in that runner. Whichever takes the runner down again did it (G5).
+ *
+ * While a runner has suspects, nothing else goes to it. There are never more than one runner can hold in flight.
+ */
+import type { Batch } from "./lane.ts";
+import type { Task } from "../task.ts";
+
+export interface Suspect<Line> {
+  readonly line: Line;
+  readonly task: Task;
+}
+
+/** A batch of a dead runner whose suspects are being tried; its lane gets it back when the last one is. */
+interface Held<Line> {
+  readonly line: Line;
+  readonly batch: Batch;
+  readonly again: Task[];
+  open: number;
+}
+
+interface Trial<Line> extends Suspect<Line> {
+  readonly held: Held<Line>;
+}
+
+export class Suspects<Line> {
+  readonly #trials: Trial<Line>[][];
+  readonly #trying: boolean[];
+
+  constructor(runners: number) {
+    this.#trials = Array.from({ length: runners }, () => []);
+    this.#trying = Array.from({ length: runners }, () => false);
+  }
+
+  /** Whether `runner` is kept for its suspects. */
+  blocks(runner: number): boolean {
+    return (this.#trials[runner] as Trial<Line>[]).length > 0 || this.#trying[runner] === true;
+  }
+
+  /** `crashed` are those of the batch that were in flight, `again` those that will go out once more by themselves. */
+  hold(line: Line, batch: Batch, crashed: readonly Task[], again: Task[]): void {
+    const held: Held<Line> = { line, batch, again, open: crashed.length };
+    for (const task of crashed) (this.#trials[batch.runner] as Trial<Line>[]).push({ line, task, held });
+  }
+
+  /** The next one to try, when none is being tried. */
+  next(runner: number): Trial<Line> | undefined {
+    if (this.#trying[runner] === true) return undefined;
+    const trial = (this.#trials[runner] as Trial<Line>[]).shift();
+    if (trial !== undefined) this.#trying[runner] = true;
+    return trial;
+  }
+
+  /** The trial is over: `again` when the task has to go out once more. Returns the batch when it was its last suspect. */
+  tried(trial: Trial<Line>, again: boolean): Held<Line> | undefined {
+    const { held } = trial;
+    this.#trying[held.batch.runner] = false;
+    if (again) held.again.push(trial.task);
+    held.open--;
+    return held.open === 0 ? held : undefined;
+  }
+}

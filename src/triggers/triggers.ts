@@ -1,0 +1,64 @@
+/**
+ * Door of the triggers: what makes events for handlers.
+ *
+ * Each kind of trigger is one file and one line in {@link KINDS}. A kind is told which handlers exist and what their
+ * config asks of it (`bind`, `unbind`), and answers which handlers want what happened (`match`). A kind that makes
+ * events of its own accord, rather than from what devices publish, is given the pipeline's `accept` when it is opened.
+ *
+ * T1  A handler gets an event once, however many of its filters match.
+ * T2  What `match` costs does not depend on how many handlers and filters there are, once a topic has been seen.
+ * T3  `bind` either takes effect as a whole or throws a Fault and changes nothing.
+ */
+import type { EventKind } from "../event.ts";
+import type { KeyOf } from "./key.ts";
+import { TopicTrigger } from "./topic.ts";
+
+export type { KeyOf } from "./key.ts";
+
+/** What a handler's config says of its triggers. */
+export interface TriggerConfig {
+  /** Topic filters, named levels allowed; empty when the handler has no topic trigger. */
+  readonly topics: readonly string[];
+  /** Key template; the topic when undefined. */
+  readonly key: string | undefined;
+}
+
+export interface Trigger {
+  readonly kind: EventKind;
+  /** How to tell the key of this handler's events, or undefined when its config asks nothing of this kind. */
+  bind(handler: number, config: TriggerConfig): KeyOf | undefined;
+  unbind(handler: number): void;
+  /** Ids of the handlers that want an event of this kind on `topic`, rising. Shared: never written to. */
+  match(topic: string): readonly number[];
+}
+
+const KINDS: readonly (() => Trigger)[] = [() => new TopicTrigger()];
+
+export class Triggers {
+  readonly #byKind = new Map<EventKind, Trigger>();
+  readonly topic: Trigger;
+
+  constructor() {
+    for (const make of KINDS) {
+      const trigger = make();
+      this.#byKind.set(trigger.kind, trigger);
+    }
+    this.topic = this.#byKind.get("topic") as Trigger;
+  }
+
+  /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
+  bind(handler: number, config: TriggerConfig): KeyOf {
+    let keyOf: KeyOf | undefined;
+    for (const trigger of this.#byKind.values()) keyOf = trigger.bind(handler, config) ?? keyOf;
+    return keyOf ?? ((topic) => topic);
+  }
+
+  unbind(handler: number): void {
+    for (const trigger of this.#byKind.values()) trigger.unbind(handler);
+  }
+
+  match(kind: EventKind, topic: string): readonly number[] {
+    if (kind === "topic") return this.topic.match(topic);
+    return this.#byKind.get(kind)?.match(topic) ?? [];
+  }
+}
