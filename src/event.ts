@@ -89,9 +89,7 @@ export const eventRecord = {
   topic(page: Buffer, at: number): string {
     const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16);
     const end = start + page.readUInt16BE(at + 12);
-    return ((page[at + 4] as number) & TOPIC_ASCII) !== 0
-      ? page.latin1Slice(start, end)
-      : page.utf8Slice(start, end);
+    return ((page[at + 4] as number) & TOPIC_ASCII) !== 0 ? page.latin1Slice(start, end) : page.utf8Slice(start, end);
   },
   device(page: Buffer, at: number): string {
     const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16) + page.readUInt16BE(at + 12);
