@@ -22,6 +22,28 @@ export const FAULTS = {
   // config
   CONFIG_UNREADABLE: kind("config", false, "Check the path and its permissions; --config or SLUICE_CONFIG names another file."),
   CONFIG_INVALID: kind("config", false, "Mend the place that is named; `sluice check` tries the file without starting anything."),
+  CONFIG_SYNTAX: kind("config", false, "Mend the YAML at the place that is named: most often it is the indentation, or a text that needs quotes."),
+  CONFIG_UNKNOWN: kind("config", false, "Remove the setting or mend its spelling; docs/config.md lists all that exist."),
+  CONFIG_REMOVED: kind("config", false, "Write the setting in its new spelling, which the message gives; UPGRADING.md says why it changed."),
+  CONFIG_VARIABLE: kind("config", false, "Set the variable in the gateway's environment, or give a default: ${NAME:default}."),
+  // control
+  CONTROL_OPEN: kind("config", false, "Listen on loopback, such as http://127.0.0.1:8080; to reach it from elsewhere, use ssh -L or a reverse proxy that authenticates."),
+  CONTROL_LISTEN: kind("box", true, "Another program has the port, or the address is not this box's: change `control.url`, or stop the other one."),
+  CONTROL_TOKEN: kind("box", false, "Mend the permissions of the data folder, or remove admin.token to have a new one drawn at the next start."),
+  CONTROL_UNAUTHORIZED: kind("usage", false, "Send `Authorization: Bearer <token>` with the token of <data>/admin.token; the CLI also takes SLUICE_TOKEN."),
+  CONTROL_DENIED: kind("usage", false, "Use a token whose role may do this."),
+  CONTROL_HOST: kind("usage", false, "Ask by a loopback name: localhost, 127.0.0.1 or [::1]."),
+  CONTROL_NOT_FOUND: kind("usage", false, "Check the path or the id; /api/v1/openapi.json lists what there is."),
+  CONTROL_REQUEST: kind("usage", false, "Mend the request as the message says; /api/v1/openapi.json describes each."),
+  CONTROL_TOO_LARGE: kind("usage", false, "Send less, or raise `control.limits.bodyMax`."),
+  CONTROL_BROKEN: kind("sluice", true, "This is a bug in Sluice: the gateway's log has the details under the same code."),
+  // cli
+  CLI_USAGE: kind("usage", false, "`sluice help <command>` shows what it takes, with examples."),
+  CLI_UNREACHABLE: kind("box", true, "Is the gateway running? `sluice run` starts it; --config, or SLUICE_URL and SLUICE_TOKEN, say where it is."),
+  CLI_BROKER: kind("peer", true, "Is the gateway running? Check the address with -h and -p, and the name and password."),
+  CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
+  CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
+  CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),
   // triggers and tasks
   TOPIC_FILTER_INVALID: kind("handler", false, "Write levels separated by /, each plain text, {name} or +, and # only as the last."),
   TRIGGER_KEY_INVALID: kind("handler", false, "Use names of levels that each of the handler's filters has, or {device} or {topic}."),

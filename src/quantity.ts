@@ -34,3 +34,6 @@ export const duration = z
   .string()
   .regex(DURATION, { error: "write a duration such as 500ms, 10s, 5m, 24h or 7d" })
   .transform((text) => parseDuration(text) as number);
+
+/** A zod piece: the path of a file or folder. config.ts makes it absolute, relative to the config file. */
+export const filePath = z.string().min(1, { error: "write a path" }).meta({ format: "path" });

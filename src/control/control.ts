@@ -1,0 +1,179 @@
+/**
+ * Door of the control room: HTTP on loopback for operators, probes and Prometheus.
+ *
+ * Mechanism. One fastify server on the url of `control.url`. Every route stands in one table (api.ts) with its role and
+ * its zod schemas; the same table registers the routes and writes `/api/v1/openapi.json`, so that the two cannot
+ * disagree. Nothing is kept here: each answer is read from the {@link ControlSource} when it is asked for, and metrics
+ * are collected when they are scraped.
+ *
+ * C1  It listens on loopback only; any other address is refused at start (CONTROL_OPEN), for there is no TLS here.
+ * C2  All but /livez and /readyz need a bearer token, compared in constant time. The first start draws an admin token
+ *     and writes it to `<data>/admin.token`, mode 0600.
+ * C3  A request whose Host names no loopback name is refused, so that a web page cannot reach it by DNS rebinding.
+ * C4  Bodies, headers, connections and the time of a request are bounded; the limits are settings.
+ * C5  Errors are `application/problem+json` (RFC 9457) with the fault's code and remedy; what is unexpected is logged
+ *     and answered without its details.
+ * C6  Closing ends idle connections at once and gives requests in flight until the deadline.
+ */
+import type { Log } from "../log.ts";
+import type { Failure } from "../task.ts";
+import type { Clock } from "../time.ts";
+import type { Figures } from "./metrics.ts";
+import type { ControlSettings } from "./settings.ts";
+import { openServer } from "./server.ts";
+import type { ControlServer } from "./server.ts";
+
+/** What the control room asks of the gateway. */
+export interface ControlSource {
+  status(): Status;
+  /** Why the gateway is not ready, one sentence each; none when it is. */
+  ready(): readonly string[];
+  /** What the rooms count, read at each scrape. */
+  figures(): Figures;
+  readonly dead: DeadLetters;
+}
+
+export interface Status {
+  readonly gateway: string;
+  readonly version: string;
+  /** Drawn with the data folder. */
+  readonly journalId: string;
+  /** Milliseconds since 1970. */
+  readonly startedMs: number;
+  readonly ledger: Ledger;
+  /** Events that nobody wanted; they are not journaled. */
+  readonly unmatched: number;
+  readonly handlers: readonly HandlerStatus[];
+  readonly uplinks: readonly UplinkStatus[];
+  readonly journal: { readonly bytes: number; readonly sizeMaxBytes: number };
+  /** What is known to be damaged at rest; empty on a healthy box. */
+  readonly damage: readonly DamageStatus[];
+}
+
+/** The books (G4), as DESIGN 5.6 has them. */
+export interface Ledger {
+  readonly events: {
+    readonly accepted: number;
+    readonly done: number;
+    readonly dead: number;
+    readonly expired: number;
+    readonly dropped: number;
+    readonly pending: number;
+  };
+  readonly uplinks: Readonly<
+    Record<
+      string,
+      {
+        readonly emitted: number;
+        readonly delivered: number;
+        readonly expired: number;
+        readonly dropped: number;
+        readonly rejected: number;
+        readonly waiting: number;
+      }
+    >
+  >;
+}
+
+export interface HandlerStatus {
+  readonly name: string;
+  /** The live version; 0 when none has ever loaded. */
+  readonly version: number;
+  /** Tasks not yet begun, in memory and on disk, parked ones excluded. */
+  readonly waiting: number;
+  readonly parked: number;
+  readonly running: number;
+  /** Why the newest build is not live, when it is not. */
+  readonly failure?: string | undefined;
+}
+
+export interface UplinkStatus {
+  readonly name: string;
+  readonly kind: string;
+  /** Its lifecycle's state: "connected", "waiting", "paused", … */
+  readonly state: string;
+  readonly waiting: number;
+  /** Why it does not deliver, when it does not. */
+  readonly failure?: string | undefined;
+}
+
+export interface DamageStatus {
+  readonly where: string;
+  readonly from: number;
+  readonly to: number;
+  readonly what: string;
+}
+
+export interface DeadLetters {
+  /** Oldest first, those after the id `after`; at most `limit` (1 to 1000). `next` is the `after` of the next page. */
+  list(options: {
+    readonly handler?: string | undefined;
+    readonly after?: string | undefined;
+    readonly limit: number;
+  }): Promise<{ readonly letters: readonly DeadLetter[]; readonly next: string | undefined }>;
+  get(id: string): Promise<DeadLetterWhole | undefined>;
+  /** Makes it a task (or an output) again, in one commit. False when there is no such dead letter. */
+  redrive(id: string): Promise<boolean>;
+  /** Forgets it; the ledger goes on counting it as dead. False when there is no such dead letter. */
+  drop(id: string): Promise<boolean>;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  /** A task that failed for good, or an output that its uplink will never take. */
+  readonly kind: "task" | "output";
+  readonly handler: string;
+  /** The version that failed. */
+  readonly version: number;
+  /** The uplink that rejected it, for an output. */
+  readonly uplink?: string | undefined;
+  /** Id of the event. */
+  readonly event: string;
+  readonly topic: string;
+  readonly device: string;
+  readonly key: string;
+  /** Tries that failed. */
+  readonly tries: number;
+  /** When it became a dead letter, milliseconds since 1970. */
+  readonly diedMs: number;
+  readonly failure: Failure;
+}
+
+export interface DeadLetterWhole extends DeadLetter {
+  /** When the event was accepted, milliseconds since 1970. */
+  readonly eventMs: number;
+  /** The event's payload, or the output's data. */
+  readonly data: Uint8Array;
+}
+
+export interface ControlOptions {
+  readonly settings: ControlSettings;
+  /** Absolute path of the data folder, where admin.token lies. */
+  readonly data: string;
+  readonly source: ControlSource;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Control {
+  readonly #server: ControlServer;
+
+  private constructor(server: ControlServer) {
+    this.#server = server;
+  }
+
+  /** Listens. Throws CONTROL_OPEN for an address that is not loopback and CONTROL_LISTEN when it cannot be had. */
+  static async open(options: ControlOptions): Promise<Control> {
+    return new Control(await openServer(options));
+  }
+
+  /** Where it listens, with the port that was given for port 0: "http://127.0.0.1:8080". */
+  get url(): string {
+    return this.#server.url;
+  }
+
+  /** C6. Resolves within `deadlineMs`, whatever requests do. */
+  close(deadlineMs: number): Promise<void> {
+    return this.#server.close(deadlineMs);
+  }
+}
