@@ -292,27 +292,29 @@ export class Pipeline {
       return;
     }
     const { line, task, held } = trial;
-    const over = (settled: boolean): void => {
-      const last = this.#suspects.tried(trial, !settled);
+    const over = (): void => {
+      const last = this.#suspects.tried(trial);
       if (last !== undefined) this.#return(last.line, last.batch, last.again);
       this.#try(runner);
     };
     // An earlier suspect of its key may wait for a further try by now.
     if (task.parked ? line.parked.stopped(task.key) : line.parked.has(task.key)) {
       if (!task.parked) this.#park(line, task);
-      over(true);
+      over();
       return;
     }
     this.#hand(line, held.batch, [task], ({ version, results }) => {
       line.version = version;
       const result = results[0] as RunResult;
-      if (result.at !== "crashed") {
-        over(this.#settleOne(line, task, result));
+      if (result.at === "crashed") {
+        const message = "the runner died while this event was the only one in it";
+        this.#fail(line, task, { code: "TASK_CRASHED_RUNNER", message }, true);
+      } else if (!this.#settleOne(line, task, result)) {
+        this.#suspects.untried(trial);
+        setImmediate(() => this.#try(runner));
         return;
       }
-      const message = "the runner died while this event was the only one in it";
-      this.#fail(line, task, { code: "TASK_CRASHED_RUNNER", message }, true);
-      over(true);
+      over();
     });
   }
 
@@ -370,8 +372,7 @@ export class Pipeline {
         },
         (error: unknown) => {
           this.#options.log.error({ handler: line.settings.name, err: error }, "parked tasks could not be read");
-          line.parked.again(key, this.#options.clock.now() + 1000);
-          line.parked.returned(key);
+          line.parked.unread(key, this.#options.clock.now() + 1000);
         },
       );
     }

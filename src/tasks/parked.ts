@@ -70,6 +70,15 @@ export class ParkedKeys {
     }
   }
 
+  /** The reading failed: `key` is looked at again at `dueMs`. */
+  unread(key: string, dueMs: number): void {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return;
+    waiting.dueMs = dueMs;
+    waiting.out = 0;
+    this.#schedule(dueMs);
+  }
+
   /** The first task of `key`, parked before, failed again. */
   again(key: string, dueMs: number): void {
     const waiting = this.#waiting.get(key);
@@ -91,11 +100,15 @@ export class ParkedKeys {
     this.#tasks -= count;
   }
 
-  /** `count` of its tasks were read back and go to the lane; with 0 the key waits on. */
+  /** `count` of its tasks were read back and go to the lane. None: they are gone, dropped by the journal. */
   handedOut(key: string, count: number): void {
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     waiting.out += count - 1;
+    if (count === 0) {
+      this.#tasks -= waiting.count;
+      waiting.count = 0;
+    }
     this.#settle(key, waiting);
   }
 

@@ -16,7 +16,7 @@ export interface Suspect<Line> {
 interface Held<Line> {
   readonly line: Line;
   readonly batch: Batch;
-  readonly again: Task[];
+  readonly again: readonly Task[];
   open: number;
 }
 
@@ -39,7 +39,7 @@ export class Suspects<Line> {
   }
 
   /** `crashed` are those of the batch that were in flight, `again` those that will go out once more by themselves. */
-  hold(line: Line, batch: Batch, crashed: readonly Task[], again: Task[]): void {
+  hold(line: Line, batch: Batch, crashed: readonly Task[], again: readonly Task[]): void {
     const held: Held<Line> = { line, batch, again, open: crashed.length };
     for (const task of crashed) (this.#trials[batch.runner] as Trial<Line>[]).push({ line, task, held });
   }
@@ -52,12 +52,18 @@ export class Suspects<Line> {
     return trial;
   }
 
-  /** The trial is over: `again` when the task has to go out once more. Returns the batch when it was its last suspect. */
-  tried(trial: Trial<Line>, again: boolean): Held<Line> | undefined {
+  /** The trial is over, and its task settled. Returns the batch when this was its last suspect. */
+  tried(trial: Trial<Line>): Held<Line> | undefined {
     const { held } = trial;
     this.#trying[held.batch.runner] = false;
-    if (again) held.again.push(trial.task);
     held.open--;
     return held.open === 0 ? held : undefined;
+  }
+
+  /** The trial did not take place. It stays the next one, for what comes after it may be of its key. */
+  untried(trial: Trial<Line>): void {
+    const { runner } = trial.held.batch;
+    this.#trying[runner] = false;
+    (this.#trials[runner] as Trial<Line>[]).unshift(trial);
   }
 }

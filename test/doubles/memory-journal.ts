@@ -1,0 +1,83 @@
+/**
+ * A journal in memory, for the pipeline's tests. It differs from the real one in that a commit is a microtask, nothing
+ * survives, and its books are arrays that a test can read: every settlement in the order in which it was staged.
+ */
+import { writeEventRecord } from "../../src/event.ts";
+import type { EventDraft } from "../../src/event.ts";
+import type { Admission, Receiver } from "../../src/pipeline.ts";
+import type { Outcome, Task } from "../../src/task.ts";
+import type { ParkedKey } from "../../src/tasks/parked.ts";
+
+interface Consumer {
+  readonly tasks: Task[];
+  readonly keyOf: (topic: string, device: string) => string;
+  readonly wake: () => void;
+}
+
+export interface Settlement {
+  readonly task: Task;
+  readonly outcome: Outcome;
+  readonly version: number;
+}
+
+export class MemoryJournal {
+  readonly settlements: Settlement[] = [];
+  readonly #consumers = new Map<number, Consumer>();
+  readonly #parked = new Map<string, Task[]>();
+  readonly #states = new Map<string, string>();
+  #seq = 0;
+
+  append(event: EventDraft, wanted: readonly number[], receiver: Receiver, tag: number): Admission {
+    const page = Buffer.alloc(1024);
+    writeEventRecord(page, 0, event, wanted);
+    const seq = ++this.#seq;
+    queueMicrotask(() => {
+      for (const handler of wanted) {
+        const consumer = this.#consumers.get(handler);
+        if (consumer === undefined) continue;
+        const key = consumer.keyOf(event.topic, event.device);
+        consumer.tasks.push({ handler, seq, page, at: 0, key, attempt: 0, parked: false });
+        consumer.wake();
+      }
+      receiver.committed(tag, undefined);
+    });
+    return "taken";
+  }
+
+  settle(task: Task, outcome: Outcome, version: number): void {
+    this.settlements.push({ task, outcome, version });
+    const parked = this.#parkedOf(task.handler, task.key);
+    const kept = parked.filter(({ seq }) => seq !== task.seq);
+    if (outcome.at === "retry") kept.push({ ...task, attempt: task.attempt + 1, parked: true });
+    if (outcome.at === "behind") kept.push({ ...task, parked: true });
+    if (outcome.at === "done" && outcome.state !== undefined) {
+      this.#states.set(`${task.handler}/${task.key}`, outcome.state);
+    }
+    this.#parked.set(
+      `${task.handler}/${task.key}`,
+      kept.sort((a, b) => a.seq - b.seq),
+    );
+  }
+
+  tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): { take(): Task | undefined; close(): void } {
+    const consumer: Consumer = { tasks: [], keyOf, wake };
+    this.#consumers.set(handler, consumer);
+    return { take: () => consumer.tasks.shift(), close: () => this.#consumers.delete(handler) };
+  }
+
+  state(handler: number, keys: readonly string[]): (string | undefined)[] {
+    return keys.map((key) => this.#states.get(`${handler}/${key}`));
+  }
+
+  parked(): Promise<readonly ParkedKey[]> {
+    return Promise.resolve([]);
+  }
+
+  readParked(handler: number, key: string, max: number): Promise<readonly Task[]> {
+    return Promise.resolve(this.#parkedOf(handler, key).slice(0, max));
+  }
+
+  #parkedOf(handler: number, key: string): Task[] {
+    return this.#parked.get(`${handler}/${key}`) ?? [];
+  }
+}
