@@ -1,0 +1,157 @@
+/** What zod found, as problems that a person can act on: place, plain words, what to write instead. */
+import type { z } from "zod";
+import { FAULTS } from "../fault.ts";
+import type { FaultCode } from "../fault.ts";
+import { child, schemasAt } from "./json-schema.ts";
+import type { JsonSchema } from "./json-schema.ts";
+import { settingName } from "./problem.ts";
+import type { ConfigProblem } from "./problem.ts";
+import { nearest } from "./similar.ts";
+import type { Path, Source } from "./source.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** The problems of `issues`, without those that only follow from another. */
+export function problemsOf(
+  issues: readonly Issue[],
+  source: Source,
+  data: unknown,
+  schema: JsonSchema,
+): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const suggested = new Set<string>();
+  for (const issue of flatten(issues)) {
+    const path = issue.path as Path;
+    if (source.isBroken(path)) continue;
+    if (issue.code === "unrecognized_keys") {
+      for (const key of issue.keys) {
+        const { problem, meant } = unknownSetting([...path, key], source, data, schema);
+        problems.push(problem);
+        if (meant !== undefined) suggested.add(settingName([...path, meant]));
+      }
+      continue;
+    }
+    problems.push(describe(issue, path, source, data));
+  }
+  // "x is missing" says nothing new beside "unknown setting, did you mean x".
+  return problems.filter(
+    (problem) => !(problem.message.endsWith(" is missing") && suggested.has(settingName(problem.path))),
+  );
+}
+
+/** The issues inside of a union's option that came closest, in place of "no option fits". */
+function flatten(issues: readonly Issue[], above: Path = []): Issue[] {
+  return issues.flatMap((issue) => {
+    const path = [...above, ...(issue.path as Path)];
+    if (issue.code !== "invalid_union" || issue.errors.length === 0) return [{ ...issue, path }];
+    const depth = (option: readonly Issue[]): number => Math.max(0, ...option.map((inner) => inner.path.length));
+    const best = issue.errors.reduce((left, right) => (depth(right) > depth(left) ? right : left));
+    return depth(best) === 0 ? [{ ...issue, path }] : flatten(best, path);
+  });
+}
+
+function unknownSetting(
+  path: Path,
+  source: Source,
+  data: unknown,
+  schema: JsonSchema,
+): { problem: ConfigProblem; meant: string | undefined } {
+  const name = String(path.at(-1));
+  const known = schemasAt(schema, data, path.slice(0, -1)).flatMap((at) => Object.keys(at.properties ?? {}));
+  const meant = nearest(name, known);
+  const elsewhere = meant === undefined ? sectionsWith(schema, name).slice(0, 3) : [];
+  let remedy = `Known here: ${known.join(", ")}.`;
+  if (meant !== undefined) remedy = `Did you mean \`${meant}\`?`;
+  else if (elsewhere.length > 0) remedy = `\`${name}\` belongs under ${elsewhere.join(" or ")}.`;
+  return {
+    meant,
+    problem: {
+      code: "CONFIG_UNKNOWN",
+      path,
+      message: `there is no setting \`${settingName(path)}\``,
+      remedy,
+      ...source.keyPlace(path),
+    },
+  };
+}
+
+function describe(issue: Issue, path: Path, source: Source, data: unknown): ConfigProblem {
+  const name = path.length === 0 ? "the config" : `\`${settingName(path)}\``;
+  const value = path.reduce<unknown>((at, part) => child(at, part), data);
+  const place = source.place(path);
+  if (value === undefined && issue.code !== "custom") {
+    return { code: "CONFIG_INVALID", path, message: `${name} is missing`, ...place };
+  }
+  const shown =
+    typeof value === "string" && !source.fromEnvironment(path) ? `, not ${JSON.stringify(value.slice(0, 80))}` : "";
+  const { message: plain, remedy } = wording(issue, value, shown);
+  // F2: a room's own words may quote the value; one from the environment could be a secret.
+  const mayQuote = issue.code === "custom" || issue.code === "invalid_format";
+  const isHidden = mayQuote && source.fromEnvironment(path) && typeof value === "string" && value !== "";
+  const message = isHidden ? plain.replaceAll(value, "…") : plain;
+  return { code: codeOf(issue), path, message: `${name} ${message}`, remedy, ...place };
+}
+
+function wording(issue: Issue, value: unknown, shown: string): { message: string; remedy?: string | undefined } {
+  switch (issue.code) {
+    case "invalid_type":
+      return { message: `must be ${kindNames[issue.expected] ?? issue.expected}, not ${kindOf(value)}` };
+    case "invalid_value":
+      return oneOf(issue.values.map(String), value, shown);
+    case "invalid_union":
+      return oneOf("options" in issue && Array.isArray(issue.options) ? issue.options.map(String) : [], value, shown);
+    case "too_small":
+      return {
+        message: `is too small: at least ${String(issue.minimum)}${issue.origin === "string" ? " characters" : ""}`,
+      };
+    case "too_big":
+      return {
+        message: `is too large: at most ${String(issue.maximum)}${issue.origin === "string" ? " characters" : ""}`,
+      };
+    case "invalid_key":
+      return { message: `is no good name: ${issue.issues.map((inner) => inner.message).join("; ")}` };
+    case "custom": {
+      const remedy: unknown = issue.params?.["remedy"];
+      return { message: issue.message, remedy: typeof remedy === "string" ? remedy : undefined };
+    }
+    default:
+      return { message: `is wrong${shown.replace(/^, not (.*)$/, " ($1)")}: ${issue.message}` };
+  }
+}
+
+function oneOf(options: readonly string[], value: unknown, shown: string): { message: string; remedy?: string } {
+  const meant = typeof value === "string" ? nearest(value, options) : undefined;
+  const message =
+    options.length === 0 ? `fits none of its forms${shown}` : `must be one of ${options.join(", ")}${shown}`;
+  return meant === undefined ? { message } : { message, remedy: `Did you mean ${meant}?` };
+}
+
+/** A room's check names its own fault in `params.fault`. */
+function codeOf(issue: Issue): FaultCode {
+  const named: unknown = issue.code === "custom" ? issue.params?.["fault"] : undefined;
+  return typeof named === "string" && Object.hasOwn(FAULTS, named) ? (named as FaultCode) : "CONFIG_INVALID";
+}
+
+const kindNames: Readonly<Record<string, string>> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "a section with settings of its own",
+  record: "a section with settings of its own",
+  array: "a list",
+};
+
+function kindOf(value: unknown): string {
+  if (value === null) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a section";
+  return typeof value === "string" ? "text" : `the ${typeof value} ${JSON.stringify(value)}`;
+}
+
+/** Names of the sections that have a setting `name`: for a setting that stands under the wrong one. */
+function sectionsWith(schema: JsonSchema, name: string, above: Path = []): string[] {
+  const below = Object.entries(schema.properties ?? {}).flatMap(([key, at]) => sectionsWith(at, name, [...above, key]));
+  const here = above.length > 0 && schema.properties?.[name] !== undefined ? [`\`${settingName(above)}\``] : [];
+  return [...here, ...below];
+}

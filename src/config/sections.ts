@@ -1,0 +1,68 @@
+/** The sections that belong to no room, and all sections composed. */
+import { z } from "zod";
+import { brokerSettings } from "../broker/settings.ts";
+import { controlSettings } from "../control/settings.ts";
+import { LOG_LEVELS } from "../log.ts";
+import { duration, filePath } from "../quantity.ts";
+import { parseTopicFilter } from "../topic.ts";
+import { messageOf } from "../fault.ts";
+import { uplinksSettings } from "../uplinks/settings.ts";
+
+const gatewaySettings = z
+  .strictObject({
+    id: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, {
+        error: "use at most 63 letters, digits, . _ and -, a letter or digit first",
+      })
+      .default("edge-1")
+      .meta({
+        description:
+          "The name of this gateway: it stands in the source of each CloudEvent and in the topics of uplinks.",
+      }),
+    data: filePath
+      .default("../data")
+      .meta({ description: "The folder of everything durable. One gateway at a time; it is locked." }),
+    drain: duration
+      .prefault("8s")
+      .meta({ description: "How long a shutdown may take before it is forced. Docker kills after 10s by default." }),
+  })
+  .prefault({})
+  .meta({ description: "The gateway itself." });
+
+const topicFilter = z.string().superRefine((text, ctx) => {
+  try {
+    parseTopicFilter(text);
+  } catch (thrown) {
+    ctx.addIssue({ code: "custom", message: `is wrong: ${messageOf(thrown)}` });
+  }
+});
+
+const routesSettings = z
+  .array(
+    z.strictObject({
+      from: z
+        .union([topicFilter, z.array(topicFilter).min(1)])
+        .meta({ description: "A topic filter, or a list of them." }),
+      to: z.array(z.string()).min(1).meta({ description: "Names of uplinks." }),
+      key: z.string().optional().meta({ description: "What orders the outputs; default: the topic." }),
+    }),
+  )
+  .default([])
+  .meta({ description: "Topics to forward without code." });
+
+const logSettings = z
+  .strictObject({
+    level: z.enum(LOG_LEVELS).default("info").meta({ description: "The least severe lines that are written." }),
+  })
+  .prefault({})
+  .meta({ description: "The log: JSON lines on stderr, coloured lines on a terminal." });
+
+export const settings = z.strictObject({
+  gateway: gatewaySettings,
+  broker: brokerSettings.prefault({}),
+  uplinks: uplinksSettings.default({}),
+  routes: routesSettings,
+  control: controlSettings,
+  log: logSettings,
+});
