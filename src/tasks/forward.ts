@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
-import type { RunResult } from "../pipeline.ts";
+import type { RunResult } from "./run.ts";
 
 /** Routes have no versions: the config that made them is the gateway's. */
 export const ROUTE_VERSION = 1;

@@ -1,0 +1,179 @@
+/**
+ * A line: one handler or route as the pipeline works it. It says what a task's result becomes: outputs with everything
+ * filled in, a further try after a wait, or a dead letter. That is decided here and nowhere else.
+ */
+import { eventRecord } from "../event.ts";
+import { Fault } from "../fault.ts";
+import type { Log } from "../log.ts";
+import type { Failure, Outcome, Output, Task } from "../task.ts";
+import { backoffMs } from "../time.ts";
+import type { Backoff, Clock } from "../time.ts";
+import { Lane } from "./lane.ts";
+import type { Batch, Feed } from "./lane.ts";
+import { ParkedKeys } from "./parked.ts";
+import type { RawOutput, RunResult } from "./run.ts";
+
+/** What the pipeline has to know of a handler or route. */
+export interface LineSettings {
+  readonly name: string;
+  /** Journal id. */
+  readonly id: number;
+  /** Journal ids of the uplinks that its outputs go to when they name none. */
+  readonly to: readonly number[];
+  /** CloudEvents type of its outputs when they name none. */
+  readonly type: string;
+  readonly retry: Backoff & { readonly triesMax: number };
+  readonly route: boolean;
+  readonly keyOf: (topic: string, device: string) => string;
+}
+
+export interface LineContext {
+  readonly runners: number;
+  readonly settle: (task: Task, outcome: Outcome, version: number) => void;
+  /** Journal id of an uplink by its name, or undefined when there is none. */
+  readonly uplink: (name: string) => number | undefined;
+  /** Journal id of the outbox that ctx.publish goes through. */
+  readonly local: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export interface LineFigures {
+  readonly name: string;
+  readonly version: number;
+  readonly running: number;
+  readonly parked: number;
+  readonly retried: number;
+  readonly dead: number;
+}
+
+export class Line {
+  settings: LineSettings;
+  /** Its handler is gone for now: what waits goes on waiting. */
+  paused = false;
+  /** Version that ran the last batch that came back. */
+  version = 0;
+  readonly lane: Lane;
+  readonly parked: ParkedKeys;
+  readonly #context: LineContext;
+  #retried = 0;
+  #dead = 0;
+
+  /** `due` is called with keys whose parked tasks are to be tried again. */
+  constructor(settings: LineSettings, context: LineContext, feed: Feed, due: (keys: readonly string[]) => void) {
+    this.settings = settings;
+    this.#context = context;
+    this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
+    this.lane = new Lane(settings.id, context.runners, feed, this.parked, (task) => this.park(task));
+  }
+
+  /** Stages what `result` comes to for `task`. False when the task has to go out once more, having cost nothing. */
+  settle(task: Task, result: RunResult): boolean {
+    switch (result.at) {
+      case "done": {
+        const outputs = this.#outputs(task, result.outputs);
+        if (outputs instanceof Fault) {
+          this.fail(task, { code: outputs.code, message: outputs.message }, true);
+        } else {
+          this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
+          if (task.parked) this.parked.settled(task.key, 1);
+        }
+        return true;
+      }
+      case "failed":
+        this.fail(task, result.failure, result.final);
+        return true;
+      case "behind":
+        if (task.parked) return true;
+        // What it was behind may have become a dead letter, and then it need not wait at all.
+        if (!this.parked.has(task.key)) return false;
+        this.park(task);
+        return true;
+      case "crashed":
+      case "unrun":
+        return false;
+    }
+  }
+
+  /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
+  fail(task: Task, failure: Failure, final: boolean): void {
+    const { clock, random, log } = this.#context;
+    const { retry, name } = this.settings;
+    const tries = task.attempt + 1;
+    if (final || tries >= retry.triesMax) {
+      this.#dead++;
+      log.warn({ handler: name, code: failure.code, reason: failure.message, tries }, "dead letter");
+      this.#context.settle(task, { at: "dead", failure }, this.version);
+      if (task.parked) this.parked.settled(task.key, 1);
+      return;
+    }
+    this.#retried++;
+    const dueMs = clock.now() + backoffMs(retry, tries, random);
+    this.#context.settle(task, { at: "retry", dueMs, failure }, this.version);
+    if (task.parked) this.parked.again(task.key, dueMs);
+    else this.parked.park(task.key, dueMs);
+  }
+
+  /** An earlier task of its key waits for a further try: it queues up behind that one. */
+  park(task: Task): void {
+    this.#context.settle(task, { at: "behind" }, this.version);
+    this.parked.park(task.key, undefined);
+  }
+
+  /** The batch is back: the lane goes on, and parked keys that are through are freed or queued up again. */
+  returned(batch: Batch, again: readonly Task[]): void {
+    for (const task of batch.tasks) {
+      if (task.parked && !again.includes(task)) this.parked.returned(task.key);
+    }
+    this.lane.finished(batch, again);
+  }
+
+  figures(): LineFigures {
+    const { lane, parked, version } = this;
+    return {
+      name: this.settings.name,
+      version,
+      running: lane.inFlight,
+      parked: parked.tasks,
+      retried: this.#retried,
+      dead: this.#dead,
+    };
+  }
+
+  close(): void {
+    this.lane.close();
+  }
+
+  /** Fills in what the handler left out. A Fault when it names an uplink that there is not. */
+  #outputs(task: Task, raw: readonly RawOutput[]): readonly Output[] | Fault {
+    const outputs: Output[] = [];
+    for (const { data, json, to, type, subject, publish } of raw) {
+      const uplinks = publish === undefined ? this.#uplinks(to) : [this.#context.local];
+      if (uplinks instanceof Fault) return uplinks;
+      const topic = publish?.topic ?? "";
+      outputs.push({
+        to: uplinks,
+        data,
+        json,
+        type: type ?? this.settings.type,
+        subject: subject ?? (publish === undefined ? eventRecord.topic(task.page, task.at) : topic),
+        topic,
+        qos: publish?.qos ?? 1,
+        retain: publish?.retain ?? false,
+      });
+    }
+    return outputs;
+  }
+
+  #uplinks(names: readonly string[] | undefined): readonly number[] | Fault {
+    if (names === undefined) return this.settings.to;
+    const ids: number[] = [];
+    for (const name of names) {
+      const id = this.#context.uplink(name);
+      if (id === undefined) return new Fault("OUTPUT_UPLINK_UNKNOWN", `no uplink is named "${name}"`);
+      ids.push(id);
+    }
+    return ids;
+  }
+}

@@ -1,0 +1,46 @@
+/** What passes between the pipeline and whatever runs tasks: the sandbox's runners, or the routes. */
+import type { Failure, Task } from "../task.ts";
+
+/** An output as a handler gave it: what it leaves out is filled in from the handler's config and the event. */
+export interface RawOutput {
+  /** JSON text as UTF-8 when `json`, else opaque bytes. A view that is valid during `done` only. */
+  readonly data: Uint8Array;
+  readonly json: boolean;
+  readonly to?: readonly string[];
+  readonly type?: string;
+  readonly subject?: string;
+  /** For ctx.publish: goes to local devices on this topic, and to no uplink. */
+  readonly publish?: { readonly topic: string; readonly qos: 0 | 1 | 2; readonly retain: boolean };
+}
+
+export type RunResult =
+  /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
+  | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
+  /** `final`: it need not be tried again. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean }
+  /** An earlier task of its key in the same batch failed. */
+  | { readonly at: "behind" }
+  /** The runner died with it in its hands. */
+  | { readonly at: "crashed" }
+  /** It was not started, which costs no try. */
+  | { readonly at: "unrun" };
+
+export interface BatchResult {
+  /** The version that ran the batch. */
+  readonly version: number;
+  /** One a task, in the batch's order. */
+  readonly results: readonly RunResult[];
+}
+
+export interface Runners {
+  /** How many there are; they are numbered from 0. */
+  readonly runners: number;
+  /** Runs `batch` in order. `states` are aligned with it; a key's first task has the key's state. */
+  run(
+    runner: number,
+    handler: number,
+    batch: readonly Task[],
+    states: readonly (string | undefined)[],
+    done: (result: BatchResult) => void,
+  ): void;
+}
