@@ -1,0 +1,6 @@
+/** The table of kinds: an uplink kind is one file and one line here. */
+import { fileKind } from "./file.ts";
+
+export const UPLINK_KINDS = {
+  file: fileKind,
+} as const;
