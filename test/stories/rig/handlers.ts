@@ -1,0 +1,28 @@
+/**
+ * Rig: sources of handlers that the stories deploy.
+ */
+
+export interface CountingOptions {
+  readonly topic?: string;
+  readonly to?: string;
+  /** Written into each output, to tell versions apart. */
+  readonly version?: number;
+}
+
+/** Passes each reading on and counts per device in its state, so that the oracle can tell whether state and outputs agree. */
+export function countingHandler(options: CountingOptions = {}): string {
+  return `
+import type { Handler, HandlerConfig } from "sluice";
+
+export const config = {
+  topic: ${JSON.stringify(options.topic ?? "load/{device}")},
+  key: "{device}",
+  to: [${JSON.stringify(options.to ?? "cloud")}],
+} satisfies HandlerConfig;
+
+export default ((event, ctx) => {
+  ctx.state.count = (ctx.state.count ?? 0) + 1;
+  return { ...event.data, count: ctx.state.count, version: ${options.version ?? 1} };
+}) satisfies Handler;
+`;
+}
