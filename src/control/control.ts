@@ -18,7 +18,7 @@
 import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";
 import type { Clock } from "../time.ts";
-import type { Figures } from "./metrics.ts";
+import type { Figures } from "./figures.ts";
 import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
 import type { ControlServer } from "./server.ts";
@@ -90,10 +90,15 @@ export interface HandlerStatus {
 export interface UplinkStatus {
   readonly name: string;
   readonly kind: string;
-  /** Its lifecycle's state: "connected", "waiting", "paused", … */
+  /** Its lifecycle's state: "sending", "waiting", "paused", … */
   readonly state: string;
+  /** False from a fault until something is acknowledged again. */
+  readonly healthy: boolean;
   readonly waiting: number;
-  /** Why it does not deliver, when it does not. */
+  readonly waitingBytes: number;
+  /** Milliseconds until the next try, while it waits for one. */
+  readonly retryInMs?: number | undefined;
+  /** Why it is not healthy, as a fault explains itself. */
   readonly failure?: string | undefined;
 }
 

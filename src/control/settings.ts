@@ -33,9 +33,7 @@ export const controlSettings = z
           .max(10_000)
           .default(100)
           .meta({ description: "Connections open at the same time; further ones are closed at once." }),
-        requestTimeout: duration
-          .prefault("30s")
-          .meta({ description: "How long a client may take to send a request." }),
+        requestTimeout: duration.prefault("30s").meta({ description: "How long a client may take to send a request." }),
       })
       .prefault({})
       .meta({ description: "What a client of the control API may use." }),

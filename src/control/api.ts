@@ -1,0 +1,238 @@
+/** The table of routes: what is registered, who may, what goes in and comes out. */
+import type { z } from "zod";
+import { Fault } from "../fault.ts";
+import type { Clock } from "../time.ts";
+import type { Role } from "./access.ts";
+import type { ControlSource, DeadLetter, DeadLetterWhole } from "./control.ts";
+import * as shapes from "./shapes.ts";
+import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
+
+/** An answer other than 200 with JSON. */
+export class Answer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly contentType: string;
+
+  constructor(status: number, body: unknown, contentType = "application/json") {
+    this.status = status;
+    this.body = body;
+    this.contentType = contentType;
+  }
+}
+
+export interface ApiRoute {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** OpenAPI's spelling: /api/v1/dead/{id}. */
+  readonly path: string;
+  readonly name: string;
+  readonly summary: string;
+  /** The least role that may; "open" needs no token. */
+  readonly role: Role | "open";
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  /** The shape of a 200, or a content type when it is no JSON. */
+  readonly answer: z.ZodType | string;
+  /** What `input` holds was checked against the schemas above. */
+  run(input: Input): unknown;
+}
+
+export interface Input {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: unknown;
+  readonly body: unknown;
+}
+
+export interface ApiParts {
+  readonly source: ControlSource;
+  readonly clock: Clock;
+  /** The text of /metrics and its content type. */
+  readonly metrics: { text(): Promise<string>; readonly contentType: string };
+  /** The OpenAPI document of these routes. */
+  readonly describe: (routes: readonly ApiRoute[]) => unknown;
+}
+
+export function apiRoutes({ source, clock, metrics, describe }: ApiParts): readonly ApiRoute[] {
+  const routes: ApiRoute[] = [
+    {
+      method: "GET",
+      path: "/livez",
+      name: "live",
+      summary: "Whether the process answers.",
+      role: "open",
+      answer: shapes.liveness,
+      run: () => ({ live: true }),
+    },
+    {
+      method: "GET",
+      path: "/readyz",
+      name: "ready",
+      summary: "Whether events are accepted: 200, or 503 with the reasons.",
+      role: "open",
+      answer: shapes.readiness,
+      run: () => {
+        const reasons = source.ready();
+        return new Answer(reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons });
+      },
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      name: "metrics",
+      summary: "Figures for Prometheus.",
+      role: "viewer",
+      answer: metrics.contentType,
+      run: async () => new Answer(200, await metrics.text(), metrics.contentType),
+    },
+    {
+      method: "GET",
+      path: "/api/v1/status",
+      name: "status",
+      summary: "The ledger, and the state of handlers, uplinks and journal.",
+      role: "viewer",
+      answer: shapes.status,
+      run: () => statusAnswer(source, clock),
+    },
+    ...deadRoutes(source),
+  ];
+  const openapi: ApiRoute = {
+    method: "GET",
+    path: "/api/v1/openapi.json",
+    name: "openapi",
+    summary: "This description.",
+    role: "viewer",
+    answer: "application/json",
+    run: () => describe([...routes, openapi]),
+  };
+  return [...routes, openapi];
+}
+
+function deadRoutes({ dead }: ControlSource): readonly ApiRoute[] {
+  const existing = (id: string | undefined, done: boolean): { count: 1 } => {
+    if (!done) throw new Fault("CONTROL_NOT_FOUND", `there is no dead letter ${String(id)}`);
+    return { count: 1 };
+  };
+  return [
+    {
+      method: "GET",
+      path: "/api/v1/dead",
+      name: "listDead",
+      summary: "Dead letters, oldest first.",
+      role: "viewer",
+      query: shapes.listQuery,
+      answer: shapes.letters,
+      run: async ({ query }): Promise<LettersAnswer> => {
+        const page = await dead.list(query as z.output<typeof shapes.listQuery>);
+        return { letters: page.letters.map(letterAnswer), next: page.next };
+      },
+    },
+    {
+      method: "GET",
+      path: "/api/v1/dead/{id}",
+      name: "showDead",
+      summary: "One dead letter with its payload.",
+      role: "viewer",
+      params: shapes.letterId,
+      answer: shapes.letterWhole,
+      run: async ({ params }) => {
+        const found = await dead.get(params["id"] ?? "");
+        if (found === undefined)
+          throw new Fault("CONTROL_NOT_FOUND", `there is no dead letter ${String(params["id"])}`);
+        return letterWholeAnswer(found);
+      },
+    },
+    {
+      method: "POST",
+      path: "/api/v1/dead/{id}/redrive",
+      name: "redriveDead",
+      summary: "Try one again.",
+      role: "admin",
+      params: shapes.letterId,
+      answer: shapes.bulkAnswer,
+      run: async ({ params }) => existing(params["id"], await dead.redrive(params["id"] ?? "")),
+    },
+    {
+      method: "DELETE",
+      path: "/api/v1/dead/{id}",
+      name: "dropDead",
+      summary: "Forget one for good.",
+      role: "admin",
+      params: shapes.letterId,
+      answer: shapes.bulkAnswer,
+      run: async ({ params }) => existing(params["id"], await dead.drop(params["id"] ?? "")),
+    },
+    {
+      method: "POST",
+      path: "/api/v1/dead/redrive",
+      name: "redriveAllDead",
+      summary: "Try those of a handler again, or all.",
+      role: "admin",
+      body: shapes.bulkBody,
+      answer: shapes.bulkAnswer,
+      run: ({ body }) => each(dead, body, (id) => dead.redrive(id)),
+    },
+    {
+      method: "POST",
+      path: "/api/v1/dead/drop",
+      name: "dropAllDead",
+      summary: "Forget those of a handler for good, or all.",
+      role: "admin",
+      body: shapes.bulkBody,
+      answer: shapes.bulkAnswer,
+      run: ({ body }) => each(dead, body, (id) => dead.drop(id)),
+    },
+  ];
+}
+
+/** One page of dead letters at a time, so that no request grows with their number. */
+async function each(
+  dead: ControlSource["dead"],
+  body: unknown,
+  act: (id: string) => Promise<boolean>,
+): Promise<BulkAnswer> {
+  const page = await dead.list(body as z.output<typeof shapes.bulkBody>);
+  const acted = await Promise.all(page.letters.map(({ id }) => act(id)));
+  return { count: acted.filter(Boolean).length, next: page.next };
+}
+
+function statusAnswer(source: ControlSource, clock: Clock): StatusAnswer {
+  const { startedMs, handlers, uplinks, damage, ...rest } = source.status();
+  const reasons = [...source.ready()];
+  return {
+    gateway: rest.gateway,
+    version: rest.version,
+    journalId: rest.journalId,
+    started: new Date(startedMs).toISOString(),
+    uptimeMs: Math.max(0, clock.now() - startedMs),
+    ready: reasons.length === 0,
+    reasons,
+    ledger: rest.ledger,
+    unmatched: rest.unmatched,
+    handlers: [...handlers],
+    uplinks: [...uplinks],
+    journal: rest.journal,
+    damage: [...damage],
+  };
+}
+
+function letterAnswer(letter: DeadLetter): LetterAnswer {
+  const { id, kind, handler, version, uplink, event, topic, device, key, tries, diedMs, failure } = letter;
+  const died = new Date(diedMs).toISOString();
+  return { id, kind, handler, version, uplink, event, topic, device, key, tries, died, failure };
+}
+
+function letterWholeAnswer(letter: DeadLetterWhole): LetterWholeAnswer {
+  const bytes = Buffer.from(letter.data.buffer, letter.data.byteOffset, letter.data.byteLength);
+  let data: unknown;
+  try {
+    data = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    // No JSON: the bytes say it all.
+  }
+  return {
+    ...letterAnswer(letter),
+    time: new Date(letter.eventMs).toISOString(),
+    data,
+    data_base64: bytes.toString("base64"),
+  };
+}

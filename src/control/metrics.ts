@@ -1,0 +1,59 @@
+/**
+ * /metrics: what the rooms count, under Prometheus' names and units. Nothing is kept here; each scrape reads the rooms'
+ * own numbers once and sets every metric of the table from them.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import type { ControlSource } from "./control.ts";
+import { METRICS, readingOf } from "./metric-table.ts";
+import type { Metric, Reading } from "./metric-table.ts";
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #source: ControlSource;
+  #reading: Reading | undefined;
+
+  constructor(source: ControlSource) {
+    this.#source = source;
+    for (const metric of METRICS) this.#register(metric);
+    collectDefaultMetrics({ register: this.#registry, prefix: "sluice_" });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async text(): Promise<string> {
+    this.#reading = readingOf(this.#source);
+    return this.#registry.metrics();
+  }
+
+  /** Name, type and help of each metric, those of the process included: what docs/metrics.md lists. */
+  async describe(): Promise<{ name: string; type: string; help: string }[]> {
+    this.#reading = readingOf(this.#source);
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics.map(({ name, type, help }) => ({ name, type: String(type), help }));
+  }
+
+  #register({ name, type, help, labels, read }: Metric): void {
+    const samples = (): readonly { labels: Readonly<Record<string, string>>; value: number }[] =>
+      this.#reading === undefined ? [] : read(this.#reading);
+    const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
+    if (type === "gauge") {
+      const gauge: Gauge = new Gauge({
+        ...options,
+        collect: () => {
+          gauge.reset();
+          for (const { labels: at, value } of samples()) gauge.set(at, value);
+        },
+      });
+      return;
+    }
+    const counter: Counter = new Counter({
+      ...options,
+      collect: () => {
+        counter.reset();
+        for (const { labels: at, value } of samples()) counter.inc(at, value);
+      },
+    });
+  }
+}

@@ -1,0 +1,140 @@
+/** The HTTP server: limits, who is let in, routes, errors, and an end within its deadline. */
+import Fastify from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { z } from "zod";
+import { Fault, messageOf } from "../fault.ts";
+import { mayAct, openAccess } from "./access.ts";
+import type { Access, Role } from "./access.ts";
+import { Answer, apiRoutes } from "./api.ts";
+import type { ApiRoute } from "./api.ts";
+import type { ControlOptions } from "./control.ts";
+import { isLoopback } from "./loopback.ts";
+import { Metrics } from "./metrics.ts";
+import { openApi } from "./openapi.ts";
+import { faultOf, PROBLEM_TYPE, problemOf } from "./problem.ts";
+
+export interface ControlServer {
+  readonly url: string;
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** Headers of all requests together; the token is most of it. */
+const HEADER_BYTES_MAX = 16 * 1024;
+const HEADERS_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 5000;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    role?: Role | "open";
+  }
+}
+
+export async function openServer(options: ControlOptions): Promise<ControlServer> {
+  const { settings, data, source, clock, log } = options;
+  const url = new URL(settings.url);
+  if (!isLoopback(url.hostname)) {
+    throw new Fault("CONTROL_OPEN", `the control API would be open beyond this box, at ${url.hostname}`, {
+      where: "control.url",
+    });
+  }
+  const access = await openAccess(data, log);
+  const { bodyMax, connectionsMax, requestTimeout } = settings.limits;
+  const app = Fastify({
+    logger: false,
+    bodyLimit: bodyMax,
+    requestTimeout,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: "idle",
+    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout) },
+    routerOptions: { maxParamLength: 200 },
+  });
+  app.server.maxConnections = connectionsMax;
+  app.addHook("onRequest", (request, reply, next) => {
+    reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
+    next(admit(request, access));
+  });
+  app.setNotFoundHandler((request) => {
+    throw new Fault("CONTROL_NOT_FOUND", `there is no ${request.method} ${request.url.split("?")[0] ?? ""}`);
+  });
+  app.setErrorHandler((thrown, request, reply) => {
+    const { fault, isUnexpected } = faultOf(thrown);
+    if (isUnexpected)
+      log.error(
+        { err: thrown, code: fault.code, method: request.method, path: request.url },
+        "a control request failed",
+      );
+    return fail(reply, fault);
+  });
+  for (const route of apiRoutes({ source, clock, metrics: new Metrics(source), describe: openApi }))
+    register(app, route);
+  try {
+    await app.listen({ host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port === "" ? 80 : url.port) });
+  } catch (thrown) {
+    await app.close();
+    throw new Fault("CONTROL_LISTEN", `the control API cannot listen: ${messageOf(thrown)}`, {
+      where: settings.url,
+      cause: thrown,
+    });
+  }
+  const address = app.server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return { url: `http://${url.hostname}:${port}`, close: (deadlineMs) => close(app, deadlineMs) };
+}
+
+/** C2 and C3. Undefined lets the request in. */
+function admit(request: FastifyRequest, access: Access): Fault | undefined {
+  const host = request.headers.host ?? "";
+  const name = host.startsWith("[") ? host.slice(0, host.indexOf("]") + 1) : host.split(":")[0];
+  if (!isLoopback(name ?? "")) return new Fault("CONTROL_HOST", "the Host header names another box");
+  // An unknown path asks for a token too: what exists is nobody's business without one.
+  const role = request.routeOptions.config.role ?? "viewer";
+  if (role === "open") return undefined;
+  const token = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? "")?.[1];
+  if (token === undefined) return new Fault("CONTROL_UNAUTHORIZED", "there is no bearer token");
+  const principal = access.whoHas(token);
+  if (principal === undefined) return new Fault("CONTROL_UNAUTHORIZED", "the token is not known");
+  return mayAct(principal, role) ? undefined : new Fault("CONTROL_DENIED", `this takes the role ${role}`);
+}
+
+function register(app: FastifyInstance, route: ApiRoute): void {
+  app.route({
+    method: route.method,
+    url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
+    config: { role: route.role },
+    handler: async (request, reply) => {
+      const answer = await route.run({
+        params: check(route.params, request.params, "path") as Record<string, string>,
+        query: check(route.query, request.query, "query"),
+        body: check(route.body, request.body ?? undefined, "body"),
+      });
+      const { status, body, contentType } = answer instanceof Answer ? answer : new Answer(200, answer);
+      reply.code(status).type(contentType);
+      return reply.send(typeof body === "string" ? body : JSON.stringify(body));
+    },
+  });
+}
+
+function check(schema: z.ZodType | undefined, value: unknown, where: string): unknown {
+  if (schema === undefined) return {};
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const at = [where, ...(issue?.path ?? [])].map(String).join(".");
+  throw new Fault("CONTROL_REQUEST", `${at}: ${issue?.message ?? "is not right"}`);
+}
+
+function fail(reply: FastifyReply, fault: Fault): FastifyReply {
+  const body = problemOf(fault);
+  if (body.status === 401) reply.header("www-authenticate", 'Bearer realm="sluice"');
+  return reply.code(body.status).type(PROBLEM_TYPE).send(JSON.stringify(body));
+}
+
+/** C6. */
+async function close(app: FastifyInstance, deadlineMs: number): Promise<void> {
+  const timer = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(timer);
+  }
+}
