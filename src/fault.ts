@@ -63,6 +63,11 @@ export const FAULTS = {
   UPLINK_SETTINGS: kind("config", false, "Check the file that the uplink's settings name: it must exist, be readable and hold what it should."),
   UPLINK_UNKNOWN: kind("usage", false, "`sluice uplinks ls` shows the names."),
   UPLINK_CLOSING: kind("sluice", true, "Nothing: what was not acknowledged is sent again after the start."),
+  // broker
+  BROKER_LISTENER_INVALID: kind("config", false, "Write it as mqtt://127.0.0.1:1883."),
+  BROKER_LISTENER_OPEN: kind("config", false, "Listen on 127.0.0.1 or ::1; listeners for the network come with authentication."),
+  BROKER_LISTENER_FAILED: kind("box", true, "Another program may have the port; choose another, or stop that one."),
+  BROKER_STORE_FAILED: kind("box", true, "Check the disk that holds the data folder: its space, its permissions, its health."),
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultCode = keyof typeof FAULTS;

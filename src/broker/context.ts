@@ -1,0 +1,45 @@
+/**
+ * What all gates of a broker share.
+ */
+import type { Duplex } from "node:stream";
+import type { Clock } from "../time.ts";
+import type { Log } from "../log.ts";
+import type { Access } from "./access.ts";
+import type { BrokerFigures } from "./figures.ts";
+import type { Filters } from "./filters.ts";
+import type { Ingress } from "./ingress.ts";
+import type { Local } from "./local.ts";
+import type { Roster } from "./roster.ts";
+import type { BrokerLimits } from "./settings.ts";
+import type { Topics } from "./topics.ts";
+
+/** The persistent sessions, as a login needs them. */
+export interface SessionBook {
+  has(device: string): boolean;
+  /** Makes or renews the session; false when there are too many. */
+  open(device: string): boolean;
+  /** The device left; its session may expire from now on. */
+  leave(device: string): void;
+  /** Removes all of the session. */
+  remove(device: string): void;
+}
+
+export interface GateContext {
+  readonly ingress: Ingress;
+  readonly access: Access;
+  readonly limits: BrokerLimits;
+  readonly figures: BrokerFigures;
+  readonly filters: Filters;
+  readonly topics: Topics;
+  readonly local: Local;
+  readonly sessions: SessionBook;
+  readonly roster: Roster;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Shows a logged-in device to aedes. */
+  handle(conn: Duplex): void;
+  /** Calls `flush` once the commit that is being told is told to everybody. */
+  flushSoon(intake: { flush(): void }): void;
+  deviceConnected(device: string): void;
+  deviceDisconnected(device: string): void;
+}

@@ -1,0 +1,56 @@
+/**
+ * Local delivery: messages on their way from a committed event to the sessions that subscribed to them.
+ *
+ * Bounded: at `max` messages under way, gates stop taking those that somebody wants (`isFull`) until half of them have
+ * arrived. Nobody's socket can hold them up (outbound.ts), so this ends as fast as the box can write.
+ */
+import type { Aedes } from "aedes";
+import type { BrokerFigures } from "./figures.ts";
+import type { LocalMessage } from "./inflight.ts";
+
+export interface Retainer {
+  /** An empty payload removes what is retained on the topic [MQTT-3.3.1-10]. */
+  retain(message: LocalMessage): void;
+}
+
+export class Local {
+  readonly #aedes: Aedes;
+  readonly #retainer: Retainer;
+  readonly #figures: BrokerFigures;
+  readonly #max: number;
+  /** Called once when a delivery that was full has room again. */
+  onRoom: () => void = () => {};
+  #full = false;
+
+  constructor(aedes: Aedes, retainer: Retainer, figures: BrokerFigures, max: number) {
+    this.#aedes = aedes;
+    this.#retainer = retainer;
+    this.#figures = figures;
+    this.#max = max;
+  }
+
+  get isFull(): boolean {
+    this.#full ||= this.#figures.localPending >= this.#max;
+    return this.#full;
+  }
+
+  /**
+   * `done` is called when all sessions have it, in their socket's buffer or their queue.
+   * Retaining happens here, at once and in order; aedes would do it on the side, and a later message without the flag
+   * would overtake [MQTT-4.6.0-6].
+   */
+  readonly deliver = (message: LocalMessage, done?: () => void): void => {
+    if (message.retain) this.#retainer.retain(message);
+    const { topic, payload, qos } = message;
+    this.#figures.localPending++;
+    this.#aedes.publish({ cmd: "publish", topic, payload, qos, retain: false, dup: false }, () => {
+      this.#figures.localPending--;
+      this.#figures.localDelivered++;
+      if (this.#full && this.#figures.localPending <= this.#max / 2) {
+        this.#full = false;
+        this.onRoom();
+      }
+      done?.();
+    });
+  };
+}

@@ -1,0 +1,151 @@
+/**
+ * The way out to one device: what aedes writes, and the gate's own answers.
+ *
+ * aedes must never wait for a device: its delivery is one queue for all topics, and one subscriber that does not read
+ * would stall them all (STACK.md, aedes). So nothing here pushes back. What the socket does not take is buffered up to
+ * `outboundMax`; then whole QoS 0 messages are dropped, and a QoS 1 or 2 message ends the connection, for it may not be
+ * dropped; a persistent session finds it in its queue when it returns.
+ *
+ * aedes corks while it writes a packet, so what arrives here in one go is whole packets.
+ */
+import type { Socket } from "node:net";
+import type { BrokerFigures } from "./figures.ts";
+import { PACKET, bodyStart, packetBytes } from "./packets.ts";
+
+/** What any device may have waiting when all together are over their limit, and what answers may take beyond it. */
+const SHARE_BYTES = 65_536;
+
+export interface OutboundLimits {
+  readonly outboundMax: number;
+  readonly outboundTotalMax: number;
+}
+
+export interface OutboundWatch {
+  /** aedes' CONNACK; the answer replaces it. */
+  connack(returnCode: number): Buffer;
+  /** The device reads too slowly for what may not be dropped. */
+  overflowed(): void;
+  /** The first message was dropped. */
+  dropping(): void;
+}
+
+export class Outbound {
+  readonly #socket: Socket;
+  readonly #limits: OutboundLimits;
+  readonly #figures: BrokerFigures;
+  readonly #watch: OutboundWatch;
+  #greeted = false;
+  #dropping = false;
+  /** What of figures.outboundBytes is ours. */
+  #counted = 0;
+  /** SUBSCRIBE packet ids whose SUBACK needs a code for repeated filters: id → position of each filter's code. */
+  readonly #repeats = new Map<number, readonly number[]>();
+
+  constructor(socket: Socket, limits: OutboundLimits, figures: BrokerFigures, watch: OutboundWatch) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#figures = figures;
+    this.#watch = watch;
+  }
+
+  /** Bytes that the socket has not taken. */
+  get waiting(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** The gate's own answers: whole packets, few bytes each. */
+  answer(packets: Buffer): void {
+    if (this.#socket.writableLength + packets.length > this.#allowed() + SHARE_BYTES) {
+      this.#watch.overflowed();
+      return;
+    }
+    this.#write(packets);
+  }
+
+  /** What aedes wrote: whole packets. */
+  pass(packets: Buffer): void {
+    const crowded = this.#socket.writableLength + packets.length > this.#allowed();
+    if (this.#greeted && !crowded && this.#repeats.size === 0) {
+      this.#write(packets);
+      return;
+    }
+    let at = 0;
+    while (at < packets.length) {
+      const bytes = packetBytes(packets, at, packets.length);
+      // A violated assumption about aedes; the bytes still belong on the wire.
+      const end = bytes <= 0 ? packets.length : Math.min(at + bytes, packets.length);
+      if (!this.#packet(packets.subarray(at, end))) return;
+      at = end;
+    }
+  }
+
+  /** The SUBACK for `packetId` must have a code for each of the filters, repeated ones too [MQTT-3.8.4-5]. */
+  expectRepeats(packetId: number, positions: readonly number[]): void {
+    this.#repeats.set(packetId, positions);
+  }
+
+  /** Brings the figures up to date; the roster's timer calls it. */
+  count(): void {
+    const now = this.#socket.destroyed ? 0 : this.#socket.writableLength;
+    this.#figures.outboundBytes += now - this.#counted;
+    this.#counted = now;
+  }
+
+  #allowed(): number {
+    return this.#figures.outboundBytes > this.#limits.outboundTotalMax ? SHARE_BYTES : this.#limits.outboundMax;
+  }
+
+  #write(packets: Buffer): void {
+    this.#socket.write(packets);
+    if (this.#socket.writableLength !== this.#counted) this.count();
+  }
+
+  /** One packet; false when it ended the connection. */
+  #packet(packet: Buffer): boolean {
+    const first = packet[0] as number;
+    const kind = first >> 4;
+    if (!this.#greeted && kind === PACKET.connack) {
+      this.#greeted = true;
+      this.#write(this.#watch.connack(packet[3] as number));
+      return true;
+    }
+    if (kind === PACKET.suback) {
+      this.#write(this.#suback(packet));
+      return true;
+    }
+    const spare = kind === PACKET.publish ? 0 : SHARE_BYTES;
+    if (this.#socket.writableLength + packet.length <= this.#allowed() + spare) {
+      this.#write(packet);
+      return true;
+    }
+    if (kind === PACKET.publish && (first & 0b110) === 0) {
+      this.#figures.outboundDropped++;
+      if (!this.#dropping) this.#watch.dropping();
+      this.#dropping = true;
+      return true;
+    }
+    this.#watch.overflowed();
+    return false;
+  }
+
+  #suback(packet: Buffer): Buffer {
+    const body = bodyStart(packet, 0);
+    const packetId = packet.readUInt16BE(body);
+    const positions = this.#repeats.get(packetId);
+    if (positions === undefined) return packet;
+    this.#repeats.delete(packetId);
+    const codes = positions.map((position) => packet[body + 2 + position] ?? 0x80);
+    return subackPacket(packetId, codes);
+  }
+}
+
+function subackPacket(packetId: number, codes: readonly number[]): Buffer {
+  const length: number[] = [];
+  let left = 2 + codes.length;
+  do {
+    const low = left % 128;
+    left = Math.floor(left / 128);
+    length.push(left > 0 ? low | 0x80 : low);
+  } while (left > 0);
+  return Buffer.from([PACKET.suback << 4, ...length, packetId >> 8, packetId & 0xff, ...codes]);
+}
