@@ -27,13 +27,15 @@ export type Behaviour =
 export interface HttpCloudOptions {
   /** Port of a cloud that was here before; 0 draws one. */
   readonly port?: number;
+  /** What that cloud had taken; new lines are added to it. */
+  readonly lines?: string[];
   /** Decides for each request, in order of arrival, from what is in it. Takes all when left out. */
   readonly behave?: (request: number, batch: readonly unknown[]) => Behaviour;
 }
 
 export class HttpCloud {
   /** The JSON text of every event that it took, in the order of arrival. */
-  readonly lines: string[] = [];
+  readonly lines: string[];
   requests = 0;
   behave: (request: number, batch: readonly unknown[]) => Behaviour;
   readonly port: number;
@@ -46,12 +48,13 @@ export class HttpCloud {
       server.once("error", reject);
       server.listen(options.port ?? 0, "127.0.0.1", resolve);
     });
-    return new HttpCloud(server, options.behave ?? (() => ({ at: "take" })));
+    return new HttpCloud(server, options);
   }
 
-  private constructor(server: Server, behave: HttpCloud["behave"]) {
+  private constructor(server: Server, options: HttpCloudOptions) {
     this.#server = server;
-    this.behave = behave;
+    this.lines = options.lines ?? [];
+    this.behave = options.behave ?? (() => ({ at: "take" }));
     this.port = (server.address() as AddressInfo).port;
     server.on("connection", (socket) => {
       this.#sockets.add(socket);

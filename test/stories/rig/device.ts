@@ -39,6 +39,7 @@ type Line =
 /** Of a QoS 2 device a gateway must know the session across connections; of a QoS 1 device it need know nothing. */
 export class Device {
   readonly options: DeviceOptions;
+  #port: number;
   /** Numbers of the messages that the gateway promised to keep, in the order of the promises. */
   readonly acked: number[] = [];
   /** Messages that were sent more than once, so that a second event of one is the device's doing. */
@@ -53,6 +54,7 @@ export class Device {
 
   constructor(options: DeviceOptions) {
     this.options = options;
+    this.#port = options.port;
   }
 
   get isOnline(): boolean {
@@ -68,8 +70,8 @@ export class Device {
   }
 
   connect(): void {
-    const { port, id, qos } = this.options;
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    const { id, qos } = this.options;
+    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true });
     this.#line = { at: "connecting", socket };
     const incoming = parser({ protocolVersion: 4 });
     incoming.on("packet", (packet: Packet) => this.#receive(socket, packet));
@@ -109,6 +111,13 @@ export class Device {
   /** As a device on a bad network: the connection dies, it connects again by itself. */
   breakLine(): void {
     if (this.#line.at === "online" || this.#line.at === "connecting") this.#line.socket.destroy();
+  }
+
+  /** The gateway has another address now: what is not yet acknowledged goes there. */
+  moveTo(port: number): void {
+    this.drop();
+    this.#port = port;
+    this.connect();
   }
 
   #send(message: InFlight): void {

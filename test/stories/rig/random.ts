@@ -5,7 +5,7 @@
 export interface Random {
   readonly seed: number;
   /** [0, 1) */
-  next(): number;
+  readonly next: () => number;
   /** An integer, both ends included. */
   between(low: number, high: number): number;
   pick<T>(from: readonly T[]): T;

@@ -1,0 +1,251 @@
+import {
+  cpSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, sep } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { HttpCloud } from "../doubles/http-cloud.ts";
+import { parseLines } from "../stories/rig/cloud-lines.ts";
+import type { CloudLine } from "../stories/rig/cloud-lines.ts";
+import { Fleet, isIntact } from "../stories/rig/fleet.ts";
+import { GatewayProcess } from "../stories/rig/gateway-process.ts";
+import { countingHandler } from "../stories/rig/handlers.ts";
+import { imbalances } from "../stories/rig/oracle.ts";
+import { freePort } from "../stories/rig/ports.ts";
+import type { Random } from "../stories/rig/random.ts";
+import { chance } from "../stories/rig/story.ts";
+
+const TIMES = 12;
+const READY_MS = 5_000;
+/** Gateways on damaged folders that run at the same time. */
+const TOGETHER = 2;
+
+/** Path below data/ → kind of file. What matches none is not the journal's. */
+const KINDS: readonly (readonly [string, RegExp])[] = [
+  ["the store's tables", /^journal\/.*\.ldb$/],
+  ["the store's log", /^journal\/.*\d\.log$/],
+  ["the store's manifest", /^journal\/.*MANIFEST-\d+$/],
+  ["the store's CURRENT", /^journal\/.*CURRENT$/],
+  ["the journal's witness", /^journal\.mark$/],
+  ["the sessions of devices", /^(?!journal)[^/]+\/.*(\.ldb|\.log|MANIFEST-\d+|CURRENT)$/],
+];
+
+type Damage = (file: number, bytes: number, random: Random) => string;
+
+const DAMAGES: Readonly<Record<string, Damage>> = {
+  "one flipped bit"(file, bytes, random) {
+    const at = random.between(0, bytes - 1);
+    const byte = Buffer.alloc(1);
+    readSync(file, byte, 0, 1, at);
+    byte[0] = (byte[0] as number) ^ (1 << random.between(0, 7));
+    writeSync(file, byte, 0, 1, at);
+    return `bit at ${at} of ${bytes}`;
+  },
+  truncation(file, bytes, random) {
+    const length = random.between(0, bytes - 1);
+    ftruncateSync(file, length);
+    return `cut to ${length} of ${bytes}`;
+  },
+  "a zeroed tail"(file, bytes, random) {
+    const length = random.between(1, Math.min(bytes, 8192));
+    writeSync(file, Buffer.alloc(length), 0, length, bytes - length);
+    return `zeroed the last ${length} of ${bytes}`;
+  },
+};
+
+const HANDLERS = {
+  // Outputs of it wait in the outbox.
+  "pass.js": `export const config = { topic: "load/{device}", key: "{device}", to: ["cloud"] };
+export default (event) => event.data;
+`,
+  // Tasks of it are pending when the power goes.
+  "slow.js": `export const config = { topic: "slow/{device}", key: "{device}", to: ["cloud"], timeout: "5s" };
+export default async (event) => { await new Promise((done) => setTimeout(done, 30)); return event.data; };
+`,
+  "count.ts": countingHandler({ topic: "count/{device}" }),
+};
+
+/** A stopped gateway's folder with a backlog of every sort, and what a gateway makes of it when nothing is damaged. */
+let pristine = "";
+let control: ReadonlyMap<string, string>;
+
+describe("damage at rest is found and told, and nothing wrong is forwarded (G1)", () => {
+  beforeAll(async () => {
+    pristine = await makePristine();
+    const { lines } = await drain(pristine, []);
+    control = new Map(lines.map((line) => [line.id, essence(line)]));
+    expect(control.size).toBeGreaterThan(1_000);
+  });
+
+  afterAll(() => {
+    rmSync(pristine, { recursive: true, force: true });
+  });
+
+  for (const [kind, pattern] of KINDS) {
+    for (const [name, damage] of Object.entries(DAMAGES)) {
+      it(`${name} in ${kind}, ${TIMES} times`, async () => {
+        const random = chance();
+        const wrongs: string[] = [];
+        for (let at = 0; at < TIMES; at += TOGETHER) {
+          const some = Array.from({ length: Math.min(TOGETHER, TIMES - at) }, () =>
+            sufferDamage(pattern, damage, random),
+          );
+          wrongs.push(...(await Promise.all(some)).flat());
+        }
+        expect(wrongs).toEqual([]);
+      });
+    }
+  }
+});
+
+async function makePristine(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-pristine-"));
+  await using gateway = await GatewayProcess.start({ folder, config: configFor(await freePort()), handlers: HANDLERS });
+  const load = async (topic: string, devices: number, messages: number): Promise<void> => {
+    using fleet = new Fleet({
+      port: gateway.mqttPort,
+      devices,
+      ratePerSecond: 0,
+      name: topic,
+      topic: (id) => `${topic}/${id}`,
+      qos: (index) => (index % 2 === 0 ? 1 : 2),
+      paddingBytes: 100,
+    });
+    fleet.start();
+    await fleet.online();
+    await fleet.publish(messages);
+  };
+  await load("load", 8, 100);
+  await load("count", 4, 40);
+  // A restart turns the store's log into tables.
+  await gateway.restart();
+  await load("load", 8, 60);
+  await load("count", 4, 40);
+  await load("slow", 4, 40);
+  await gateway.kill9();
+  return folder;
+}
+
+function configFor(cloudPort: number) {
+  return {
+    uplinks: {
+      cloud: {
+        kind: "https",
+        path: undefined,
+        url: `http://127.0.0.1:${cloudPort}/events`,
+        backoff: "20ms",
+        backoffMax: "50ms",
+      },
+    },
+  };
+}
+
+interface Drained {
+  readonly lines: readonly CloudLine[];
+  readonly readyMs: number;
+  readonly damage: readonly unknown[];
+  readonly wrongs: string[];
+}
+
+/** Starts a gateway on the folder, publishes `news` on a fresh device, drains, stops. */
+async function drain(folder: string, news: readonly number[]): Promise<Drained> {
+  await using cloud = await HttpCloud.open();
+  const copy = mkdtempSync(join(tmpdir(), "sluice-damaged-"));
+  try {
+    cpSync(folder, copy, { recursive: true });
+    await using gateway = await GatewayProcess.prepare({ folder: copy, config: configFor(cloud.port) });
+    const wrongs: string[] = [];
+    const launchedMs = performance.now();
+    gateway.launch();
+    try {
+      await gateway.ready(READY_MS);
+    } catch (thrown) {
+      return { lines: [], readyMs: Infinity, damage: [], wrongs: [`not ready in ${READY_MS} ms: ${String(thrown)}`] };
+    }
+    const readyMs = performance.now() - launchedMs;
+    using fleet = new Fleet({
+      port: gateway.mqttPort,
+      devices: news.length > 0 ? 1 : 0,
+      ratePerSecond: 0,
+      name: "news",
+    });
+    fleet.start();
+    await fleet.online();
+    await fleet.publish(news.length);
+    const ledger = await gateway.drained(20_000);
+    wrongs.push(...imbalances(ledger));
+    const { damage } = (await gateway.status()) as unknown as { damage: readonly unknown[] };
+    const { lines, torn } = parseLines(cloud.lines);
+    wrongs.push(...torn.map((text) => `torn: ${text}`));
+    return { lines, readyMs, damage, wrongs };
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+async function sufferDamage(pattern: RegExp, damage: Damage, random: Random): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-damage-"));
+  try {
+    cpSync(pristine, folder, { recursive: true });
+    const what = inflict(join(folder, "data"), pattern, damage, random);
+    const { lines, damage: told, wrongs } = await drain(folder, [1, 2, 3]);
+    return [...wrongs, ...compare(lines, told)].map((wrong) => `${what}: ${wrong}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function inflict(data: string, pattern: RegExp, damage: Damage, random: Random): string {
+  const files = readdirSync(data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => pattern.test(relative(data, path).replaceAll(sep, "/")) && statSync(path).size > 0)
+    .toSorted();
+  expect(files.length, `no file of this kind in ${data}`).toBeGreaterThan(0);
+  const path = random.pick(files);
+  const file = openSync(path, "r+");
+  try {
+    return `${relative(data, path)}, ${damage(file, statSync(path).size, random)}`;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Any difference from what the undamaged folder gives must have been told; a wrong payload must never be. */
+function compare(lines: readonly CloudLine[], told: readonly unknown[]): string[] {
+  const wrongs: string[] = [];
+  const seen = new Set<string>();
+  let differs = 0;
+  for (const line of lines) {
+    seen.add(line.id);
+    const expected = control.get(line.id);
+    if (!isIntact(line.data)) wrongs.push(`a wrong payload was forwarded: ${JSON.stringify(line)}`);
+    if (line.data.device.startsWith("news-")) {
+      if (expected !== undefined) wrongs.push(`a new event bears the id of an old one: ${line.id}`);
+    } else if (expected === undefined) {
+      wrongs.push(`nobody sent ${JSON.stringify(line)}`);
+    } else if (expected !== essence(line)) {
+      if (line.data.device.startsWith("count-")) differs += 1;
+      else wrongs.push(`${line.id} changed: ${expected} became ${essence(line)}`);
+    }
+  }
+  const missing = [...control.keys()].filter((id) => !seen.has(id));
+  if (missing.length + differs > 0 && told.length === 0) {
+    wrongs.push(`${missing.length} outputs missing and ${differs} counters off, and nothing was told`);
+  }
+  return wrongs;
+}
+
+/** What of a line must be the same whenever it is made. The sequence number of an output is drawn when its task settles. */
+function essence({ id, source, type, subject, time, sluicekey, data }: CloudLine): string {
+  return JSON.stringify({ id, source, type, subject, time, sluicekey, data });
+}
