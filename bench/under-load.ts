@@ -1,0 +1,66 @@
+/** One gateway under one load, measured at the mosquitto upstream. */
+import type { LoadPlan } from "./load-process.ts";
+import { Load } from "./load.ts";
+import { Mosquitto } from "./mosquitto.ts";
+import { cpuMs, pause, temporaryFolder } from "./processes.ts";
+import { Sluice } from "./sluice.ts";
+
+export interface UnderLoad {
+  readonly handlers: Readonly<Record<string, string>>;
+  readonly load: Omit<LoadPlan, "port">;
+  readonly warmUpMs?: number;
+  readonly measuredMs?: number;
+}
+
+export interface Throughput {
+  /** Events acknowledged by the mosquitto upstream. */
+  readonly perSecond: number;
+  /** By how much what devices have an acknowledgement for outgrew what upstream has, while it was measured. */
+  readonly lag: number;
+  /** Processor time of gateway and runners for each delivered event, µs. */
+  readonly cpuUs: number;
+}
+
+/** Events on their way, at most: accepted and not yet delivered. */
+const BACKLOG_MAX = 40_000;
+const STEER_EVERY_MS = 20;
+
+export async function underLoad(plan: UnderLoad): Promise<Throughput> {
+  await using folder = await temporaryFolder();
+  const upstream = await Mosquitto.open(folder.path);
+  const sluice = await Sluice.open({ folder: folder.path, upstreamPort: upstream.port, handlers: plan.handlers });
+  const load = await Load.open({ port: sluice.port, ...plan.load });
+  const pids = sluice.pids();
+  let steering = true;
+  const steered = (async () => {
+    while (steering) {
+      load.limit((await delivered(sluice)) + BACKLOG_MAX);
+      await pause(STEER_EVERY_MS);
+    }
+  })();
+  try {
+    await pause(plan.warmUpMs ?? 2_000);
+    const before = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
+    await pause((plan.measuredMs ?? 4_000) - 1_000);
+    const after = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
+    const events = after.count - before.count;
+    if (events === 0) throw new Error(`nothing arrived upstream\n${sluice.process.output()}`);
+    return {
+      perSecond: (events * 1000) / (after.atMs - before.atMs),
+      lag: after.acked - before.acked - events,
+      cpuUs: ((after.cpu - before.cpu) * 1000) / events,
+    };
+  } finally {
+    steering = false;
+    await steered;
+    await load.close();
+    await sluice.close();
+    await upstream.close();
+  }
+}
+
+async function delivered(sluice: Sluice): Promise<number> {
+  return (await sluice.ledger()).uplinks["cloud"]?.delivered ?? 0;
+}
+
+const total = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuMs(pid), 0);
