@@ -35,6 +35,10 @@ type When = "before" | "during" | "after";
 
 const PACKET_TYPES: Record<number, Step> = { 4: "puback", 5: "pubrec", 7: "pubcomp" };
 
+/** Methods of a FileHandle. */
+const WRITES = ["write", "writev", "appendFile", "writeFile"];
+const SYNCS = ["sync", "datasync"];
+
 interface Plan {
   readonly step: Step;
   readonly when: When;
@@ -126,9 +130,6 @@ async function wrapFiles(due: Plan): Promise<void> {
 }
 
 type Method = (...args: unknown[]) => unknown;
-
-const WRITES = ["write", "writev", "appendFile", "writeFile"];
-const SYNCS = ["sync", "datasync"];
 
 async function fileHandlePrototype(): Promise<Record<string, Method>> {
   const handle = await fs.promises.open("/dev/null");

@@ -83,7 +83,7 @@ describe("damage at rest is found and told, and nothing wrong is forwarded (G1)"
     pristine = await makePristine();
     const { lines } = await drain(pristine, []);
     control = new Map(lines.map((line) => [line.id, essence(line)]));
-    expect(control.size).toBeGreaterThan(1_000);
+    if (control.size < 1_000) throw new Error(`the undamaged folder holds ${control.size} outputs only`);
   });
 
   afterAll(() => {
