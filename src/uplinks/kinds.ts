@@ -1,6 +1,8 @@
 /** The table of kinds: an uplink kind is one file and one line here. */
 import { fileKind } from "./file.ts";
+import { mqttKind } from "./mqtt.ts";
 
 export const UPLINK_KINDS = {
   file: fileKind,
+  mqtt: mqttKind,
 } as const;
