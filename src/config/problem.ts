@@ -22,11 +22,8 @@ export class ConfigFault extends Fault {
   readonly problems: readonly ConfigProblem[];
 
   constructor(file: string, problems: readonly ConfigProblem[]) {
-    const [first] = problems;
     const count = problems.length === 1 ? "one problem" : `${problems.length} problems`;
-    super(problems.length === 1 && first !== undefined ? first.code : "CONFIG_INVALID", `the config has ${count}`, {
-      where: file,
-    });
+    super("CONFIG_INVALID", `the config has ${count}`, { where: file });
     this.file = file;
     this.problems = [...problems].sort((a, b) => a.line - b.line || a.column - b.column);
   }

@@ -190,9 +190,13 @@ async function each(
   body: unknown,
   act: (id: string) => Promise<boolean>,
 ): Promise<BulkAnswer> {
-  const page = await dead.list(body as z.output<typeof shapes.bulkBody>);
-  const acted = await Promise.all(page.letters.map(({ id }) => act(id)));
-  return { count: acted.filter(Boolean).length, next: page.next };
+  const { until, ...which } = body as z.output<typeof shapes.bulkBody>;
+  const page = await dead.list(which);
+  const untilMs = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until);
+  const chosen = page.letters.filter(({ diedMs }) => diedMs <= untilMs);
+  const acted = await Promise.all(chosen.map(({ id }) => act(id)));
+  // Oldest first: behind one that is too young there are only younger ones.
+  return { count: acted.filter(Boolean).length, next: chosen.length < page.letters.length ? undefined : page.next };
 }
 
 function statusAnswer(source: ControlSource, clock: Clock): StatusAnswer {

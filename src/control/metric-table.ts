@@ -106,16 +106,12 @@ const ledger: readonly Metric[] = [
     "tasks_total",
     "end",
     "Ledger: tasks by what became of them; accepted counts all of them.",
-    ({ status }) =>
-    Object.fromEntries(ends(status.ledger.events, "pending")),
-  ,
+    ({ status }) => Object.fromEntries(ends(status.ledger.events, "pending")),
   ),
   gauge("tasks_pending", "Ledger: tasks that have not ended.", ({ status }) => status.ledger.events.pending),
   counter("events_unmatched_total", "Events that no handler wanted; not journaled.", ({ status }) => status.unmatched),
-  counter(
-    "task_retries_total",
-    "Tries that failed and were put off to a further one.",
-    ({ figures }) => figures.pipeline.retried,
+  byLabel("counter", "task_retries_total", "handler", "Tries that failed and were put off.", ({ figures }) =>
+    Object.fromEntries(figures.pipeline.handlers.map(({ name, retried }) => [name, retried])),
   ),
   outputs(),
 ];

@@ -115,6 +115,10 @@ export const bulkBody = z
   .strictObject({
     handler: z.string().optional().meta({ description: "Only those of this handler; all when absent." }),
     after: z.string().optional().meta({ description: "`next` of the answer before." }),
+    until: z.iso.datetime().optional().meta({
+      description:
+        "Only those that died until then: pass the time of the first request, so that what dies again is not chased.",
+    }),
     limit: z.int().min(1).max(1000).default(500).meta({ description: "At most so many in this request." }),
   })
   .prefault({});

@@ -1,0 +1,80 @@
+/** `sluice check`: is the config good, and does every handler build and load? Starts nothing and writes nothing. */
+import { Command } from "commander";
+import { configFile, ConfigFault, loadConfig } from "../config.ts";
+import type { Config } from "../config.ts";
+import { problemFault } from "../config/problem.ts";
+import { Fault } from "../fault.ts";
+import { EXIT, exitOf } from "./exit.ts";
+import { paint, print, printJson, say, sayFault } from "./terminal.ts";
+
+interface CheckOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** One finding, as --json prints it. */
+interface Finding {
+  readonly where: string | undefined;
+  readonly message: string;
+  readonly remedy: string;
+  readonly code: string;
+}
+
+export function checkCommand(done: (code: number) => void): Command {
+  return new Command("check")
+    .summary("check the config and the handlers")
+    .description(
+      "Checks the config, then builds every handler and loads it in a sandbox. Starts nothing; a running gateway is not disturbed.",
+    )
+    .option("--config <file>", "the config; default: SLUICE_CONFIG, config/sluice.yaml or sluice.yaml")
+    .option("--json", "print {config, handlers, problems}")
+    .addHelpText(
+      "after",
+      `
+Exit status: 0 all is well, 3 the config is invalid, 1 a handler does not build or load.
+
+Examples:
+  sluice check
+  sluice check --config /etc/sluice/sluice.yaml && systemctl reload sluice`,
+    )
+    .action(async (options: CheckOptions) => {
+      done(await check(options));
+    });
+}
+
+async function check(options: CheckOptions): Promise<number> {
+  let file: string | undefined;
+  let config: Config;
+  try {
+    file = configFile(options.config, process.env);
+    config = await loadConfig(file, process.env);
+  } catch (thrown) {
+    if (!(thrown instanceof Fault)) throw thrown;
+    if (options.json === true) printJson({ config: file, handlers: [], problems: findingsOf(thrown) });
+    else sayFault(thrown);
+    return exitOf(thrown.code);
+  }
+  const { checkHandlers } = await import("../check.ts");
+  const handlers = await checkHandlers(config);
+  const failed = handlers.filter((handler) => handler.fault !== undefined);
+  if (options.json === true) {
+    printJson({
+      config: file,
+      handlers: handlers.map(({ name, file: at, fault }) => ({ name, file: at, ok: fault === undefined })),
+      problems: failed.flatMap(({ fault }) => (fault === undefined ? [] : findingsOf(fault))),
+    });
+  } else {
+    print(`${paint("green", "✓")} ${file}`);
+    for (const { name, fault } of handlers) {
+      if (fault === undefined) print(`${paint("green", "✓")} ${name}`);
+      else say(`${paint("red", "✗", process.stderr)} ${name}\n${fault.explain()}`);
+    }
+  }
+  return failed.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function findingsOf(fault: Fault): Finding[] {
+  const faults =
+    fault instanceof ConfigFault ? fault.problems.map((problem) => problemFault(fault.file, problem)) : [fault];
+  return faults.map(({ where, message, remedy, code }) => ({ where, message, remedy, code }));
+}

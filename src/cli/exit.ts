@@ -1,0 +1,32 @@
+/** Exit codes of the command line (DESIGN 5.5), and which fault leads to which. */
+import type { FaultCode } from "../fault.ts";
+
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  config: 3,
+  unreachable: 4,
+  denied: 5,
+  missing: 6,
+  partly: 7,
+  interrupted: 130,
+} as const;
+
+const BY_CODE: Partial<Record<FaultCode, number>> = {
+  CLI_USAGE: EXIT.usage,
+  CLI_NOT_CONFIRMED: EXIT.usage,
+  CLI_UNREACHABLE: EXIT.unreachable,
+  CLI_BROKER: EXIT.unreachable,
+  CLI_EXISTS: EXIT.missing,
+  CONTROL_OPEN: EXIT.config,
+  CONTROL_UNAUTHORIZED: EXIT.denied,
+  CONTROL_DENIED: EXIT.denied,
+  CONTROL_HOST: EXIT.denied,
+  CONTROL_NOT_FOUND: EXIT.missing,
+  CONTROL_REQUEST: EXIT.usage,
+};
+
+export function exitOf(code: FaultCode): number {
+  return BY_CODE[code] ?? (code.startsWith("CONFIG_") ? EXIT.config : EXIT.failed);
+}

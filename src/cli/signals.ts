@@ -1,0 +1,118 @@
+/** What signals do to a running gateway: drain, force, reload. */
+import { ConfigFault, diffConfig } from "../config.ts";
+import type { Config } from "../config.ts";
+import { problemFault } from "../config/problem.ts";
+import { messageOf } from "../fault.ts";
+import { faultFields } from "../log.ts";
+import type { Log } from "../log.ts";
+import { EXIT } from "./exit.ts";
+
+/** What signals ask of the gateway. */
+export interface Signalled {
+  reload(config: Config): Promise<unknown>;
+  /** Resolves within about `deadlineMs`. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+export interface Life {
+  readonly gateway: Signalled;
+  readonly config: Config;
+  /** Reads the config file again. */
+  readonly load: () => Promise<Config>;
+}
+
+/** A shutdown that takes this much longer than its deadline is forced. */
+const GRACE_MS = 2000;
+
+/**
+ * Listens for signals from now on, so that one during the start is not lost. A SIGTERM or SIGINT before `until` is
+ * called ends the gateway as soon as it has opened; a second one ends the process at once.
+ */
+export function watchSignals(log: Log): { until(life: Life): Promise<number> } {
+  let ending: NodeJS.Signals | undefined;
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const stop = (signal: NodeJS.Signals): void => {
+    if (ending !== undefined) {
+      log.warn({ signal, open: stillOpen() }, "forced to end before everything was closed");
+      process.exit(signal === "SIGINT" ? EXIT.interrupted : EXIT.failed);
+    }
+    ending = signal;
+    log.info({ signal }, "shutting down");
+    end();
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  // Without a listener SIGHUP would end the process; one that comes before the gateway is open has nothing to reload.
+  let reload = (): void => undefined;
+  process.on("SIGHUP", () => reload());
+
+  return {
+    async until({ gateway, config: first, load }) {
+      let config = first;
+      let reloads = Promise.resolve();
+      reload = () => {
+        reloads = reloads.then(async () => {
+          if (ending === undefined) config = await reloadConfig(gateway, config, load, log);
+        });
+      };
+      await ended;
+      await reloads;
+      return close(gateway, config.gateway.drain, log);
+    },
+  };
+}
+
+/** Resolves with the config that now holds: the old one when the new one is no good. */
+async function reloadConfig(gateway: Signalled, before: Config, load: Life["load"], log: Log): Promise<Config> {
+  try {
+    const config = await load();
+    const changes = diffConfig(before, config);
+    if (changes.length === 0) {
+      log.info("the config was read again and says the same");
+      return before;
+    }
+    await gateway.reload(config);
+    const settings = (when: "now" | "restart"): string[] =>
+      changes.filter((change) => change.takesEffect === when).map((change) => change.setting);
+    const [applied, needsRestart] = [settings("now"), settings("restart")];
+    if (applied.includes("log.level")) log.level = config.log.level;
+    if (needsRestart.length > 0)
+      log.warn({ applied, needsRestart }, "the config was read again; some of it waits for a restart");
+    else log.info({ applied }, "the config was read again");
+    return config;
+  } catch (thrown) {
+    const problems = thrown instanceof ConfigFault ? thrown.problems.map((one) => problemFault(thrown.file, one)) : [];
+    log.error(
+      { fault: thrown, problems: problems.map(faultFields) },
+      "the new config is no good; the gateway goes on with the one it has",
+    );
+    return before;
+  }
+}
+
+async function close(gateway: Signalled, deadlineMs: number, log: Log): Promise<number> {
+  const watchdog = setTimeout(() => {
+    log.error({ deadlineMs, open: stillOpen() }, "the shutdown hangs; ending without it");
+    process.exit(EXIT.failed);
+  }, deadlineMs + GRACE_MS);
+  try {
+    await gateway.close(deadlineMs);
+    log.info("closed");
+    return EXIT.ok;
+  } catch (thrown) {
+    log.error({ fault: thrown, message: messageOf(thrown) }, "the shutdown failed");
+    return EXIT.failed;
+  } finally {
+    clearTimeout(watchdog);
+  }
+}
+
+/** What keeps the process alive, by kind: {"TCPSocketWrap": 3}. */
+function stillOpen(): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,69 @@
+/** `sluice status`: the books and the state of everything, at a glance. */
+import { Command } from "commander";
+import type { StatusAnswer } from "../control/shapes.ts";
+import { EXIT } from "./exit.ts";
+import { findGateway } from "./running.ts";
+import { paint, plain, print, printJson, showBytes, showDuration, table } from "./terminal.ts";
+
+export function statusCommand(done: (code: number) => void): Command {
+  return new Command("status")
+    .summary("the ledger, handlers and uplinks of the running gateway")
+    .description(
+      "Shows the ledger (every task and output is in exactly one column), and the state of handlers, uplinks and journal.",
+    )
+    .option("--config <file>", "the gateway's config")
+    .option("--json", "print what the API answers")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  sluice status
+  sluice status --json | jq .ledger.events.pending
+  SLUICE_URL=http://127.0.0.1:8080 SLUICE_TOKEN=… sluice status`,
+    )
+    .action(async (options: { config?: string; json?: boolean }) => {
+      const gateway = await findGateway(options.config, process.env);
+      const status = await gateway.ask<StatusAnswer>("GET", "/api/v1/status");
+      if (options.json === true) printJson(status);
+      else print(show(status));
+      done(EXIT.ok);
+    });
+}
+
+function show(status: StatusAnswer): string {
+  const { ledger, journal } = status;
+  const ready = status.ready ? paint("green", "ready") : paint("yellow", `not ready: ${status.reasons.join("; ")}`);
+  const lines = [
+    `${paint("bold", status.gateway)} ${ready}, up ${showDuration(status.uptimeMs)}, version ${status.version}`,
+    `journal ${showBytes(journal.bytes)} of ${showBytes(journal.sizeMaxBytes)}`,
+    "",
+    table(["TASKS", ...Object.keys(ledger.events)], [["", ...Object.values(ledger.events)]]),
+  ];
+  if (status.handlers.length > 0) {
+    const rows = status.handlers.map((of) => [
+      of.name,
+      of.version,
+      of.waiting,
+      of.parked,
+      of.running,
+      plain(of.failure ?? ""),
+    ]);
+    lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", ""], rows));
+  }
+  if (status.uplinks.length > 0) {
+    const books = Object.keys(Object.values(ledger.uplinks)[0] ?? {});
+    const rows = status.uplinks.map((of) => [
+      of.name,
+      of.kind,
+      of.state,
+      ...Object.values(ledger.uplinks[of.name] ?? {}),
+      plain(of.failure ?? "").split("  → ")[0] ?? "",
+    ]);
+    lines.push("", table(["UPLINK", "kind", "state", ...books, ""], rows));
+  }
+  if (status.damage.length > 0) {
+    lines.push("", paint("red", "DAMAGE"));
+    for (const { where, from, to, what } of status.damage) lines.push(`  ${where} ${from} to ${to}: ${what}`);
+  }
+  return lines.join("\n");
+}

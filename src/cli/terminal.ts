@@ -1,0 +1,104 @@
+/**
+ * What a command says: data to stdout, everything else to stderr. Colours only where the stream is a terminal and
+ * NO_COLOR is not set; questions only where somebody can answer.
+ */
+import { createInterface } from "node:readline/promises";
+import { styleText } from "node:util";
+import { Fault, messageOf } from "../fault.ts";
+
+export type Style = Parameters<typeof styleText>[0];
+
+/** One line of data. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** One JSON document on one line: NDJSON when there are several. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
+/** One line for the person, not part of the data. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** What, where, how to mend it, the code. */
+export function sayFault(thrown: unknown): void {
+  if (thrown instanceof Fault) say(`${paint("red", "error", process.stderr)}: ${thrown.explain()}`);
+  else
+    say(
+      `${paint("red", "error", process.stderr)}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown)}`,
+    );
+}
+
+export function paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  return styleText(style, text, { stream });
+}
+
+/** Columns as wide as their widest cell; numbers to the right. Cells must not hold control characters. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => String(row[column] ?? "").length)),
+  );
+  const line = (row: readonly (string | number)[]): string =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return typeof cell === "number" ? String(cell).padStart(width) : cell.padEnd(width);
+      })
+      .join("  ")
+      .trimEnd();
+  return [paint("bold", line(head)), ...rows.map(line)].join("\n");
+}
+
+/** Text of others on a terminal: without the characters that could move the cursor or change colours. */
+export function plain(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "�");
+}
+
+/** Asks before something that cannot be undone. Throws CLI_NOT_CONFIRMED when nobody can answer, or the answer is no. */
+export async function confirm(question: string, yes: boolean): Promise<void> {
+  if (yes) return;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new Fault("CLI_NOT_CONFIRMED", "this cannot be undone, and there is no terminal to ask on");
+  }
+  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await asking.question(`${question} [y/N] `);
+    if (!/^y(es)?$/i.test(answer.trim())) throw new Fault("CLI_NOT_CONFIRMED", "nothing was done");
+  } finally {
+    asking.close();
+  }
+}
+
+/** "1.5 GB": for people. */
+export function showBytes(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power] ?? ""}`;
+}
+
+/** "3d 4h", "5m 12s", "800ms": for people, two units at the most. */
+export function showDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)}ms`;
+  const units: readonly (readonly [string, number])[] = [
+    ["d", 86_400_000],
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1000],
+  ];
+  const first = units.findIndex(([, size]) => ms >= size);
+  let rest = ms;
+  return units
+    .slice(first, first + 2)
+    .map(([unit, size]) => {
+      const count = Math.floor(rest / size);
+      rest -= count * size;
+      return count === 0 ? "" : `${count}${unit}`;
+    })
+    .filter((part) => part !== "")
+    .join(" ");
+}
