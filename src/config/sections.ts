@@ -1,11 +1,13 @@
 /** The sections that belong to no room, and all sections composed. */
 import { z } from "zod";
 import { brokerSettings } from "../broker/settings.ts";
+import { journalSettings } from "../journal/settings.ts";
 import { controlSettings } from "../control/settings.ts";
 import { LOG_LEVELS } from "../log.ts";
 import { duration, filePath } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 import { messageOf } from "../fault.ts";
+import { sandboxSettings } from "../sandbox/settings.ts";
 import { uplinksSettings } from "../uplinks/settings.ts";
 
 const gatewaySettings = z
@@ -58,9 +60,20 @@ const logSettings = z
   .prefault({})
   .meta({ description: "The log: JSON lines on stderr, coloured lines on a terminal." });
 
+const handlersSettings = z
+  .strictObject({
+    dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
+    watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
+  })
+  .prefault({})
+  .meta({ description: "The functions that run on events." });
+
 export const settings = z.strictObject({
   gateway: gatewaySettings,
-  broker: brokerSettings.prefault({}),
+  broker: brokerSettings.prefault({}).meta({ description: "The MQTT broker that devices publish to." }),
+  journal: journalSettings.prefault({}).meta({ description: "The durable store of everything." }),
+  handlers: handlersSettings,
+  sandbox: sandboxSettings.prefault({}).meta({ description: "The processes and limits that contain handlers." }),
   uplinks: uplinksSettings.default({}),
   routes: routesSettings,
   control: controlSettings,

@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { Clock } from "../time.ts";
 import type { Role } from "./access.ts";
-import type { ControlSource, DeadLetter, DeadLetterWhole } from "./control.ts";
+import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
 import * as shapes from "./shapes.ts";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
 
@@ -122,7 +122,7 @@ function deadRoutes({ dead }: ControlSource): readonly ApiRoute[] {
       query: shapes.listQuery,
       answer: shapes.letters,
       run: async ({ query }): Promise<LettersAnswer> => {
-        const page = await dead.list(query as z.output<typeof shapes.listQuery>);
+        const page = await listPage(dead, query as z.output<typeof shapes.listQuery>);
         return { letters: page.letters.map(letterAnswer), next: page.next };
       },
     },
@@ -184,6 +184,15 @@ function deadRoutes({ dead }: ControlSource): readonly ApiRoute[] {
   ];
 }
 
+async function listPage(
+  dead: ControlSource["dead"],
+  query: DeadQuery,
+): Promise<{ readonly letters: readonly DeadLetter[]; readonly next: string | undefined }> {
+  const letters = await dead.list(query);
+  // A full page may be the last one; then the next is empty.
+  return { letters, next: letters.length < query.limit ? undefined : letters.at(-1)?.id };
+}
+
 /** One page of dead letters at a time, so that no request grows with their number. */
 async function each(
   dead: ControlSource["dead"],
@@ -191,9 +200,9 @@ async function each(
   act: (id: string) => Promise<boolean>,
 ): Promise<BulkAnswer> {
   const { until, ...which } = body as z.output<typeof shapes.bulkBody>;
-  const page = await dead.list(which);
+  const page = await listPage(dead, which);
   const untilMs = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until);
-  const chosen = page.letters.filter(({ diedMs }) => diedMs <= untilMs);
+  const chosen = page.letters.filter(({ timeMs }) => timeMs <= untilMs);
   const acted = await Promise.all(chosen.map(({ id }) => act(id)));
   // Oldest first: behind one that is too young there are only younger ones.
   return { count: acted.filter(Boolean).length, next: chosen.length < page.letters.length ? undefined : page.next };
@@ -220,23 +229,33 @@ function statusAnswer(source: ControlSource, clock: Clock): StatusAnswer {
 }
 
 function letterAnswer(letter: DeadLetter): LetterAnswer {
-  const { id, kind, handler, version, uplink, event, topic, device, key, tries, diedMs, failure } = letter;
-  const died = new Date(diedMs).toISOString();
-  return { id, kind, handler, version, uplink, event, topic, device, key, tries, died, failure };
+  const { id, kind, handler, version, uplink, event, topic, source, key, attempt, timeMs, failure } = letter;
+  const died = new Date(timeMs).toISOString();
+  return {
+    id,
+    kind,
+    handler,
+    version,
+    uplink,
+    event,
+    topic,
+    device: source?.device,
+    key,
+    tries: attempt,
+    died,
+    failure,
+  };
 }
 
-function letterWholeAnswer(letter: DeadLetterWhole): LetterWholeAnswer {
-  const bytes = Buffer.from(letter.data.buffer, letter.data.byteOffset, letter.data.byteLength);
+function letterWholeAnswer(letter: DeadLetter): LetterWholeAnswer {
+  const { payload, source } = letter;
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   let data: unknown;
   try {
     data = JSON.parse(bytes.toString("utf8"));
   } catch {
     // No JSON: the bytes say it all.
   }
-  return {
-    ...letterAnswer(letter),
-    time: new Date(letter.eventMs).toISOString(),
-    data,
-    data_base64: bytes.toString("base64"),
-  };
+  const time = source === undefined ? undefined : new Date(source.timeMs).toISOString();
+  return { ...letterAnswer(letter), time, data, data_base64: bytes.toString("base64") };
 }

@@ -109,18 +109,21 @@ export interface DamageStatus {
   readonly what: string;
 }
 
+/** What the journal's door has under the same names. */
 export interface DeadLetters {
-  /** Oldest first, those after the id `after`; at most `limit` (1 to 1000). `next` is the `after` of the next page. */
-  list(options: {
-    readonly handler?: string | undefined;
-    readonly after?: string | undefined;
-    readonly limit: number;
-  }): Promise<{ readonly letters: readonly DeadLetter[]; readonly next: string | undefined }>;
-  get(id: string): Promise<DeadLetterWhole | undefined>;
+  /** Oldest first, those after the id `after`; at most `limit` (1 to 1000). */
+  list(query: DeadQuery): Promise<readonly DeadLetter[]>;
+  get(id: string): Promise<DeadLetter | undefined>;
   /** Makes it a task (or an output) again, in one commit. False when there is no such dead letter. */
   redrive(id: string): Promise<boolean>;
   /** Forgets it; the ledger goes on counting it as dead. False when there is no such dead letter. */
   drop(id: string): Promise<boolean>;
+}
+
+export interface DeadQuery {
+  readonly handler?: string | undefined;
+  readonly after?: string | undefined;
+  readonly limit: number;
 }
 
 export interface DeadLetter {
@@ -131,24 +134,20 @@ export interface DeadLetter {
   /** The version that failed. */
   readonly version: number;
   /** The uplink that rejected it, for an output. */
-  readonly uplink?: string | undefined;
+  readonly uplink: string | undefined;
   /** Id of the event. */
   readonly event: string;
   readonly topic: string;
-  readonly device: string;
   readonly key: string;
   /** Tries that failed. */
-  readonly tries: number;
+  readonly attempt: number;
   /** When it became a dead letter, milliseconds since 1970. */
-  readonly diedMs: number;
+  readonly timeMs: number;
   readonly failure: Failure;
-}
-
-export interface DeadLetterWhole extends DeadLetter {
-  /** When the event was accepted, milliseconds since 1970. */
-  readonly eventMs: number;
   /** The event's payload, or the output's data. */
-  readonly data: Uint8Array;
+  readonly payload: Uint8Array;
+  /** The event, when it is a task; `timeMs` is when it was accepted. */
+  readonly source: { readonly device: string; readonly timeMs: number } | undefined;
 }
 
 export interface ControlOptions {

@@ -76,7 +76,7 @@ const letterFields = {
   uplink: z.string().optional(),
   event: z.string(),
   topic: z.string(),
-  device: z.string(),
+  device: z.string().optional(),
   key: z.string(),
   tries: z.number(),
   died: z.iso.datetime(),
@@ -88,7 +88,7 @@ export type LetterAnswer = z.output<typeof letter>;
 export const letterWhole = z
   .object({
     ...letterFields,
-    time: z.iso.datetime().meta({ description: "When the event was accepted." }),
+    time: z.iso.datetime().optional().meta({ description: "When the event was accepted." }),
     data: z.unknown().optional().meta({ description: "The payload, when it is JSON." }),
     data_base64: z.string().meta({ description: "The payload's bytes." }),
   })
