@@ -67,7 +67,27 @@ export const FAULTS = {
   BROKER_LISTENER_INVALID: kind("config", false, "Write it as mqtt://127.0.0.1:1883."),
   BROKER_LISTENER_OPEN: kind("config", false, "Listen on 127.0.0.1 or ::1; listeners for the network come with authentication."),
   BROKER_LISTENER_FAILED: kind("box", true, "Another program may have the port; choose another, or stop that one."),
+  BROKER_TOPIC_INVALID: kind("handler", false, "Publish to a topic without wildcards and control characters that does not start with $."),
   BROKER_STORE_FAILED: kind("box", true, "Check the disk that holds the data folder: its space, its permissions, its health."),
+  // sandbox
+  HANDLER_CONFIG_INVALID: kind("handler", false, "Mend the exported `config`; the types in `HandlerConfig` from \"sluice\" say what it may hold."),
+  HANDLER_DEAD_LETTER: kind("handler", false, "The handler gave the event up on purpose; `sluice dead show` tells why, `sluice dead redrive` tries it once more."),
+  HANDLER_EXPORT_MISSING: kind("handler", false, "Export the function as default: `export default (event, ctx) => { … }`."),
+  HANDLER_LOAD_THREW: kind("handler", false, "The module threw while it was loaded; mend the line that the stack names."),
+  HANDLER_THREW: kind("handler", true, "Mend the line that the stack names, then `sluice dead redrive` what was given up."),
+  SANDBOX_ISOLATE_LOST: kind("sluice", true, "The event is tried again in a new isolate. If it comes back, report it with the message."),
+  SANDBOX_LATE: kind("handler", false, "Await what you start: a task ends when the handler returns or its promise settles."),
+  SANDBOX_MEMORY: kind("handler", true, "Keep less in module variables and make results smaller, or raise the handler's `memory`."),
+  SANDBOX_NOT_LOADED: kind("sluice", true, "The version was taken away while it was loaded; the one that took its place goes on."),
+  SANDBOX_OUTPUTS_TOO_MANY: kind("handler", false, "Send fewer outputs for one event, or raise `sandbox.outputsMax`."),
+  SANDBOX_PUBLISH_INVALID: kind("handler", false, "Publish on a topic without wildcards, with qos 0, 1 or 2."),
+  SANDBOX_RESULT_INVALID: kind("handler", false, "Return what JSON can say: no cycles, BigInts or functions. Bytes go out as a Uint8Array."),
+  SANDBOX_RESULT_TOO_LARGE: kind("handler", false, "Send less for one event, or raise `sandbox.resultMax`."),
+  SANDBOX_RUNNER_LOST: kind("handler", true, "Loading the module took the runner's process down each time; look for memory that grows without end."),
+  SANDBOX_STATE_INVALID: kind("handler", false, "Keep `ctx.state` a plain object of JSON values."),
+  SANDBOX_STATE_TOO_LARGE: kind("handler", false, "Keep less in `ctx.state`, choose a finer `key`, or raise `sandbox.stateMax`."),
+  SANDBOX_TIMEOUT: kind("handler", true, "Make the handler faster, or raise its `timeout`."),
+  SANDBOX_UNAVAILABLE: kind("box", false, "The installation is incomplete or for another platform: install the packages again."),
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -1,0 +1,89 @@
+/** ctx: what a handler may do, and what it may know of itself. One object a task. */
+import { Draft } from "./answer.ts";
+import { Refusal } from "./failure.ts";
+import type { GuestLog } from "./log.ts";
+import { emit, jsonOf, publish } from "./outputs.ts";
+import type { EmitOptions, OutputLimits, PublishOptions } from "./outputs.ts";
+import { freeze, isArray, jsonParse } from "./primordials.ts";
+
+export interface TaskLimits extends OutputLimits {
+  readonly stateBytesMax: number;
+}
+
+/** What is the same for all tasks of a version. */
+export interface Surroundings {
+  readonly handler: string;
+  readonly version: number;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly log: GuestLog;
+  readonly limits: TaskLimits;
+}
+
+/** Never aborts yet: whatever runs at the deadline is cut off as a whole. */
+const SIGNAL = freeze({
+  aborted: false,
+  reason: undefined,
+  addEventListener(): void {},
+  removeEventListener(): void {},
+  throwIfAborted(): void {},
+});
+
+const UNREAD = {};
+
+export class Context {
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly log: GuestLog;
+  readonly attempt: number;
+  readonly handler: string;
+  readonly version: number;
+  readonly signal = SIGNAL;
+  readonly emit: (data: unknown, options?: EmitOptions) => void;
+  readonly publish: (topic: string, data: unknown, options?: PublishOptions) => void;
+  readonly #stateText: string | undefined;
+  #state: unknown = UNREAD;
+
+  constructor(around: Surroundings, draft: Draft, attempt: number, stateText: string | undefined) {
+    this.params = around.params;
+    this.log = around.log;
+    this.attempt = attempt;
+    this.handler = around.handler;
+    this.version = around.version;
+    this.emit = (data, options) => emit(open(draft), around.limits, data, options);
+    this.publish = (topic, data, options) => publish(open(draft), around.limits, topic, data, options);
+    this.#stateText = stateText;
+  }
+
+  get state(): unknown {
+    if (this.#state === UNREAD) this.#state = this.#stateText === undefined ? {} : jsonParse(this.#stateText);
+    return this.#state;
+  }
+
+  set state(value: unknown) {
+    this.#state = value;
+  }
+
+  /** The state after the handler: its JSON, "" for none at all, or undefined when it is what it was. */
+  static stateAfter(context: Context, charsMax: number): string | undefined {
+    const state = context.#state;
+    if (state === UNREAD) return undefined;
+    if (state === undefined || state === null) return context.#stateText === undefined ? undefined : "";
+    if (typeof state !== "object" || isArray(state)) {
+      throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, so that it can grow");
+    }
+    const text = jsonOf(state, "ctx.state", charsMax, "SANDBOX_STATE_TOO_LARGE");
+    if (text === context.#stateText) return undefined;
+    if (text === "{}") return context.#stateText === undefined ? undefined : "";
+    return text;
+  }
+}
+
+/** The draft, while its task runs. */
+function open(draft: Draft): Draft {
+  if (draft.outputs >= 0) return draft;
+  throw new Refusal("SANDBOX_LATE", "the task has ended, and what it emits now belongs to nothing");
+}
+
+/** Nothing can be added any more: a promise that nobody awaited comes too late. */
+export function close(draft: Draft): void {
+  draft.outputs = -1;
+}

@@ -1,0 +1,211 @@
+/** The event as a handler sees it: CloudEvents names, cut out of the batch's text on first use. */
+import type { EventKind } from "../../event.ts";
+import { matchTopic } from "../../topic.ts";
+import type { TopicFilter } from "../../topic.ts";
+import { Table, Time, charCodeAt, defineProperty, freeze, inBase, isoTime, jsonParse, mapClear, mapGet, mapSet, mapSize, substring } from "./primordials.ts";
+import { fromUtf8, ownCopy, toBytes } from "./text.ts";
+
+export interface EventOrigin {
+  readonly journalId: string;
+  readonly gatewayId: string;
+  readonly filters: readonly TopicFilter[];
+}
+
+/** CloudEvents type by kind of trigger, in the order of EVENT_KINDS. */
+const KIND_TYPES: Record<EventKind, string> = {
+  topic: "sluice.mqtt.publish",
+  schedule: "sluice.schedule.tick",
+  webhook: "sluice.webhook.call",
+  on: "sluice.notice",
+};
+const TYPES: readonly string[] = [KIND_TYPES.topic, KIND_TYPES.schedule, KIND_TYPES.webhook, KIND_TYPES.on];
+
+/** Topics and devices remembered, with what was derived from them. Forgotten all at once when there are more. */
+const REMEMBERED_MAX = 4096;
+const HEADER_BYTES = 24;
+
+interface KnownTopic {
+  readonly topic: string;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+interface KnownDevice {
+  readonly device: string;
+  readonly source: string;
+}
+
+function remember<Value>(table: Map<string, Value>, key: string, value: Value): Value {
+  if (mapSize(table) >= REMEMBERED_MAX) mapClear(table);
+  mapSet(table, key, value);
+  return value;
+}
+
+/** Reads event records out of a batch's text, of which each character is a byte. Layout: src/event.ts. */
+export class EventReader {
+  readonly #origin: EventOrigin;
+  readonly #filters: TopicFilter[] = [];
+  readonly #topics = new Table<string, KnownTopic>();
+  readonly #devices = new Table<string, KnownDevice>();
+
+  constructor(origin: EventOrigin) {
+    this.#origin = origin;
+    // JSON has no undefined: levels without a name came as null.
+    for (const { text, filter, names } of origin.filters) {
+      this.#filters[this.#filters.length] = { text, filter, names: names.map((name) => name ?? undefined) };
+    }
+  }
+
+  /** The event whose record begins at `at`. */
+  read(text: string, at: number, seq: number): GuestEvent {
+    const flags = charCodeAt(text, at + 4);
+    const start = at + HEADER_BYTES + 2 * u16(text, at + 16);
+    const topicEnd = start + u16(text, at + 12);
+    const deviceEnd = topicEnd + u16(text, at + 14);
+    const topicBytes = substring(text, start, topicEnd);
+    const deviceBytes = substring(text, topicEnd, deviceEnd);
+    const known = mapGet(this.#topics, topicBytes) ?? this.#topic(topicBytes);
+    const device = mapGet(this.#devices, deviceBytes) ?? this.#device(deviceBytes);
+    return new GuestEvent(
+      TYPES[charCodeAt(text, at + 5)] ?? KIND_TYPES.topic,
+      device.source,
+      known.topic,
+      known.params,
+      device.device,
+      (flags & 0b11) as 0 | 1 | 2,
+      (flags & 0b100) !== 0,
+      substring(text, deviceEnd, deviceEnd + u32(text, at + 20)),
+      u16(text, at + 6) * 0x1_0000_0000 + u32(text, at + 8),
+      this.#origin.journalId,
+      seq,
+    );
+  }
+
+  #topic(bytes: string): KnownTopic {
+    const topic = ownCopy(fromUtf8(bytes) ?? bytes);
+    let params: Record<string, string> = {};
+    for (let i = 0; i < this.#filters.length; i++) {
+      const match = matchTopic(this.#filters[i] as TopicFilter, topic);
+      if (match === undefined) continue;
+      params = match;
+      break;
+    }
+    return remember(this.#topics, ownCopy(bytes), { topic, params: freeze(params) });
+  }
+
+  #device(bytes: string): KnownDevice {
+    const device = ownCopy(fromUtf8(bytes) ?? bytes);
+    const { gatewayId } = this.#origin;
+    const source = device === "" ? `//${gatewayId}` : `//${gatewayId}/${device}`;
+    return remember(this.#devices, ownCopy(bytes), { device, source });
+  }
+}
+
+export function u16(text: string, at: number): number {
+  return (charCodeAt(text, at) << 8) | charCodeAt(text, at + 1);
+}
+
+export function u32(text: string, at: number): number {
+  return u16(text, at) * 0x1_0000 + u16(text, at + 2);
+}
+
+const UNDECODED = {};
+
+export class GuestEvent {
+  type: string;
+  source: string;
+  subject: string;
+  topic: string;
+  params: Readonly<Record<string, string>>;
+  device: string;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+  readonly #payload: string;
+  readonly #timeMs: number;
+  readonly #journalId: string;
+  readonly #seq: number;
+  #data: unknown = UNDECODED;
+  #contentType = "";
+
+  constructor(
+    type: string,
+    source: string,
+    topic: string,
+    params: Readonly<Record<string, string>>,
+    device: string,
+    qos: 0 | 1 | 2,
+    retain: boolean,
+    payload: string,
+    timeMs: number,
+    journalId: string,
+    seq: number,
+  ) {
+    this.type = type;
+    this.source = source;
+    this.subject = topic;
+    this.topic = topic;
+    this.params = params;
+    this.device = device;
+    this.qos = qos;
+    this.retain = retain;
+    this.#payload = payload;
+    this.#timeMs = timeMs;
+    this.#journalId = journalId;
+    this.#seq = seq;
+  }
+
+  get specversion(): string {
+    return "1.0";
+  }
+
+  get id(): string {
+    return `${this.#journalId}-${inBase(this.#seq, 36)}`;
+  }
+
+  get time(): string {
+    return isoTime(new Time(this.#timeMs));
+  }
+
+  get datacontenttype(): string {
+    if (this.#data === UNDECODED) this.#decode();
+    return this.#contentType;
+  }
+
+  get data(): unknown {
+    if (this.#data === UNDECODED) this.#decode();
+    return this.#data;
+  }
+
+  set data(value: unknown) {
+    if (this.#data === UNDECODED) this.#decode();
+    this.#data = value;
+  }
+
+  get bytes(): Uint8Array {
+    const bytes = toBytes(this.#payload);
+    defineProperty(this, "bytes", { value: bytes, writable: true, configurable: true, enumerable: true });
+    return bytes;
+  }
+
+  /** JSON when it parses, else text when it is UTF-8, else bytes. */
+  #decode(): void {
+    const text = fromUtf8(this.#payload);
+    if (text === undefined) {
+      this.#contentType = "application/octet-stream";
+      this.#data = this.bytes;
+      return;
+    }
+    try {
+      this.#data = jsonParse(text);
+      this.#contentType = "application/json";
+    } catch {
+      this.#data = text === "" ? "" : ownCopy(text);
+      this.#contentType = "text/plain; charset=utf-8";
+    }
+  }
+
+  /** A CloudEvent in its JSON form, with what MQTT knows beside it. */
+  toJSON(): Record<string, unknown> {
+    const { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain } = this;
+    return { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain };
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * In the runner: one isolate per handler version, its queue of batches, and what to do when it does not answer.
+ *
+ * An isolate runs one batch at a time, on a thread of its own. A run that hits its timeout or memory limit takes its
+ * isolate with it, for neither what it left half done nor what it left queued may meet the next event; the next batch
+ * gets a new isolate. A run that cannot even be stopped is reported as `stuck`, and the gateway kills the process.
+ */
+import type ivm from "isolated-vm";
+import type { GuestFailure } from "./api/failure.ts";
+import type { LogLimits } from "./api/log.ts";
+import type { TaskLimits } from "./api/context.ts";
+import type { TopicFilter } from "../topic.ts";
+
+/** What an isolate is told about its handler. Crosses the wire as JSON. */
+export interface GuestSettings {
+  readonly handler: string;
+  readonly version: number;
+  readonly params: unknown;
+  readonly filters: readonly TopicFilter[];
+  readonly journalId: string;
+  readonly gatewayId: string;
+  readonly sliceMs: number;
+  readonly limits: TaskLimits & LogLimits;
+}
+
+export interface GuestBundle {
+  readonly settings: GuestSettings;
+  readonly code: string;
+  readonly timeoutMs: number;
+  readonly memoryBytes: number;
+}
+
+export type Loaded = { readonly at: "ready"; readonly config: string } | { readonly at: "failed"; readonly failure: GuestFailure };
+
+/** What became of a batch: its answer's lines, or how its isolate was lost, with the lines that were saved. */
+export type Ran =
+  | { readonly at: "answered"; readonly lines: string }
+  | { readonly at: "lost"; readonly lines: string; readonly index: number; readonly failure: GuestFailure }
+  | { readonly at: "stuck"; readonly index: number };
+
+/** How much longer than its timeout a run may take to stop before the process is given up. */
+const STOP_GRACE_MS = 500;
+const COLLECT_MS = 50;
+/** Longer strings are kept outside the isolate's heap, where its garbage collector does not feel them. */
+const PART_BYTES = 1000;
+/** What an isolate needs beside what the user's code may have: built-ins, the guest, one batch. */
+const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
+const MEGABYTE = 1024 * 1024;
+
+interface Alive {
+  readonly isolate: ivm.Isolate;
+  readonly load: ivm.Reference;
+  readonly run: ivm.Reference;
+  readonly collect: ivm.Reference;
+  readonly progress: Int32Array;
+}
+
+export class VersionIsolate {
+  readonly #ivm: typeof ivm;
+  readonly #guestCode: string;
+  readonly #bundle: GuestBundle;
+  #alive: Alive | undefined;
+  /** The end of the queue. */
+  #tail: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
+    this.#ivm = library;
+    this.#guestCode = guestCode;
+    this.#bundle = bundle;
+  }
+
+  /** Evaluates the module, and says what it exports as config. */
+  load(): Promise<Loaded> {
+    return this.#queue(() => this.#open());
+  }
+
+  /** `tasks` is the part of a run frame that holds the tasks. */
+  run(count: number, tasks: Buffer): Promise<Ran> {
+    return this.#queue(() => this.#run(count, tasks));
+  }
+
+  /** Lets go of the isolate when all that was queued has run. */
+  close(): void {
+    void this.#queue(async () => {
+      this.#closed = true;
+      this.#drop();
+    });
+  }
+
+  #queue<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  async #open(): Promise<Loaded> {
+    this.#drop();
+    if (this.#closed) return { at: "failed", failure: fail("SANDBOX_NOT_LOADED", "the version was unloaded") };
+    try {
+      this.#alive = this.#build();
+    } catch (error) {
+      return { at: "failed", failure: fail("HANDLER_LOAD_THREW", (error as Error).message, (error as Error).stack) };
+    }
+    const { isolate, load } = this.#alive;
+    const { code, settings } = this.#bundle;
+    try {
+      const context = this.#context as ivm.Context;
+      const script = isolate.compileScriptSync(`(function (module, exports) {\n${code}\n})`, {
+        filename: `handler:${settings.handler}`,
+        lineOffset: -1,
+      });
+      const define = script.runSync(context, { reference: true }) as unknown as ivm.Reference;
+      const options = { timeout: this.#bundle.timeoutMs };
+      const applied = load.apply(undefined, [define.derefInto()], options) as Promise<string>;
+      const text = await withDeadline(applied, this.#bundle.timeoutMs + STOP_GRACE_MS);
+      if (text === OVERDUE) throw new Error("Script execution timed out.");
+      if (!text.startsWith("!")) return { at: "ready", config: text };
+      this.#drop();
+      return { at: "failed", failure: JSON.parse(text.slice(1)) as GuestFailure };
+    } catch (error) {
+      this.#drop();
+      return { at: "failed", failure: this.#lost(error, "HANDLER_LOAD_THREW") };
+    }
+  }
+
+  #context: ivm.Context | undefined;
+
+  #build(): Alive {
+    const { settings, memoryBytes } = this.#bundle;
+    const isolate = new this.#ivm.Isolate({
+      memoryLimit: Math.max(8, Math.ceil((memoryBytes + MEMORY_OVERHEAD_BYTES) / MEGABYTE)),
+      // The isolate is lost, its thread hangs, and soon the process would: better now, and seen.
+      onCatastrophicError: () => process.kill(process.pid, "SIGKILL"),
+    });
+    const context = isolate.createContextSync();
+    this.#context = context;
+    const shared = new SharedArrayBuffer(4);
+    const guest = context.evalClosureSync(
+      `${this.#guestCode}\nreturn guest.install($0, new Int32Array($1));`,
+      [JSON.stringify(settings), new this.#ivm.ExternalCopy(shared).copyInto()],
+      { result: { reference: true }, filename: "sluice:guest" },
+    ) as unknown as ivm.Reference<Record<"load" | "run" | "collect", unknown>>;
+    const method = (name: "load" | "run" | "collect"): ivm.Reference =>
+      guest.getSync(name, { reference: true }) as unknown as ivm.Reference;
+    return {
+      isolate,
+      load: method("load"),
+      run: method("run"),
+      collect: method("collect"),
+      progress: new Int32Array(shared),
+    };
+  }
+
+  async #run(count: number, tasks: Buffer): Promise<Ran> {
+    if (this.#alive === undefined) {
+      const loaded = await this.#open();
+      if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
+    }
+    const { run, progress } = this.#alive as Alive;
+    progress[0] = 0;
+    const parts: (string | number)[] = [count];
+    for (let at = 0; at < tasks.length; at += PART_BYTES) parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
+    const timeoutMs = this.#bundle.settings.sliceMs + this.#bundle.timeoutMs;
+    try {
+      const answer = run.apply(undefined, parts, {
+        timeout: timeoutMs,
+        result: { copy: true, promise: true },
+      }) as Promise<[string]>;
+      const answered = await withDeadline(answer, timeoutMs + STOP_GRACE_MS);
+      if (answered !== OVERDUE) return { at: "answered", lines: answered[0] };
+      return await this.#overdue();
+    } catch (error) {
+      const index = progress[0] as number;
+      const failure = this.#lost(error, "SANDBOX_ISOLATE_LOST");
+      const lines = failure.code === "SANDBOX_TIMEOUT" ? await this.#collect() : "";
+      this.#drop();
+      return { at: "lost", lines: lines ?? "", index, failure };
+    }
+  }
+
+  /** The run did not come back: a promise waits for ever, or the thread does not let itself be stopped. */
+  async #overdue(): Promise<Ran> {
+    const index = (this.#alive as Alive).progress[0] as number;
+    const lines = await this.#collect();
+    if (lines === undefined) return { at: "stuck", index };
+    this.#drop();
+    const { timeoutMs } = this.#bundle;
+    const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
+    return { at: "lost", lines, index, failure: fail("SANDBOX_TIMEOUT", message) };
+  }
+
+  /** The whole tasks that a cut-off batch had answered; undefined when the isolate does not answer at all. */
+  async #collect(): Promise<string | undefined> {
+    const { collect } = this.#alive as Alive;
+    try {
+      const collected = collect.apply(undefined, [], { timeout: COLLECT_MS, result: { copy: true } }) as Promise<[string]>;
+      const answer = await withDeadline(collected, COLLECT_MS + STOP_GRACE_MS);
+      return answer === OVERDUE ? undefined : answer[0];
+    } catch {
+      return ""; // It was stopped: whatever was left in its queue went on with the call.
+    }
+  }
+
+  #lost(error: unknown, code: string): GuestFailure {
+    const { message, stack } = error as Error;
+    const { timeoutMs, memoryBytes } = this.#bundle;
+    if (/timed out/i.test(message)) return fail("SANDBOX_TIMEOUT", `took longer than ${timeoutMs} ms`);
+    if (/memory limit|allocation failed|out of memory/i.test(message) || this.#alive?.isolate.isDisposed === true) {
+      return fail("SANDBOX_MEMORY", `took more memory than ${Math.round(memoryBytes / MEGABYTE)} MB`);
+    }
+    return fail(code, message, stack);
+  }
+
+  #drop(): void {
+    const alive = this.#alive;
+    this.#alive = undefined;
+    this.#context = undefined;
+    if (alive !== undefined && !alive.isolate.isDisposed) alive.isolate.dispose();
+  }
+}
+
+function fail(code: string, message: string, stack?: string): GuestFailure {
+  return { code, message, stack, final: false };
+}
+
+const OVERDUE = Symbol("overdue");
+
+function withDeadline<Result>(result: Promise<Result>, ms: number): Promise<Result | typeof OVERDUE> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(OVERDUE), ms);
+    result.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error as Error);
+      },
+    );
+  });
+}

@@ -1,0 +1,234 @@
+/**
+ * What running tasks came to, and how it is read out of a runner's answer. A runner may have been taken over by the
+ * code it runs, so nothing in an answer is believed: each line is checked, and an answer that breaks a rule is a fault
+ * of the runner, not of a task.
+ */
+import { isUtf8 } from "node:buffer";
+import type { Failure, Task } from "../task.ts";
+import { isJson } from "./json.ts";
+
+/** An output as a handler gave it; what it leaves out is filled in from the handler's config and the event. */
+export interface RawOutput {
+  /** JSON text as UTF-8 when `json`, else opaque bytes. A view that is valid during `done` only. */
+  readonly data: Uint8Array;
+  readonly json: boolean;
+  readonly to?: readonly string[];
+  readonly type?: string;
+  readonly subject?: string;
+  /** For ctx.publish: goes to local devices on this topic, and to no uplink. */
+  readonly publish?: { readonly topic: string; readonly qos: 0 | 1 | 2; readonly retain: boolean };
+}
+
+export type RunResult =
+  /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
+  | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
+  /** `final`: the handler threw a DeadLetter. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean }
+  /** An earlier task of its key in the same batch failed. */
+  | { readonly at: "behind" }
+  /** The runner died with it in its hands, or it may be what cost the isolate: to be run alone. */
+  | { readonly at: "crashed" }
+  /** It was not started, which costs no try. */
+  | { readonly at: "unrun" };
+
+export interface BatchResult {
+  /** The version that ran the batch. */
+  readonly version: number;
+  /** One a task, in the batch's order. */
+  readonly results: readonly RunResult[];
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export interface ResultLimits {
+  readonly outputsMax: number;
+  readonly stateBytesMax: number;
+}
+
+/** The handler's side of reading an answer. */
+export interface AnswerReader {
+  /** Makes positions in a stack point into the user's source. */
+  readonly failure: (failure: Failure) => Failure;
+  readonly log: (level: LogLevel, message: string, task: Task | undefined) => void;
+  readonly limits: ResultLimits;
+}
+
+/** An answer that breaks the rules. */
+export class WireError extends Error {}
+
+const LEVELS: Record<string, LogLevel> = { "2": "debug", "3": "info", "4": "warn", "5": "error" };
+const LOG_LINES_MAX = 10_000;
+const TEXT_CHARS_MAX = 4096;
+const UPLINKS_MAX = 64;
+const NEWLINE = 10;
+const NOTHING: readonly RawOutput[] = [];
+const BEHIND: RunResult = { at: "behind" };
+const UNRUN: RunResult = { at: "unrun" };
+const CRASHED: RunResult = { at: "crashed" };
+const DONE_QUIETLY: RunResult = { at: "done", outputs: NOTHING, state: undefined };
+
+/** Letters of lines, see api/answer.ts. */
+const line = { log: 0x6c, address: 0x61, output: 0x6f, text: 0x78, bytes: 0x62, state: 0x73, done: 0x2e, failed: 0x21, behind: 0x7e, unrun: 0x2d };
+
+
+/** Reads the body of a `ran` frame for `batch`. Throws WireError. */
+export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerReader): RunResult[] {
+  if (body.length < 4) throw new WireError("an answer ends before its head does");
+  const linesAt = 4 + body.readUInt32BE(0);
+  if (linesAt > body.length) throw new WireError("an answer's failure is longer than the answer");
+  if (!isUtf8(body.subarray(4))) throw new WireError("an answer is not UTF-8");
+  const results = readLines(body, linesAt, batch, reader);
+  if (linesAt === 4) {
+    if (results.length !== batch.length) throw new WireError(`${results.length} results for ${batch.length} tasks`);
+    return results;
+  }
+  const lost = asRecord(parse(body.utf8Slice(4, linesAt)), "a failure");
+  const index = lost["index"];
+  if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index >= batch.length) {
+    throw new WireError("a failure without a task");
+  }
+  return strike(results, batch, index, reader.failure(asFailure(lost)));
+}
+
+/**
+ * Fills in the results of a batch that was cut off at task `index`: what was answered stands, the one that was struck
+ * has failed, the rest was not run. When the answers before it are lost too, an earlier task of its key has to run
+ * again before it, or the key's order would be broken: then both run again, alone.
+ */
+export function strike(results: RunResult[], batch: readonly Task[], index: number, failure: Failure): RunResult[] {
+  const { key } = batch[index] as Task;
+  const answered = results.length;
+  let orderLost = false;
+  for (let i = answered; i < index; i++) {
+    const sameKey = (batch[i] as Task).key === key;
+    orderLost ||= sameKey;
+    results.push(sameKey ? CRASHED : UNRUN);
+  }
+  if (answered <= index) results.push(orderLost ? CRASHED : { at: "failed", failure, final: false });
+  for (let i = results.length; i < batch.length; i++) {
+    results.push((batch[i] as Task).key === key && !orderLost ? BEHIND : UNRUN);
+  }
+  return results;
+}
+
+export function allOf(batch: readonly Task[], at: "crashed" | "unrun"): RunResult[] {
+  return batch.map(() => (at === "crashed" ? CRASHED : UNRUN));
+}
+
+function readLines(body: Buffer, from: number, batch: readonly Task[], reader: AnswerReader): RunResult[] {
+  const { limits } = reader;
+  const results: RunResult[] = [];
+  let outputs: RawOutput[] | undefined;
+  let address: Partial<RawOutput> | undefined;
+  let state: string | undefined;
+  let logLines = 0;
+  let at = from;
+  while (at < body.length) {
+    const end = body.indexOf(NEWLINE, at);
+    if (end < 0) throw new WireError("a line without an end");
+    const letter = body[at] as number;
+    const start = at + 1;
+    at = end + 1;
+    if (letter === line.log) {
+      if (++logLines > LOG_LINES_MAX) throw new WireError("too many log lines");
+      const level = LEVELS[String.fromCharCode(body[start] as number)];
+      const text = parse(body.utf8Slice(start + 1, end));
+      if (level === undefined || typeof text !== "string") throw new WireError("a log line that is none");
+      reader.log(level, text, batch[results.length]);
+      continue;
+    }
+    if (results.length >= batch.length) throw new WireError("more results than tasks");
+    switch (letter) {
+      case line.output:
+      case line.text:
+      case line.bytes: {
+        const data = dataOf(letter, body, start, end);
+        outputs ??= [];
+        if (outputs.length >= limits.outputsMax) throw new WireError("more outputs than are allowed");
+        outputs.push(address === undefined ? { data, json: letter === line.output } : { ...address, data, json: letter === line.output });
+        address = undefined;
+        break;
+      }
+      case line.address:
+        address = asAddress(parse(body.utf8Slice(start, end)));
+        break;
+      case line.state:
+        if (end - start > 3 * limits.stateBytesMax) throw new WireError("a state longer than is allowed");
+        if (end > start && !isJson(body, start, end)) throw new WireError("a state that is no JSON");
+        state = body.utf8Slice(start, end);
+        break;
+      case line.done:
+        results.push(outputs === undefined && state === undefined ? DONE_QUIETLY : { at: "done", outputs: outputs ?? NOTHING, state });
+        outputs = address = state = undefined;
+        break;
+      case line.failed: {
+        const failed = asRecord(parse(body.utf8Slice(start, end)), "a failure");
+        results.push({ at: "failed", failure: reader.failure(asFailure(failed)), final: failed["final"] === true });
+        outputs = address = state = undefined;
+        break;
+      }
+      case line.behind:
+        results.push(BEHIND);
+        break;
+      case line.unrun:
+        results.push(UNRUN);
+        break;
+      default:
+        throw new WireError(`a line that begins with ${letter}`);
+    }
+  }
+  return results;
+}
+
+function dataOf(letter: number, body: Buffer, start: number, end: number): Uint8Array {
+  if (!isJson(body, start, end)) throw new WireError("an output that is no JSON");
+  if (letter === line.output) return body.subarray(start, end);
+  const text = parse(body.utf8Slice(start, end));
+  if (typeof text !== "string") throw new WireError("an output of text or bytes that is none");
+  return Buffer.from(text, letter === line.text ? "utf8" : "latin1");
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new WireError("a line that is no JSON");
+  }
+}
+
+function asRecord(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new WireError(`${what} that is none`);
+  return value as Record<string, unknown>;
+}
+
+/** Every text is cut to what an operator reads. */
+export function asFailure(failure: Record<string, unknown>): Failure {
+  const { code, message, stack } = failure;
+  if (typeof code !== "string" || !/^[A-Z][A-Z_]{1,60}$/.test(code)) throw new WireError("a failure without a code");
+  if (typeof message !== "string") throw new WireError("a failure without a message");
+  const cut = { code, message: message.slice(0, TEXT_CHARS_MAX) };
+  return typeof stack === "string" ? { ...cut, stack: stack.slice(0, 2 * TEXT_CHARS_MAX) } : cut;
+}
+
+function asAddress(value: unknown): Partial<RawOutput> {
+  const { to, type, subject, publish } = asRecord(value, "an address");
+  const address: { -readonly [K in keyof RawOutput]?: RawOutput[K] } = {};
+  if (to !== undefined) {
+    if (!Array.isArray(to) || to.length > UPLINKS_MAX) throw new WireError("an address with no list of uplinks");
+    address.to = to.map((name) => shortText(name));
+  }
+  if (type !== undefined) address.type = shortText(type);
+  if (subject !== undefined) address.subject = shortText(subject);
+  if (publish !== undefined) {
+    const { topic, qos, retain } = asRecord(publish, "a publish");
+    if (qos !== 0 && qos !== 1 && qos !== 2) throw new WireError("a publish without QoS");
+    const name = shortText(topic, 65_535);
+    if (/[+#\0]/.test(name) || Buffer.byteLength(name) > 65_535) throw new WireError("a publish on a topic that is none");
+    address.publish = { topic: name, qos, retain: retain === true };
+  }
+  return address;
+}
+
+function shortText(value: unknown, charsMax: number = TEXT_CHARS_MAX): string {
+  if (typeof value !== "string" || value === "" || value.length > charsMax) throw new WireError("a text that is none");
+  return value;
+}

@@ -1,0 +1,129 @@
+/** One runner as the gateway sees it: a process, its channel, and the end of both. */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync, readSync, realpathSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import type { Duplex } from "node:stream";
+import { FrameReader, jsonFrame } from "./wire.ts";
+import type { Frame } from "./wire.ts";
+import type { Programs } from "./programs.ts";
+
+const STDERR_CHARS_MAX = 2000;
+const PAGE_BYTES = 4096;
+
+export interface RunnerEvents {
+  readonly frame: (frame: Frame) => void;
+  /** Exactly once: it ended, was killed, or says what no runner of ours says. */
+  readonly lost: (why: string) => void;
+}
+
+/** How a runner is started. Tests put a program of their own here. */
+export interface RunnerCommand {
+  readonly args: readonly string[];
+  readonly stdin: string;
+  readonly guestCode: string;
+}
+
+/**
+ * Files: isolated-vm, what finds its binary, and the file by which that tells one libc from the other. No writes, no
+ * child processes, no workers, no network, no environment. V8 counts WebAssembly memory apart from the isolate's limit,
+ * hence a limit of its own. `--no-node-snapshot`: isolated-vm crashes at exit without it.
+ */
+export function runnerCommand(programs: Programs): RunnerCommand {
+  const library = realpathSync(createRequire(import.meta.url).resolve("isolated-vm/package.json"));
+  const finder = realpathSync(createRequire(library).resolve("node-gyp-build/package.json"));
+  const args = [
+    "--no-node-snapshot",
+    "--permission",
+    "--allow-addons",
+    `--allow-fs-read=${dirname(library)}/*`,
+    `--allow-fs-read=${dirname(finder)}/*`,
+    "--allow-fs-read=/etc/alpine-release",
+    "--disable-warning=PERM0001",
+    "--wasm-max-mem-pages=256",
+    "--max-semi-space-size=4",
+    "--input-type=module",
+    "-",
+    library,
+  ];
+  return { args, stdin: programs.runnerCode, guestCode: programs.guestCode };
+}
+
+export class RunnerProcess {
+  readonly #child: ChildProcess;
+  readonly #channel: Duplex;
+  readonly #lost: (why: string) => void;
+  readonly exited: Promise<void>;
+  #over = false;
+  #stderr = "";
+  #statm: number | undefined;
+  readonly #sample = Buffer.alloc(128);
+
+  constructor(command: RunnerCommand, events: RunnerEvents) {
+    this.#lost = events.lost;
+    // Detached: a Ctrl-C at the terminal is for the gateway, which needs its runners while it drains.
+    this.#child = spawn(process.execPath, command.args, {
+      env: {},
+      cwd: "/",
+      detached: true,
+      stdio: ["pipe", "ignore", "pipe", "pipe"],
+    });
+    this.#channel = this.#child.stdio[3] as Duplex;
+    this.exited = new Promise((resolve) => {
+      this.#child.once("exit", () => resolve());
+      this.#child.once("error", () => resolve());
+    });
+    this.#child.once("exit", (code, signal) => this.#end(`ended with ${signal ?? `exit code ${code}`}${this.#stderr}`));
+    this.#child.once("error", (error) => this.#end(`could not be started: ${error.message}`));
+    this.#child.stderr?.on("data", (chunk: Buffer) => {
+      this.#stderr = `${this.#stderr || ": "}${chunk.toString()}`.slice(0, STDERR_CHARS_MAX);
+    });
+    this.#child.stdin?.on("error", () => undefined); // It ended before it had read its program; `exit` tells why.
+    this.#child.stdin?.end(command.stdin);
+    const reader = new FrameReader();
+    this.#channel.on("data", (chunk: Buffer) => {
+      if (this.#over) return;
+      const wrong = reader.push(chunk, (frame) => {
+        if (!this.#over) events.frame(frame);
+      });
+      if (wrong !== undefined) this.kill(wrong);
+    });
+    this.#channel.on("error", () => undefined); // A reset channel is an ended runner; `exit` tells why.
+    this.send(jsonFrame("hello", 0, { guestCode: command.guestCode }));
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  send(frame: Buffer): void {
+    if (!this.#over) this.#channel.write(frame);
+  }
+
+  /** At once, and `lost` is told before this returns. Does nothing when it was lost before. */
+  kill(why: string): void {
+    this.#child.kill("SIGKILL");
+    this.#end(why);
+  }
+
+  /** Resident memory, or 0 where that cannot be known. */
+  rssBytes(): number {
+    if (this.#over) return 0;
+    try {
+      this.#statm ??= openSync(`/proc/${this.pid}/statm`, "r");
+      const length = readSync(this.#statm, this.#sample, 0, this.#sample.length, 0);
+      return Number(this.#sample.latin1Slice(0, length).split(" ")[1]) * PAGE_BYTES;
+    } catch {
+      return 0;
+    }
+  }
+
+  #end(why: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#statm !== undefined) closeSync(this.#statm);
+    this.#channel.destroy();
+    this.#lost(why);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The runner: a child process that holds isolates and is expendable. It has no environment, no file system, no child
+ * processes and one descriptor, the channel to the gateway; when that ends, so does it.
+ *
+ * Started as `node <flags> - <file to resolve isolated-vm from>` with its own bundled text on stdin (see programs.ts).
+ */
+import { createRequire } from "node:module";
+import { Socket } from "node:net";
+import type ivm from "isolated-vm";
+import { VersionIsolate } from "./isolates.ts";
+import type { GuestBundle } from "./isolates.ts";
+import { FrameReader, jsonFrame, ranFrame, readRunHead } from "./wire.ts";
+import type { Frame } from "./wire.ts";
+
+const CHANNEL_FD = 3;
+
+const library = createRequire(process.argv[2] as string)("isolated-vm") as typeof ivm;
+const channel = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
+const reader = new FrameReader();
+const versions = new Map<number, VersionIsolate>();
+let guestCode = "";
+
+export interface LoadBody {
+  /** Drawn by the gateway for each load; what `run` and `unload` name. */
+  readonly serial: number;
+  readonly bundle: GuestBundle;
+  /** Only when it is needed: a runner that replaces another is at work before all isolates are built. */
+  readonly lazy: boolean;
+}
+
+async function obey(frame: Frame): Promise<void> {
+  switch (frame.kind) {
+    case "hello":
+      guestCode = (JSON.parse(frame.body.toString()) as { guestCode: string }).guestCode;
+      channel.write(jsonFrame("ready", 0, null));
+      return;
+    case "load": {
+      const { serial, bundle, lazy } = JSON.parse(frame.body.toString()) as LoadBody;
+      const isolate = new VersionIsolate(library, guestCode, bundle);
+      versions.set(serial, isolate);
+      if (lazy) return;
+      const loaded = await isolate.load();
+      if (loaded.at === "failed") versions.delete(serial);
+      channel.write(jsonFrame("loaded", frame.id, loaded));
+      return;
+    }
+    case "inspect": {
+      const isolate = new VersionIsolate(library, guestCode, JSON.parse(frame.body.toString()) as GuestBundle);
+      const loaded = await isolate.load();
+      isolate.close();
+      channel.write(jsonFrame("inspected", frame.id, loaded));
+      return;
+    }
+    case "unload": {
+      const { serial } = JSON.parse(frame.body.toString()) as Pick<LoadBody, "serial">;
+      versions.get(serial)?.close();
+      versions.delete(serial);
+      return;
+    }
+    case "run":
+      await run(frame);
+      return;
+    default:
+      throw new Error(`a runner is not told ${frame.kind}`);
+  }
+}
+
+async function run(frame: Frame): Promise<void> {
+  const { serial, count, tasks } = readRunHead(frame.body);
+  const isolate = versions.get(serial);
+  if (isolate === undefined) throw new Error(`no version is loaded as ${serial}`);
+  const ran = await isolate.run(count, tasks);
+  if (ran.at === "stuck") channel.write(jsonFrame("stuck", frame.id, { index: ran.index }));
+  else channel.write(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
+}
+
+/** A runner in doubt ends at once, and the gateway replaces it. Not by exit(): that waits for threads. */
+function die(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => {
+    process.kill(process.pid, "SIGKILL");
+  });
+}
+
+process.on("uncaughtException", die);
+process.on("unhandledRejection", die);
+channel.on("data", (chunk: Buffer) => {
+  const wrong = reader.push(chunk, (frame) => {
+    obey(frame).catch(die);
+  });
+  if (wrong !== undefined) die(new Error(wrong));
+});
+channel.on("end", () => process.kill(process.pid, "SIGKILL"));
+channel.on("error", () => process.kill(process.pid, "SIGKILL"));

@@ -1,0 +1,284 @@
+/**
+ * The sandbox: runs tasks in handlers' isolates, in runner processes that may die at any time.
+ *
+ * Mechanism. A fixed pool of runners, each a child process under Node's permission model with an empty environment and
+ * one descriptor, the channel (wire.ts). Every runner holds an isolate for every loaded version (isolates.ts), so a batch
+ * may go to any of them; which key goes where is the caller's choice. A batch crosses the process border once and the
+ * isolate's border once, as text (guest.ts), and its answer comes back the same way. A supervisor per runner
+ * (supervisor.ts) kills it when in doubt and starts the next one.
+ *
+ *   S1  Every batch is answered exactly once, one result a task, whatever becomes of the runner.
+ *   S2  A task that failed costs nobody else anything: tasks of other keys are done or `unrun`, those behind it `behind`.
+ *   S3  Nothing is believed that a runner says: an answer that breaks a rule costs the runner, and no result of it stands.
+ *   S4  A limit is enforced inside the isolate first (an ordinary failure), by the runner second (the isolate is lost),
+ *       by the gateway last (the runner is lost).
+ *   S5  A new runner has all live versions before it gets work.
+ *   S6  A version takes over when every runner has loaded it; batches sent before that end on the version before.
+ *
+ * Limits: runners, memory of each, slice, outputs, result, state and log lines (settings.ts); timeout and memory of each
+ * handler (HandlerBundle); frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
+ */
+import { parseTopicFilter } from "../topic.ts";
+import type { Log } from "../log.ts";
+import type { Failure, Task } from "../task.ts";
+import type { Clock } from "../time.ts";
+import type { GuestBundle, Loaded } from "./isolates.ts";
+import { buildPrograms } from "./programs.ts";
+import { runnerCommand } from "./runner-process.ts";
+import type { RunnerCommand } from "./runner-process.ts";
+import type { BatchResult, LogLevel } from "./results.ts";
+import type { SandboxSettings } from "./settings.ts";
+import { Stacks } from "./stacks.ts";
+import { Supervisor } from "./supervisor.ts";
+import type { Version } from "./supervisor.ts";
+
+/** One version of a handler, built. */
+export interface HandlerBundle {
+  readonly name: string;
+  /** The handler's journal id. */
+  readonly id: number;
+  readonly version: number;
+  /** CommonJS text without imports, and its source map as JSON ("" when there is none). */
+  readonly code: string;
+  readonly sourceMap: string;
+  readonly settings: {
+    /** Longest time one event may take. */
+    readonly timeoutMs: number;
+    /** Heap of the isolate, built-ins aside. */
+    readonly memoryBytes: number;
+    /** ctx.params: plain JSON. */
+    readonly params: unknown;
+    /** Topic filters whose named levels are event.params; the first that matches counts. */
+    readonly topics: readonly string[];
+  };
+}
+
+export type Load =
+  | { readonly at: "ready"; readonly config: unknown }
+  /** `where` is file:line:column in the user's source, when it is known. */
+  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
+
+export interface SandboxOptions {
+  readonly settings: SandboxSettings;
+  readonly journalId: string;
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A line that a handler logged; `task` when one was running. */
+  readonly onLog: (handler: string, version: number, level: LogLevel, message: string, task: Task | undefined) => void;
+  /** Tests start a program of their own instead of a runner. */
+  readonly command?: RunnerCommand;
+}
+
+interface Live extends Version {
+  readonly bundle: HandlerBundle;
+}
+
+/** A load whose runner was lost is tried again on its successor, for another handler may have cost it. */
+const LOADS_MAX = 2;
+const HANDLER_RSS_BYTES = 3 * 1024 * 1024;
+
+export class Sandbox {
+  readonly runners: number;
+  readonly #options: SandboxOptions;
+  readonly #supervisors: Supervisor[];
+  readonly #live = new Map<number, Live>();
+  /** Live ones and those about to be, by serial. */
+  readonly #versions = new Map<number, Live>();
+  #lastSerial = 0;
+  #batches = 0;
+  #tasks = 0;
+  #nextInspector = 0;
+
+  private constructor(options: SandboxOptions, command: RunnerCommand) {
+    const { settings, clock, log } = options;
+    this.#options = options;
+    this.runners = settings.runners;
+    this.#supervisors = Array.from(
+      { length: settings.runners },
+      (_, index) =>
+        new Supervisor({
+          index,
+          command,
+          sliceMs: settings.slice,
+          clock,
+          log,
+          rssBytesMax: () => settings.runnerMemoryMax + this.#versions.size * HANDLER_RSS_BYTES,
+          versions: () => this.#versions.values(),
+        }),
+    );
+  }
+
+  /** Resolves when every runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
+  static async open(options: SandboxOptions): Promise<Sandbox> {
+    const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()));
+    await Promise.all(sandbox.#supervisors.map((supervisor) => supervisor.ready()));
+    return sandbox;
+  }
+
+  /** Evaluates the bundle in an isolate of its own, for the config that it exports. Nothing stays behind. */
+  async inspect(bundle: HandlerBundle): Promise<Load> {
+    const guest = this.#guest(bundle);
+    const supervisor = this.#supervisors[this.#nextInspector++ % this.runners] as Supervisor;
+    const loaded = await insist(() => supervisor.inspect(guest));
+    return asLoad(loaded, new Stacks(bundle.sourceMap));
+  }
+
+  /** Loads the version into every runner, then makes it the one that runs. Failed: the one before goes on. */
+  async load(bundle: HandlerBundle): Promise<Load> {
+    const stacks = new Stacks(bundle.sourceMap);
+    const { onLog, settings } = this.#options;
+    const version: Live = {
+      serial: ++this.#lastSerial,
+      bundle,
+      guest: this.#guest(bundle),
+      reader: {
+        failure: (failure) => stacks.map(failure),
+        log: (level, message, task) => onLog(bundle.name, bundle.version, level, message, task),
+        limits: { outputsMax: settings.outputsMax, stateBytesMax: settings.stateMax },
+      },
+    };
+    this.#versions.set(version.serial, version);
+    const all = await Promise.all(this.#supervisors.map((supervisor) => insist(() => supervisor.load(version))));
+    const failed = all.find((loaded) => loaded?.at !== "ready");
+    if (all.some((loaded) => loaded?.at !== "ready")) {
+      this.#forget(version);
+      return asLoad(failed, stacks);
+    }
+    const before = this.#live.get(bundle.id);
+    this.#live.set(bundle.id, version);
+    if (before !== undefined) this.#forget(before);
+    return asLoad(all[0], stacks);
+  }
+
+  /** Batches in flight are still answered; later ones are `unrun`. */
+  unload(handler: number): void {
+    const live = this.#live.get(handler);
+    if (live === undefined) return;
+    this.#live.delete(handler);
+    this.#forget(live);
+  }
+
+  /**
+   * Runs `batch` (tasks of one handler) in order on the runner of that number. `states` are aligned with the batch; only
+   * a key's first task needs it. `done` is called exactly once (S1), never before this returns.
+   */
+  run(
+    runner: number,
+    handler: number,
+    batch: readonly Task[],
+    states: readonly (string | undefined)[],
+    done: (result: BatchResult) => void,
+  ): void {
+    this.#batches++;
+    this.#tasks += batch.length;
+    (this.#supervisors[runner] as Supervisor).run({
+      version: () => this.#live.get(handler),
+      batch,
+      states,
+      done: (version, results) => done({ version: (version as Live | undefined)?.bundle.version ?? 0, results }),
+    });
+  }
+
+  /** Process ids by number of the runner, 0 for one that is down. */
+  get pids(): readonly number[] {
+    return this.#supervisors.map((supervisor) => supervisor.pid);
+  }
+
+  figures(): SandboxFigures {
+    const figures = {
+      runnersReady: 0,
+      runnersStarted: 0,
+      runnersLost: 0,
+      killedForMemory: 0,
+      killedForTime: 0,
+      killedForNonsense: 0,
+      rssBytes: 0,
+      batchesInFlight: 0,
+      batches: this.#batches,
+      tasks: this.#tasks,
+      handlers: this.#live.size,
+    };
+    for (const supervisor of this.#supervisors) {
+      if (supervisor.isReady) figures.runnersReady++;
+      figures.rssBytes += supervisor.rssBytes;
+      figures.batchesInFlight += supervisor.inFlight;
+      figures.runnersStarted += supervisor.figures.started;
+      figures.runnersLost += supervisor.figures.lost;
+      figures.killedForMemory += supervisor.figures.killedForMemory;
+      figures.killedForTime += supervisor.figures.killedForTime;
+      figures.killedForNonsense += supervisor.figures.killedForNonsense;
+    }
+    return figures;
+  }
+
+  /** What is in flight is answered `unrun`. Resolves when all processes are gone. */
+  async close(): Promise<void> {
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+  }
+
+  #forget(version: Live): void {
+    this.#versions.delete(version.serial);
+    for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
+  }
+
+  #guest({ name, version, code, settings: own }: HandlerBundle): GuestBundle {
+    const { settings, journalId, gatewayId } = this.#options;
+    return {
+      code,
+      timeoutMs: own.timeoutMs,
+      memoryBytes: own.memoryBytes,
+      settings: {
+        handler: name,
+        version,
+        params: own.params,
+        filters: own.topics.map(parseTopicFilter),
+        journalId,
+        gatewayId,
+        sliceMs: settings.slice,
+        limits: {
+          outputsMax: settings.outputsMax,
+          resultBytesMax: settings.resultMax,
+          stateBytesMax: settings.stateMax,
+          logLinesPerSecond: settings.logLinesPerSecond,
+          logCharsMax: settings.logLineMax,
+        },
+      },
+    };
+  }
+}
+
+export interface SandboxFigures {
+  readonly runnersReady: number;
+  readonly runnersStarted: number;
+  readonly runnersLost: number;
+  readonly killedForMemory: number;
+  readonly killedForTime: number;
+  readonly killedForNonsense: number;
+  readonly rssBytes: number;
+  readonly batchesInFlight: number;
+  readonly batches: number;
+  readonly tasks: number;
+  readonly handlers: number;
+}
+
+async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded | undefined> {
+  for (let tries = 0; tries < LOADS_MAX; tries++) {
+    const loaded = await load();
+    if (loaded !== undefined) return loaded;
+  }
+  return undefined;
+}
+
+function asLoad(loaded: Loaded | undefined, stacks: Stacks): Load {
+  if (loaded === undefined) {
+    const message = "the runner was lost each time the handler was loaded";
+    return { at: "failed", failure: { code: "SANDBOX_RUNNER_LOST", message } };
+  }
+  if (loaded.at === "ready") return { at: "ready", config: JSON.parse(loaded.config) as unknown };
+  const failure = stacks.map(loaded.failure);
+  const where = stacks.where(failure);
+  const { code, message, stack } = failure;
+  const plain = stack === undefined ? { code, message } : { code, message, stack };
+  return { at: "failed", failure: where === undefined ? plain : { ...plain, where } };
+}

@@ -1,0 +1,55 @@
+/** Stacks that point into the user's own source, through the source map that the build made. */
+import { SourceMap } from "node:module";
+import type { SourceMapPayload } from "node:module";
+import type { Failure } from "../task.ts";
+
+const FRAMES_MAX = 12;
+/** `handler:<name>` is the file name that isolates give to the user's module. */
+const POSITION = /handler:[a-z0-9_-]+:(\d+):(\d+)/;
+const AT = /^\s+at /;
+
+export class Stacks {
+  readonly #sourceMap: string;
+  #parsed: SourceMap | undefined;
+
+  /** `sourceMap` is JSON, or "" when there is none. Parsed on first use: most versions never fail. */
+  constructor(sourceMap: string) {
+    this.#sourceMap = sourceMap;
+  }
+
+  /** `failure` with the frames of the user's code only, and their places in the user's files. */
+  map(failure: Failure): Failure {
+    if (failure.stack === undefined) return failure;
+    const lines: string[] = [];
+    let frames = 0;
+    for (const text of failure.stack.split("\n")) {
+      if (!AT.test(text)) {
+        if (frames === 0) lines.push(text);
+        continue;
+      }
+      const match = POSITION.exec(text);
+      if (match === null) continue;
+      if (++frames > FRAMES_MAX) break;
+      lines.push(text.replace(POSITION, this.#place(Number(match[1]), Number(match[2])) ?? match[0]));
+    }
+    return { ...failure, stack: lines.join("\n") };
+  }
+
+  /** file:line:column of the first frame, for a message that says where. */
+  where(failure: Failure): string | undefined {
+    const place = /(?:\(|at )((?:[^\s()]+):\d+:\d+)\)?$/m.exec(failure.stack ?? "");
+    return place?.[1];
+  }
+
+  #place(line: number, column: number): string | undefined {
+    if (this.#sourceMap === "") return undefined;
+    try {
+      this.#parsed ??= new SourceMap(JSON.parse(this.#sourceMap) as SourceMapPayload);
+      const origin = this.#parsed.findEntry(line - 1, column - 1);
+      if (!("originalSource" in origin)) return undefined;
+      return `${origin.originalSource}:${origin.originalLine + 1}:${origin.originalColumn + 1}`;
+    } catch {
+      return undefined; // A damaged map must not hide the failure that it should explain.
+    }
+  }
+}

@@ -1,0 +1,337 @@
+/**
+ * One place in the pool: the runner that holds it, what that runner was asked, and its replacement.
+ *
+ * A runner is killed when it overruns its deadline, outgrows its memory, reports an isolate that cannot be stopped, or
+ * says something that no runner of ours says. Whatever it had in flight is answered at once; what was not sent yet
+ * waits for its successor.
+ */
+import { messageOf } from "../fault.ts";
+import type { Log } from "../log.ts";
+import type { Failure, Task } from "../task.ts";
+import { backoffMs } from "../time.ts";
+import type { Clock } from "../time.ts";
+import type { GuestBundle, Loaded } from "./isolates.ts";
+import { RunnerProcess } from "./runner-process.ts";
+import type { RunnerCommand } from "./runner-process.ts";
+import { allOf, asFailure, readAnswer, strike, WireError } from "./results.ts";
+import type { AnswerReader, RunResult } from "./results.ts";
+import type { LoadBody } from "./runner.ts";
+import { jsonFrame, runFrame } from "./wire.ts";
+import type { Frame } from "./wire.ts";
+
+/** A loaded version, as the supervisor needs it. */
+export interface Version {
+  /** Names it on the wire. */
+  readonly serial: number;
+  readonly guest: GuestBundle;
+  readonly reader: AnswerReader;
+}
+
+export interface SupervisorOptions {
+  readonly index: number;
+  readonly command: RunnerCommand;
+  readonly rssBytesMax: () => number;
+  readonly sliceMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The versions that a new runner has to have. */
+  readonly versions: () => Iterable<Version>;
+}
+
+type Done = (version: Version | undefined, results: readonly RunResult[]) => void;
+
+/** Work that has not been sent. The version is chosen when it is: the newest one then. */
+interface Waiting {
+  readonly version: () => Version | undefined;
+  readonly batch: readonly Task[];
+  readonly states: readonly (string | undefined)[];
+  readonly done: Done;
+}
+
+type InFlight =
+  | { readonly at: "run"; readonly version: Version; readonly batch: readonly Task[]; readonly done: Done; readonly dueMs: number; readonly budgetMs: number }
+  | { readonly at: "load"; readonly answered: (loaded: Loaded | undefined) => void; readonly dueMs: number; readonly budgetMs: number };
+
+type State =
+  | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
+  | { readonly at: "ready"; readonly runner: RunnerProcess }
+  | { readonly at: "down"; readonly timer: NodeJS.Timeout }
+  | { readonly at: "closed" };
+
+/** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
+const LOOK_MS = 15;
+const START_MS_MAX = 15_000;
+/** Beyond what the runner itself allows a batch, which includes stopping it. */
+const GRACE_MS = 2500;
+const RESTART = { firstMs: 100, maxMs: 5000 };
+
+export interface SupervisorFigures {
+  started: number;
+  lost: number;
+  killedForMemory: number;
+  killedForTime: number;
+  killedForNonsense: number;
+}
+
+export class Supervisor {
+  readonly figures: SupervisorFigures = { started: 0, lost: 0, killedForMemory: 0, killedForTime: 0, killedForNonsense: 0 };
+  readonly #options: SupervisorOptions;
+  readonly #inFlight = new Map<number, InFlight>();
+  #budgetMs = 0;
+  #waiting: Waiting[] = [];
+  #whenReady: (() => void)[] = [];
+  #state: State;
+  #lastId = 0;
+  #startsFailed = 0;
+  #look: NodeJS.Timeout | undefined;
+  #rssBytes = 0;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#state = this.#start();
+  }
+
+  get pid(): number {
+    return "runner" in this.#state ? this.#state.runner.pid : 0;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  get rssBytes(): number {
+    return this.#state.at === "ready" ? (this.#rssBytes = this.#state.runner.rssBytes()) : 0;
+  }
+
+  get isReady(): boolean {
+    return this.#state.at === "ready";
+  }
+
+  /** Resolves when a runner is at work, at once when one is; also when the supervisor is closed. */
+  ready(): Promise<void> {
+    if (this.#state.at === "ready" || this.#state.at === "closed") return Promise.resolve();
+    return new Promise((resolve) => this.#whenReady.push(resolve));
+  }
+
+  run(work: Waiting): void {
+    if (this.#state.at === "ready") this.#send(this.#state.runner, work);
+    else this.#waiting.push(work);
+  }
+
+  /** undefined: the runner was lost meanwhile, perhaps by this. */
+  async load(version: Version): Promise<Loaded | undefined> {
+    const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: false };
+    return this.#ask("load", body, version.guest.timeoutMs);
+  }
+
+  async inspect(bundle: GuestBundle): Promise<Loaded | undefined> {
+    return this.#ask("inspect", bundle, bundle.timeoutMs);
+  }
+
+  unload(serial: number): void {
+    if (this.#state.at === "ready") this.#state.runner.send(jsonFrame("unload", 0, { serial }));
+  }
+
+  /** What is in flight is answered `unrun`; resolves when the process is gone. */
+  async close(): Promise<void> {
+    const state = this.#state;
+    this.#state = { at: "closed" };
+    if (state.at === "down") clearTimeout(state.timer);
+    clearInterval(this.#look);
+    for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
+    this.#answerAll("unrun");
+    for (const resolve of this.#whenReady.splice(0)) resolve();
+    if (!("runner" in state)) return;
+    state.runner.kill("closed");
+    await state.runner.exited;
+  }
+
+  #start(): State {
+    this.figures.started++;
+    const runner: RunnerProcess = new RunnerProcess(this.#options.command, {
+      frame: (frame) => this.#hear(runner, frame),
+      lost: (why) => this.#replace(runner, why),
+    });
+    this.#watch();
+    return { at: "starting", runner, dueMs: this.#options.clock.monotonic() + START_MS_MAX };
+  }
+
+  #ready(runner: RunnerProcess): void {
+    this.#state = { at: "ready", runner };
+    this.#startsFailed = 0;
+    for (const version of this.#options.versions()) {
+      const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: true };
+      runner.send(jsonFrame("load", 0, body));
+    }
+    for (const work of this.#waiting.splice(0)) this.#send(runner, work);
+    for (const resolve of this.#whenReady.splice(0)) resolve();
+  }
+
+  #send(runner: RunnerProcess, { version: newest, batch, states, done }: Waiting): void {
+    const version = newest();
+    if (version === undefined) {
+      queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
+      return;
+    }
+    const id = this.#nextId();
+    const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
+    this.#track(id, { at: "run", version, batch, done, budgetMs, dueMs: this.#due(budgetMs) });
+    runner.send(runFrame(id, version.serial, batch, states));
+  }
+
+  async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number): Promise<Loaded | undefined> {
+    await this.ready();
+    const state = this.#state;
+    if (state.at !== "ready") return undefined;
+    const id = this.#nextId();
+    return new Promise((answered) => {
+      this.#track(id, { at: "load", answered, budgetMs, dueMs: this.#due(budgetMs) });
+      state.runner.send(jsonFrame(kind, id, body));
+    });
+  }
+
+  /** Isolates share a few threads, so in the worst case all that is in flight runs one after another. */
+  #due(budgetMs: number): number {
+    return this.#options.clock.monotonic() + this.#budgetMs + budgetMs + GRACE_MS;
+  }
+
+  #nextId(): number {
+    this.#lastId = (this.#lastId + 1) >>> 0;
+    return this.#lastId;
+  }
+
+  #track(id: number, entry: InFlight): void {
+    this.#inFlight.set(id, entry);
+    this.#budgetMs += entry.budgetMs;
+    this.#watch();
+  }
+
+  #take(id: number): InFlight | undefined {
+    const entry = this.#inFlight.get(id);
+    if (entry === undefined) return undefined;
+    this.#inFlight.delete(id);
+    this.#budgetMs -= entry.budgetMs;
+    return entry;
+  }
+
+  // --- what the runner says
+
+  #hear(runner: RunnerProcess, frame: Frame): void {
+    try {
+      this.#understand(runner, frame);
+    } catch (error) {
+      if (!(error instanceof WireError) && !(error instanceof SyntaxError)) throw error;
+      this.figures.killedForNonsense++;
+      runner.kill(`said nonsense: ${messageOf(error)}`);
+    }
+  }
+
+  #understand(runner: RunnerProcess, { kind, id, body }: Frame): void {
+    if (kind === "ready") {
+      if (this.#state.at !== "starting") throw new WireError("it is ready twice");
+      this.#ready(runner);
+      return;
+    }
+    const entry = this.#inFlight.get(id);
+    if (entry === undefined) throw new WireError(`an answer to request ${id}, which is not open`);
+    if (entry.at === "load") {
+      if (kind !== "loaded" && kind !== "inspected") throw new WireError(`${kind} for a load`);
+      const loaded = asLoaded(JSON.parse(body.toString()));
+      this.#take(id);
+      entry.answered(loaded);
+    } else if (kind === "ran") {
+      const results = readAnswer(body, entry.batch, entry.version.reader);
+      this.#take(id);
+      entry.done(entry.version, results);
+    } else if (kind === "stuck") {
+      this.#stuck(runner, id, entry.version, entry.batch, entry.done, JSON.parse(body.toString()));
+    } else {
+      throw new WireError(`${kind} for a run`);
+    }
+  }
+
+  /** The culprit is known, so nobody else has to be suspected. */
+  #stuck(runner: RunnerProcess, id: number, version: Version, batch: readonly Task[], done: Done, said: unknown): void {
+    const index = (said as { index?: unknown } | null)?.index;
+    if (typeof index !== "number" || batch[index] === undefined) throw new WireError("stuck without a task");
+    this.#take(id);
+    const { timeoutMs } = version.guest;
+    const message = `took longer than ${timeoutMs} ms and could not be stopped; its runner was killed`;
+    const failure: Failure = { code: "SANDBOX_TIMEOUT", message };
+    this.figures.killedForTime++;
+    done(version, strike([], batch, index, failure));
+    this.#answerAll("unrun");
+    runner.kill(`handler ${version.guest.settings.handler} could not be stopped`);
+  }
+
+  // --- watching and replacing
+
+  #watch(): void {
+    this.#look ??= setInterval(() => this.#lookAt(), LOOK_MS);
+  }
+
+  #lookAt(): void {
+    const state = this.#state;
+    const nowMs = this.#options.clock.monotonic();
+    if (state.at === "starting") {
+      if (nowMs > state.dueMs) state.runner.kill(`was not ready within ${START_MS_MAX} ms`);
+      return;
+    }
+    if (state.at !== "ready" || this.#inFlight.size === 0) {
+      clearInterval(this.#look);
+      this.#look = undefined;
+      return;
+    }
+    this.#rssBytes = state.runner.rssBytes();
+    const rssBytesMax = this.#options.rssBytesMax();
+    if (this.#rssBytes > rssBytesMax) {
+      this.figures.killedForMemory++;
+      const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
+      state.runner.kill(`took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`);
+      return;
+    }
+    for (const entry of this.#inFlight.values()) {
+      if (nowMs < entry.dueMs) continue;
+      this.figures.killedForTime++;
+      state.runner.kill("did not answer in time");
+      return;
+    }
+  }
+
+  #replace(lost: RunnerProcess, why: string): void {
+    const state = this.#state;
+    if (!("runner" in state) || state.runner !== lost) return;
+    this.figures.lost++;
+    const { log, index } = this.#options;
+    log.warn({ runner: index, pid: lost.pid, why, inFlight: this.#inFlight.size }, "runner lost");
+    if (state.at === "starting") {
+      const waitMs = backoffMs(RESTART, ++this.#startsFailed, Math.random);
+      const timer = setTimeout(() => (this.#state = this.#start()), waitMs);
+      this.#state = { at: "down", timer };
+    } else {
+      this.#state = this.#start();
+    }
+    this.#answerAll("crashed");
+  }
+
+  #answerAll(at: "crashed" | "unrun"): void {
+    const entries = [...this.#inFlight.values()];
+    this.#inFlight.clear();
+    this.#budgetMs = 0;
+    for (const entry of entries) {
+      if (entry.at === "run") entry.done(entry.version, allOf(entry.batch, at));
+      else entry.answered(undefined);
+    }
+  }
+}
+
+function asLoaded(said: unknown): Loaded {
+  if (typeof said !== "object" || said === null) throw new WireError("a load without a result");
+  const { at, config, failure } = said as Record<string, unknown>;
+  if (at === "ready" && typeof config === "string") {
+    JSON.parse(config); // Throws here, where it costs the runner.
+    return { at, config };
+  }
+  if (at !== "failed" || typeof failure !== "object" || failure === null) throw new WireError("a load without a result");
+  return { at, failure: { ...asFailure(failure as Record<string, unknown>), final: false } };
+}

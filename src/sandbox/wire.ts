@@ -1,0 +1,178 @@
+/**
+ * The wire between the gateway and a runner: length-prefixed frames over a socket pair.
+ *
+ *     0  u32  length of what follows
+ *     4  u8   kind of frame, an index into FRAME_KINDS
+ *     5  u32  request id; 0 where none belongs to it
+ *     9       body: JSON for what is rare, bytes as below for `run` and `ran`
+ *
+ * Both ends use this file, but only one trusts the other: what a runner writes may come from hostile code that took it
+ * over, so frames are bounded before they are buffered and whoever reads them checks every field.
+ *
+ * Body of `run`:   u32 serial number of the loaded version, u16 count of tasks, then per task
+ *     0  u16  which try this is, from 1
+ *     2  u16  index of its key among the batch's keys
+ *     4  u48  sequence number of the event
+ *    10  u32  bytes of state, or 0xFFFFFFFF when the key has none (or an earlier task of the batch carries it)
+ *    14       state (JSON as UTF-8), then the event's record as it is (see event.ts)
+ * Body of `ran`:   u32 bytes of the failure that cost the isolate (0: none), that failure as JSON with the index of
+ *                  the task it struck, then the answer's lines (see api/answer.ts), UTF-8.
+ */
+import type { Task } from "../task.ts";
+
+/** Order is meaning; host and runner are always of the same build. */
+export const FRAME_KINDS = [
+  // host → runner
+  "hello",
+  "load",
+  "unload",
+  "inspect",
+  "run",
+  // runner → host
+  "ready",
+  "loaded",
+  "inspected",
+  "ran",
+  "stuck",
+] as const;
+export type FrameKind = (typeof FRAME_KINDS)[number];
+
+export interface Frame {
+  readonly kind: FrameKind;
+  readonly id: number;
+  readonly body: Buffer;
+}
+
+const HEAD_BYTES = 9;
+/** Longest frame either way. A packet of a device is far below it, and so is any answer within its limits. */
+export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
+export const NO_STATE = 0xffff_ffff;
+const RUN_HEAD_BYTES = 6;
+/** What stands before a task's state in the body of `run`. */
+export const TASK_HEAD_BYTES = 14;
+const TRIES_SHOWN_MAX = 0xffff;
+
+/** Reassembles frames from chunks. Frames that lie within one chunk are views into it. */
+export class FrameReader {
+  readonly #bytesMax: number;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #wanted = 4;
+
+  constructor(bytesMax: number = FRAME_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Calls `each` for every complete frame. Returns what is wrong with the stream, after which it must not be read on. */
+  push(chunk: Buffer, each: (frame: Frame) => void): string | undefined {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes < this.#wanted) return undefined;
+    let rest = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks, this.#bytes);
+    for (;;) {
+      this.#wanted = 4;
+      if (rest.length < 4) break;
+      const length = rest.readUInt32BE(0);
+      if (length < HEAD_BYTES - 4) return `a frame of ${length} bytes is too short`;
+      if (length > this.#bytesMax) return `a frame of ${length} bytes is longer than ${this.#bytesMax}`;
+      this.#wanted = 4 + length;
+      if (rest.length < this.#wanted) break;
+      const kind = FRAME_KINDS[rest[4] as number];
+      if (kind === undefined) return `there is no frame of kind ${rest[4]}`;
+      each({ kind, id: rest.readUInt32BE(5), body: rest.subarray(HEAD_BYTES, this.#wanted) });
+      rest = rest.subarray(this.#wanted);
+    }
+    this.#chunks = rest.length === 0 ? [] : [rest];
+    this.#bytes = rest.length;
+    return undefined;
+  }
+}
+
+function head(frame: Buffer, kind: FrameKind, id: number): void {
+  frame.writeUInt32BE(frame.length - 4, 0);
+  frame[4] = FRAME_KINDS.indexOf(kind);
+  frame.writeUInt32BE(id, 5);
+}
+
+/** A frame whose body is `value` as JSON. */
+export function jsonFrame(kind: FrameKind, id: number, value: unknown): Buffer {
+  return textFrame(kind, id, JSON.stringify(value ?? null));
+}
+
+export function textFrame(kind: FrameKind, id: number, text: string): Buffer {
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + Buffer.byteLength(text));
+  frame.utf8Write(text, HEAD_BYTES);
+  head(frame, kind, id);
+  return frame;
+}
+
+export interface RunHead {
+  readonly serial: number;
+  readonly count: number;
+  /** The tasks, from here to the end of the body. */
+  readonly tasks: Buffer;
+}
+
+export function readRunHead(body: Buffer): RunHead {
+  return {
+    serial: body.readUInt32BE(0),
+    count: body.readUInt16BE(4),
+    tasks: body.subarray(RUN_HEAD_BYTES),
+  };
+}
+
+/** `states` are aligned with the batch; a key's first task carries it, the others follow in the isolate. */
+export function runFrame(
+  id: number,
+  serial: number,
+  batch: readonly Task[],
+  states: readonly (string | undefined)[],
+): Buffer {
+  let size = HEAD_BYTES + RUN_HEAD_BYTES;
+  for (let i = 0; i < batch.length; i++) {
+    const task = batch[i] as Task;
+    const state = states[i];
+    size += TASK_HEAD_BYTES + (state === undefined ? 0 : 3 * state.length) + task.page.readUInt32BE(task.at);
+  }
+  const frame = Buffer.allocUnsafe(size);
+  frame.writeUInt32BE(serial, HEAD_BYTES);
+  frame.writeUInt16BE(batch.length, HEAD_BYTES + 4);
+  const keys = new Map<string, number>();
+  let at = HEAD_BYTES + RUN_HEAD_BYTES;
+  for (let i = 0; i < batch.length; i++) {
+    const { page, at: record, key, attempt, seq } = batch[i] as Task;
+    let keyIndex = keys.get(key);
+    const state = keyIndex === undefined ? states[i] : undefined;
+    if (keyIndex === undefined) keys.set(key, (keyIndex = keys.size));
+    frame.writeUInt16BE(Math.min(attempt + 1, TRIES_SHOWN_MAX), at);
+    frame.writeUInt16BE(keyIndex, at + 2);
+    frame.writeUInt16BE(Math.floor(seq / 0x1_0000_0000), at + 4);
+    frame.writeUInt32BE(seq >>> 0, at + 6);
+    const stateAt = at + TASK_HEAD_BYTES;
+    if (state === undefined || state === "") {
+      frame.writeUInt32BE(NO_STATE, at + 10);
+      at = stateAt;
+    } else {
+      const stateBytes = frame.utf8Write(state, stateAt);
+      frame.writeUInt32BE(stateBytes, at + 10);
+      at = stateAt + stateBytes;
+    }
+    at += page.copy(frame, at, record, record + page.readUInt32BE(record));
+  }
+  const used = frame.subarray(0, at);
+  head(used, "run", id);
+  return used;
+}
+
+/** `failure` is what took the isolate down in the middle of the batch. */
+export function ranFrame(id: number, lines: string, failure: unknown): Buffer {
+  const failed = failure === undefined ? "" : JSON.stringify(failure);
+  const failedBytes = Buffer.byteLength(failed);
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + 4 + failedBytes + 3 * lines.length);
+  frame.writeUInt32BE(failedBytes, HEAD_BYTES);
+  frame.utf8Write(failed, HEAD_BYTES + 4);
+  const at = HEAD_BYTES + 4 + failedBytes;
+  const used = frame.subarray(0, at + frame.utf8Write(lines, at));
+  head(used, "ran", id);
+  return used;
+}
