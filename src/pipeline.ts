@@ -8,7 +8,8 @@
  *
  * P1  An event that nobody wants is acknowledged and counted, and leaves no trace in the journal.
  * P2  A task is settled exactly once; until then it is in its feed, its lane, a runner, or parked.
- * P3  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
+ * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
+ * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -41,12 +42,16 @@ export interface PipelineOptions extends Omit<LineContext, "settle" | "runners">
   readonly runners: Runners;
   /** Ids of the handlers that want a publish on `topic`, rising. */
   readonly wanted: (topic: string) => readonly number[];
+  /** True when the uplink takes no more outputs for now: handlers that send to it wait. Looked at again every 250 ms. */
+  readonly isFull: (uplink: number) => boolean;
 }
 
 /** How many of a key's parked tasks are tried in one go. */
 const PARKED_BATCH_MAX = 64;
 /** Wait before reading again what the journal could not read. */
 const REREAD_MS = 1000;
+/** How soon lines that a full uplink holds back are looked at again. */
+const HELD_BACK_MS = 250;
 
 export class Pipeline {
   readonly #options: PipelineOptions;
@@ -55,6 +60,7 @@ export class Pipeline {
   readonly #lines = new Map<number, Line>();
   readonly #suspects: Suspects<Line>;
   #unmatched = 0;
+  #recheck: NodeJS.Timeout | undefined;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -78,7 +84,7 @@ export class Pipeline {
   // --- run
 
   #run(line: Line): void {
-    if (line.paused) return;
+    if (line.paused || this.#isHeldBack(line)) return;
     for (let runner = 0; runner < this.#runners.runners; runner++) {
       if (this.#suspects.blocks(runner)) continue;
       for (let batch = line.lane.next(runner); batch !== undefined; batch = line.lane.next(runner)) {
@@ -86,6 +92,15 @@ export class Pipeline {
         this.#hand(line, handed.runner, handed.tasks, (result) => this.#settle(line, handed, result));
       }
     }
+  }
+
+  #isHeldBack(line: Line): boolean {
+    if (!line.settings.to.some(this.#options.isFull)) return false;
+    this.#recheck ??= setTimeout(() => {
+      this.#recheck = undefined;
+      this.runAll();
+    }, HELD_BACK_MS);
+    return true;
   }
 
   #hand(line: Line, runner: number, tasks: readonly Task[], done: (result: BatchResult) => void): void {
@@ -248,6 +263,7 @@ export class Pipeline {
   }
 
   close(): void {
+    clearTimeout(this.#recheck);
     for (const line of this.#lines.values()) {
       line.paused = true;
       line.close();
