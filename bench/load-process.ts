@@ -17,6 +17,8 @@ export interface LoadPlan {
   readonly window: number;
   /** Topics, dealt out to the devices in turn. At least one per device, or else some share. */
   readonly topics: readonly string[];
+  /** Topic of one in `window` messages of each device: who subscribes to it counts the whole stream at little cost. */
+  readonly marker?: string;
   /** Messages a second over all devices, evenly spread and each in a write of its own; without it, as many as go. */
   readonly perSecond?: number;
   /** Measure the time to each acknowledgement. Only with one device and a window of one. */
@@ -60,7 +62,7 @@ class Device {
 
   constructor(
     socket: Socket,
-    window: number,
+    { window, marker }: LoadPlan,
     topics: readonly string[],
     onAcks: (count: number, from: Device) => void,
   ) {
@@ -68,7 +70,7 @@ class Device {
     this.#window = window;
     const packets: Buffer[] = [];
     for (let i = 0; i < window; i++) {
-      const topic = topics[i % topics.length] as string;
+      const topic = i === 0 && marker !== undefined ? marker : (topics[i % topics.length] as string);
       packets.push(publishPacket(topic, payload(topic, i), i + 1));
     }
     this.#packets = Buffer.concat(packets);
@@ -141,7 +143,7 @@ async function main(plan: LoadPlan): Promise<void> {
     sockets.forEach((socket, i) => {
       const own = plan.topics.filter((_, t) => t % plan.devices === first + i);
       const topics = own.length > 0 ? own : [plan.topics[(first + i) % plan.topics.length] as string];
-      devices.push(new Device(socket, plan.window, topics, onAcks));
+      devices.push(new Device(socket, plan, topics, onAcks));
     });
   }
 

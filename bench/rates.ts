@@ -14,6 +14,7 @@ import type { Readings } from "./figures.ts";
 import { Load, plantTopics } from "./load.ts";
 import { Mosquitto } from "./mosquitto.ts";
 import { openNodeRed } from "./node-red.ts";
+import { subscribe } from "./mqtt.ts";
 import { median, round, spread, thousands } from "./numbers.ts";
 import { freePort, pause, start, temporaryFolder } from "./processes.ts";
 import { ENRICH } from "./sluice.ts";
@@ -24,9 +25,9 @@ const ROUNDS = 3;
 const WARM_UP_MS = 2_000;
 const MEASURED_MS = 3_500;
 const NO_LIMIT = 1e9;
-/** More than Node-RED does in the two seconds from one of mosquitto's reports to the next. */
-const BACKLOG_MAX = 60_000;
-const STEER_EVERY_MS = 20;
+/** Messages on their way through Node-RED. It is kept busy, and the mosquitto before it is not kept from delivering. */
+const NODE_RED_BACKLOG_MAX = 10_000;
+const MARKER = "plant/line-0/marker/temperature";
 
 type Contestant = "aedes" | "sluice" | "node-red";
 
@@ -57,7 +58,7 @@ export async function rates(figures: ReadonlySet<string>): Promise<Readings> {
   return readings;
 }
 
-async function aedesRate(): Promise<number> {
+export async function aedesRate(): Promise<number> {
   const port = await freePort();
   const aedes = start(join(import.meta.dirname, "aedes-process.ts"), [String(port)]);
   await new Promise((resolve) => aedes.child.once("message", resolve));
@@ -75,20 +76,25 @@ async function aedesRate(): Promise<number> {
   }
 }
 
-async function nodeRedRate(): Promise<number> {
+export async function nodeRedRate(): Promise<number> {
   await using folder = await temporaryFolder();
   const front = await Mosquitto.open(folder.path);
   const upstream = await Mosquitto.open(folder.path);
   const nodeRed = await openNodeRed(folder.path, front.port, upstream.port);
-  const load = await Load.open({ port: front.port, ...RATE_LOAD });
-  const steering = setInterval(() => load.limit(upstream.received.count + BACKLOG_MAX), STEER_EVERY_MS);
+  const load = await Load.open({ port: front.port, ...RATE_LOAD, marker: MARKER });
+  let arrived = 0;
+  const stop = await subscribe(upstream.port, MARKER, () => {
+    arrived += RATE_LOAD.window;
+    load.limit(arrived + NODE_RED_BACKLOG_MAX);
+  });
+  load.limit(NODE_RED_BACKLOG_MAX);
   try {
     await pause(WARM_UP_MS);
     const from = await upstream.nextCount();
     await pause(MEASURED_MS - 1_000);
     return rateOf(from, await upstream.nextCount());
   } finally {
-    clearInterval(steering);
+    stop();
     await load.close();
     await nodeRed.stop();
     await front.close();
