@@ -6,7 +6,7 @@
  * The delivery loop decides when to try again; a connection lost is one fault, and what was outstanding comes back with it.
  */
 import { z } from "zod";
-import { Fault } from "../fault.ts";
+import type { Fault } from "../fault.ts";
 import { duration } from "../quantity.ts";
 import type { Failure, OutboxEntry } from "../task.ts";
 import { deliverySettings } from "./delivery-settings.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { UPLINK_KINDS } from "./kinds.ts";
 
 export const uplinkSettings = z
-  .discriminatedUnion("kind", [UPLINK_KINDS.file.settings, UPLINK_KINDS.mqtt.settings])
+  .discriminatedUnion("kind", [UPLINK_KINDS.file.settings, UPLINK_KINDS.https.settings, UPLINK_KINDS.mqtt.settings])
   .meta({ description: "One destination for outputs." });
 
 export type UplinkSettings = z.output<typeof uplinkSettings>;

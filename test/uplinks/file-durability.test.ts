@@ -103,7 +103,7 @@ describe("a file uplink", () => {
     outbox.emitMany(3);
     const lines: string[] = [];
     const uplinks = openUplink({ outbox, folder: path, lines, settings: { kind: "file", path: "blocked/c.ndjson" } });
-    await outbox.until(() => (uplinks.figures().cloud?.faults ?? 0) >= 3);
+    await outbox.until(() => (uplinks.figures()["cloud"]?.faults ?? 0) >= 3);
     expect(outbox.receipts.size).toBe(0);
     expect(uplinks.status()[0]).toMatchObject({ healthy: false, fault: { code: "UPLINK_FILE_FAILED" } });
     expect(lines.filter((line) => line.includes("uplink is down"))).toHaveLength(1);
