@@ -1,58 +1,126 @@
 /**
- * The broker room: devices connect here, over MQTT 3.1 and 3.1.1.
+ * The broker room: devices connect here, over MQTT 3.1 and 3.1.1, and what they publish becomes events.
+ *
+ * How it works. A *gate* stands between each socket and aedes (gate.ts). It reads the stream itself, checks every byte
+ * of it, and keeps PUBLISH and PUBREL: they go to the *ingress*, the door of the journal, and are acknowledged when it
+ * says so (intake.ts). aedes keeps what it is good at: sessions, subscriptions, retransmission to subscribers. A message
+ * reaches it only after its event is committed, and only if some session wants it (local.ts, filters.ts). What aedes
+ * remembers lies in a store of ours (store.ts, sessions.ts, retained.ts, persistence.ts).
+ *
+ * Promises:
+ *
+ * B1  No PUBACK, PUBREC or PUBCOMP leaves before the ingress has committed what it answers (G1); acknowledgements leave
+ *     in the order of arrival (I1 in intake.ts).
+ * B2  A QoS 2 publish is accepted once, across reconnects and restarts (I3, R1).
+ * B3  Whatever a device sends, it can break nothing but its own connection: everything is checked here, bounded here,
+ *     and refused as MQTT 3.1.1 says (packets.ts, connect.ts, text.ts).
+ * B4  A device that sends faster than the disk is not read (I2); one that reads more slowly than others publish loses
+ *     QoS 0 messages or its connection, and delays nobody (outbound.ts).
+ * B5  Nothing listens beyond loopback without authentication (G8, listeners.ts).
+ * B6  Each thing that can grow has a limit in settings.ts, and each thing that is dropped a figure in figures.ts (G7).
+ *
+ * Local delivery is not journaled: a crash loses what was committed and not yet handed to the sessions' queues, which is
+ * milliseconds; the event itself is safe and its handlers run.
  */
-import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
-import type { Client } from "aedes";
+import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
+import { sleep } from "../time.ts";
 import type { Clock } from "../time.ts";
 import { loopbackAccess } from "./access.ts";
 import type { Access } from "./access.ts";
+import { Complaints } from "./complaints.ts";
 import type { GateContext } from "./context.ts";
-import { BrokerFigures } from "./figures.ts";
+import { zeroFigures } from "./figures.ts";
+import type { BrokerFigures } from "./figures.ts";
 import { Filters } from "./filters.ts";
 import { Gate } from "./gate.ts";
+import { aedesOptions, hookUp } from "./hooks.ts";
 import type { Ingress } from "./ingress.ts";
 import { Listeners } from "./listeners.ts";
 import type { Address } from "./listeners.ts";
 import { Local } from "./local.ts";
+import { Persistence } from "./persistence.ts";
+import { Retained } from "./retained.ts";
 import { Roster } from "./roster.ts";
+import { Sessions } from "./sessions.ts";
 import type { BrokerSettings } from "./settings.ts";
+import { Store } from "./store.ts";
+import { topicFlaw } from "./text.ts";
 import { Topics } from "./topics.ts";
+import { Wills } from "./wills.ts";
 
 export interface BrokerOptions {
   readonly settings: BrokerSettings;
   readonly ingress: Ingress;
-  /** The data folder; the broker's own is below it. */
+  /** The data folder; the broker's store is below it. */
   readonly data: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default: anybody, which listeners.ts keeps to loopback. */
   readonly access?: Access;
-  /** A device logged in, or left. */
+  /** A device has logged in, or left. Called on the hot path: be quick. */
   readonly onDevice?: (what: "connected" | "disconnected", device: string) => void;
 }
 
-const DRAIN_TIMEOUT_MS = 5000;
+export interface PublishOptions {
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+}
+
+const EXPIRY_MS = 60_000;
+const CLOSE_POLL_MS = 5;
 
 export class Broker {
   readonly #context: GateContext;
-  readonly #listeners: Listeners;
   readonly #aedes: Aedes;
+  readonly #store: Store;
+  readonly #wills: Wills;
+  readonly #listeners: Listeners;
+  readonly #expiry: NodeJS.Timeout;
 
-  private constructor(context: GateContext, listeners: Listeners, aedes: Aedes) {
+  private constructor(
+    context: GateContext,
+    aedes: Aedes,
+    store: Store,
+    wills: Wills,
+    listeners: Listeners,
+    expiry: NodeJS.Timeout,
+  ) {
     this.#context = context;
-    this.#listeners = listeners;
     this.#aedes = aedes;
+    this.#store = store;
+    this.#wills = wills;
+    this.#listeners = listeners;
+    this.#expiry = expiry;
   }
 
+  /**
+   * Listens when it resolves. Throws BROKER_STORE_FAILED, BROKER_LISTENER_INVALID, BROKER_LISTENER_OPEN,
+   * BROKER_LISTENER_FAILED; then nothing is left open.
+   */
   static async open(options: BrokerOptions): Promise<Broker> {
     const { settings, ingress, clock, log } = options;
+    const { limits } = settings;
     const access = options.access ?? loopbackAccess;
-    const figures = new BrokerFigures();
+    await using stack = new AsyncDisposableStack();
+    const figures = zeroFigures();
     const filters = new Filters();
-    const aedes = await Aedes.createBroker({ drainTimeout: DRAIN_TIMEOUT_MS, maxClientsIdLength: 65_535 });
-    const roster = new Roster(clock, settings.limits.connectRateMax);
-    const local = new Local(aedes, { retain: () => {} }, figures, settings.limits.localMax);
+    const store = stack.adopt(await Store.open(options.data, log, figures), (opened) => opened.close(0));
+    const retained = await Retained.open(store, limits, figures, log);
+    const sessions = await Sessions.open(store, limits, figures, filters, () => clock.now());
+    const persistence = new Persistence(store, sessions, retained, filters);
+    const aedes = new Aedes(aedesOptions(persistence));
+    // See Persistence.forward.
+    (aedes as { id: string }).id = "";
+    await aedes.listen();
+    stack.defer(() => new Promise((resolve) => aedes.close(resolve)));
+    const retainer = { retain: retained.retain.bind(retained), isWanted: filters.wants.bind(filters) };
+    const local = new Local(aedes, retainer, figures, limits.localMax, () => store.isBehind);
+    const roster = stack.adopt(new Roster(clock, limits.connectRateMax, () => local.check()), (opened) =>
+      opened.close(),
+    );
+    const wills = new Wills(ingress, access, figures, clock);
     const dirty: { flush(): void }[] = [];
     const flushAll = (): void => {
       for (const intake of dirty.splice(0)) intake.flush();
@@ -60,57 +128,95 @@ export class Broker {
     const context: GateContext = {
       ingress,
       access,
-      limits: settings.limits,
+      limits,
       figures,
       filters,
       topics: new Topics(filters),
       local,
-      sessions: { has: () => false, open: () => true, leave: () => {}, remove: () => {} },
+      sessions,
       roster,
       clock,
-      log,
-      handle: (conn: Duplex) => void aedes.handle(conn),
+      complaints: new Complaints(log, clock),
+      handle: (conn) => void aedes.handle(conn),
       flushSoon: (intake) => {
         if (dirty.push(intake) === 1) queueMicrotask(flushAll);
       },
       deviceConnected: (device) => options.onDevice?.("connected", device),
       deviceDisconnected: (device) => options.onDevice?.("disconnected", device),
     };
-    ingress.onRoom = () => roster.roomFor("room");
-    local.onRoom = () => roster.roomFor("local");
-    aedes.on("client", (client: Client) => (client.conn as Gate).registered());
-    aedes.on("clientDisconnect", (client: Client) => (client.conn as Gate).unregistered());
-    aedes.authorizeSubscribe = (client, sub, done) => {
-      filters.add(client.id, sub.topic, sub.qos);
-      done(null, sub);
+    hookUp(aedes, context, persistence, retained, wills);
+    ingress.onRoom = () => {
+      wills.resume();
+      roster.roomFor("room");
     };
-    const listeners = await Listeners.open(
-      settings.listeners.map((one) => one.url),
-      (socket) => {
-        figures.connections++;
-        if (figures.halfOpen >= settings.limits.halfOpenMax) {
-          figures.refusedLogins.halfOpenMax++;
-          socket.destroy();
-          return;
-        }
+    local.onRoom = () => roster.roomFor("local");
+    for (const [device, will] of await sessions.wills()) {
+      void wills.accept(device, will).then((isKept) => {
+        if (isKept) local.deliver(will);
+        sessions.forgetWill(device);
+      });
+    }
+    const urls = settings.listeners.map((listener) => listener.url);
+    const listeners = await Listeners.open(urls, (socket) => {
+      figures.connections++;
+      if (figures.halfOpen < limits.halfOpenMax) {
         void new Gate(context, socket);
-      },
-    );
-    return new Broker(context, listeners, aedes);
+        return;
+      }
+      figures.refusedLogins.halfOpenMax++;
+      socket.destroy();
+    });
+    const expiry = setInterval(() => {
+      for (const device of sessions.expire()) ingress.forget(device);
+    }, EXPIRY_MS).unref();
+    stack.move();
+    return new Broker(context, aedes, store, wills, listeners, expiry);
   }
 
+  /** One for each configured URL, in that order. */
   get addresses(): readonly Address[] {
     return this.#listeners.addresses;
   }
 
-  figures(): BrokerFigures {
-    return this.#context.figures;
+  /**
+   * Publishes to the local devices that subscribed. Resolves when each has it in its socket's buffer or its queue.
+   * Throws BROKER_TOPIC_INVALID for a topic that no device could publish to.
+   */
+  async publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
+    const flaw = topicFlaw(topic) ?? (topic.startsWith("$") ? "a topic that starts with $" : undefined);
+    if (flaw !== undefined) throw new Fault("BROKER_TOPIC_INVALID", `cannot publish to ${flaw}`, { where: topic });
+    await new Promise<void>((resolve) =>
+      this.#context.local.deliver({ topic, payload: Buffer.from(payload), ...options }, resolve),
+    );
   }
 
-  async close(_deadlineMs: number): Promise<void> {
+  figures(): BrokerFigures & { readonly held: number } {
+    const { figures, roster, filters } = this.#context;
+    figures.subscriptions = filters.count;
+    let held = 0;
+    for (const gate of roster.gates) if (gate.isHeld) held++;
+    return { ...figures, held };
+  }
+
+  /**
+   * Takes no more connections and no more packets, acknowledges what is committed within the deadline, then disconnects
+   * the devices (their wills are accepted too) and closes the store.
+   */
+  async close(deadlineMs: number): Promise<void> {
+    const { roster, figures, clock } = this.#context;
+    const deadline = clock.monotonic() + deadlineMs;
+    const until = async (holds: () => boolean): Promise<void> => {
+      while (!holds() && clock.monotonic() < deadline) await sleep(CLOSE_POLL_MS);
+    };
+    clearInterval(this.#expiry);
     this.#listeners.close();
-    for (const gate of this.#context.roster.gates) gate.close();
+    for (const gate of roster.gates) gate.stop();
+    await until(() => [...roster.gates].every((gate) => gate.inflight === 0));
+    for (const gate of roster.gates) gate.close();
+    await until(() => roster.gates.size === 0 && this.#wills.size === 0 && figures.localPending === 0);
+    for (const gate of roster.gates) gate.abandon();
     await new Promise<void>((resolve) => this.#aedes.close(resolve));
-    this.#context.roster.close();
+    roster.close();
+    await this.#store.close(Math.max(100, deadline - clock.monotonic()));
   }
 }

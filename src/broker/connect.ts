@@ -1,7 +1,7 @@
 /**
  * The CONNECT packet, read strictly. Pure.
  */
-import { bodyStart } from "./packets.ts";
+import { bodyStart, remainingLength } from "./packets.ts";
 import type { Level } from "./packets.ts";
 import { readText, topicFlaw } from "./text.ts";
 
@@ -155,16 +155,4 @@ export function rewriteConnect(packet: Buffer, connect: Connect, device: string)
     id,
     rest,
   ]);
-}
-
-/** A packet's remaining length as its header has it: 7 bits a byte, low ones first. */
-export function remainingLength(length: number): Buffer {
-  const bytes: number[] = [];
-  let left = length;
-  do {
-    const low = left % 128;
-    left = Math.floor(left / 128);
-    bytes.push(left > 0 ? low | 0x80 : low);
-  } while (left > 0);
-  return Buffer.from(bytes);
 }

@@ -3,8 +3,8 @@
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "../time.ts";
-import type { Log } from "../log.ts";
 import type { Access } from "./access.ts";
+import type { Complaints } from "./complaints.ts";
 import type { BrokerFigures } from "./figures.ts";
 import type { Filters } from "./filters.ts";
 import type { Ingress } from "./ingress.ts";
@@ -35,7 +35,7 @@ export interface GateContext {
   readonly sessions: SessionBook;
   readonly roster: Roster;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly complaints: Complaints;
   /** Shows a logged-in device to aedes. */
   handle(conn: Duplex): void;
   /** Calls `flush` once the commit that is being told is told to everybody. */

@@ -1,12 +1,13 @@
 /**
  * The gate of one connection: a Duplex that stands between the socket and aedes.
  *
- * It reads the socket itself, cuts it into packets, checks each, and keeps what concerns events: PUBLISH and PUBREL go
- * to the intake, PINGREQ is answered here. CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and the acknowledgements of
- * outbound messages go on to aedes, which sees a device only once it has logged in.
+ * Inbound, a reader cuts the stream into packets (reader.ts). CONNECT is checked and logged in here (connect.ts,
+ * login.ts), and only then does aedes hear of the connection. PUBLISH and PUBREL go to the intake, the hot path
+ * (intake.ts); the rest is answered here or passed on (requests.ts). Outbound, what aedes writes comes past a limit that
+ * never pushes back (outbound.ts).
  *
- * Back-pressure is real: while there is any reason to hold, the socket is not read and what was read stays where it is,
- * one chunk at the most.
+ * It ends in one of two ways: the gate shuts the connection, with a last word and without reading on, or the socket
+ * closes. It is over when besides nothing of it is in flight and aedes has let go; then its seat is free (R1).
  */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -18,18 +19,20 @@ import { Intake } from "./intake.ts";
 import type { IntakeGate } from "./intake.ts";
 import { login } from "./login.ts";
 import { Outbound } from "./outbound.ts";
-import { PACKET, PINGRESP, ackFlaw, bodyStart, connack, flagsFlaw, packetBytes, readFilters } from "./packets.ts";
+import type { OutboundWatch } from "./outbound.ts";
+import { PACKET, connack, flagsFlaw } from "./packets.ts";
 import type { Level } from "./packets.ts";
-import { Tail } from "./tail.ts";
-
-/** Why the socket is not read. */
-const HOLDS = { login: 1, aedes: 2, inflight: 4, room: 8, local: 16, closing: 32 } as const;
+import { HOLD, Reader } from "./reader.ts";
+import type { PacketSink } from "./reader.ts";
+import { takeRequest } from "./requests.ts";
+import type { RequestGate } from "./requests.ts";
 
 /** How long a connection that we end may take to read our last words, and aedes to let go. */
 const LINGER_MS = 2000;
-
 /** What aedes may have waiting before the socket is not read. */
 const TO_AEDES_BYTES = 16_384;
+/** A replay of a queue waits while this much waits for the device. */
+const REPLAY_AHEAD_BYTES = 65_536;
 
 /**
  * new: until CONNECT; login: until the seat; greeting: until aedes' CONNACK; open; closing: no more input, last words
@@ -37,15 +40,12 @@ const TO_AEDES_BYTES = 16_384;
  */
 type Stage = "new" | "login" | "greeting" | "open" | "closing" | "closed";
 
-export class Gate extends Duplex implements IntakeGate {
+export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate, OutboundWatch {
   readonly #context: GateContext;
   readonly #socket: Socket;
   readonly #outbound: Outbound;
-  readonly #tail = new Tail();
+  readonly #reader: Reader;
   #stage: Stage = "new";
-  #holds = 0;
-  /** Read and not taken, while held. */
-  #rest: Buffer | undefined;
   #level: Level = 4;
   #device = "";
   #isClean = true;
@@ -53,38 +53,33 @@ export class Gate extends Duplex implements IntakeGate {
   #intake: Intake | undefined;
   /** What aedes knows of it. */
   #inAedes: "unknown" | "connecting" | "registered" | "gone" = "unknown";
-  #keepaliveMs = 0;
-  #heard = true;
-  #heardAtMs: number;
-  #sinceMs: number;
   #isVacated = false;
+  #keepaliveMs = 0;
+  #isHeard = true;
+  #heardAtMs: number;
+  /** When the stage began that LINGER_MS or connectTimeout is about. */
+  #sinceMs: number;
   #hasNotedReserved = false;
   /** The device said DISCONNECT: its will is void [MQTT-3.14.4-3]. */
   isFarewell = false;
+  /** See Persistence.forward. */
+  forwarded = -1;
 
   constructor(context: GateContext, socket: Socket) {
+    // What is written here is taken at once: the mark is only for what piles up within one turn.
     super({ readableHighWaterMark: TO_AEDES_BYTES, writableHighWaterMark: context.limits.outboundMax });
     this.#context = context;
     this.#socket = socket;
-    this.#outbound = new Outbound(socket, context.limits, context.figures, {
-      connack: (returnCode) => this.#greet(returnCode),
-      overflowed: () => this.#overflowed(),
-      dropping: () => this.#log("warn", "device reads too slowly, QoS 0 messages to it are dropped"),
-    });
+    this.#outbound = new Outbound(socket, context.limits, context.figures, this);
+    this.#reader = new Reader(socket, this);
     this.#sinceMs = this.#heardAtMs = context.clock.monotonic();
     context.roster.enter(this);
     context.figures.halfOpen++;
-    socket.setNoDelay(true);
-    socket.on("data", (chunk: Buffer) => this.#received(chunk));
     socket.on("end", () => this.#ended());
     socket.on("error", () => this.#ended());
     socket.on("close", () => this.#closed());
     // aedes listens while it has the connection; an error may come before and after.
     this.on("error", () => {});
-  }
-
-  get device(): string {
-    return this.#device;
   }
 
   get isLoggingIn(): boolean {
@@ -96,163 +91,72 @@ export class Gate extends Duplex implements IntakeGate {
     return this.#intake?.inflight ?? 0;
   }
 
-  /** Bytes that wait for the device. */
-  get outboundWaiting(): number {
-    return this.#outbound.waiting;
+  /** Whether its socket is not read for want of room. */
+  get isHeld(): boolean {
+    return this.#reader.isHeldFor(HOLD.inflight | HOLD.room | HOLD.local);
   }
 
-  // --- reading
+  // --- inbound
 
-  #received(chunk: Buffer): void {
-    this.#heard = true;
-    if (this.#stage === "closing" || this.#stage === "closed") return;
-    if (this.#holds === 0) this.#take(chunk);
-    else this.#rest = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-  }
-
-  #take(chunk: Buffer): void {
-    if (this.#intake !== undefined) this.#intake.nowMs = this.#context.clock.now();
-    let at = 0;
-    if (this.#tail.length > 0) {
-      at = this.#tail.fill(chunk, 0, this.#packetMax);
-      const whole = this.#tail.bytes;
-      const needed = this.#tail.needed;
-      if (needed >= 0 && needed <= this.#packetMax && needed !== whole.length) return;
-      const taken = this.#consume(whole, 0);
-      if (taken === 0) this.#keep(Buffer.concat([whole, chunk.subarray(at)]));
-      this.#tail.clear();
-      if (taken === 0) return;
-    }
-    const end = this.#consume(chunk, at);
-    if (end === chunk.length) return;
-    if (this.#holds !== 0) this.#keep(chunk.subarray(end));
-    else this.#tail.fill(chunk, end, this.#packetMax);
-  }
-
-  #keep(rest: Buffer): void {
-    if ((this.#holds & HOLDS.closing) === 0) this.#rest = rest;
-  }
-
-  get #packetMax(): number {
+  get packetMax(): number {
     return this.#stage === "new" ? this.#context.limits.loginPacketMax : this.#context.limits.packetMax;
   }
 
-  /** Takes the whole packets of `bytes` from `at` on until one must wait; returns the offset of the first not taken. */
-  #consume(bytes: Buffer, from: number): number {
-    let at = from;
-    const end = bytes.length;
-    while (at < end && this.#holds === 0) {
-      const length = packetBytes(bytes, at, end);
-      if (length === 0) return at;
-      if (length < 0) {
-        this.malformed("a remaining length of more than four bytes");
-        return at;
-      }
-      if (length > this.#packetMax) {
-        this.#oversized(length);
-        return at;
-      }
-      const next = at + length;
-      if (next > end) return at;
-      const first = bytes[at] as number;
-      if (first >> 4 === PACKET.publish && this.#intake !== undefined) {
-        if (!this.#intake.publish(bytes, first, bodyStart(bytes, at), next)) return at;
-      } else {
-        this.#packet(bytes, first, at, next);
-      }
-      at = next;
-    }
-    return at;
+  heard(): void {
+    this.#isHeard = true;
+    if (this.#intake !== undefined) this.#intake.nowMs = this.#context.clock.now();
   }
 
-  /** All but PUBLISH. */
-  #packet(bytes: Buffer, first: number, at: number, end: number): void {
-    const kind = first >> 4;
-    if (this.#stage === "new") {
-      this.#connect(bytes, kind, first, at, end);
-      return;
-    }
+  packet(bytes: Buffer, at: number, body: number, end: number): boolean {
+    const first = bytes[at] as number;
     const intake = this.#intake;
-    if (intake === undefined || kind === PACKET.connect) {
-      this.malformed("a second CONNECT [MQTT-3.1.0-2]");
-      return;
-    }
-    const flaw = flagsFlaw(kind, first & 0b1111, this.#level);
-    if (flaw !== undefined) {
-      this.malformed(flaw);
-      return;
-    }
-    const body = bodyStart(bytes, at);
-    switch (kind) {
-      case PACKET.puback:
-      case PACKET.pubrec:
-      case PACKET.pubrel:
-      case PACKET.pubcomp: {
-        const bad = ackFlaw(bytes, body, end);
-        if (bad !== undefined) this.malformed(bad);
-        else if (kind === PACKET.pubrel) intake.release(bytes.readUInt16BE(body));
-        else this.#toAedes(bytes.subarray(at, end));
-        return;
-      }
-      case PACKET.subscribe:
-      case PACKET.unsubscribe: {
-        this.#request(bytes, kind, at, body, end);
-        return;
-      }
-      case PACKET.pingreq:
-      case PACKET.disconnect: {
-        if (body !== end) this.malformed("a PINGREQ or DISCONNECT with a body");
-        else if (kind === PACKET.pingreq) this.acknowledge(PINGRESP);
-        else this.#disconnect(bytes.subarray(at, end));
-        return;
-      }
-      default:
-        this.malformed("a packet that only servers send, or none of MQTT");
-    }
+    if (intake === undefined) this.#connect(bytes, first, at, end);
+    else if (first >> 4 === PACKET.publish) return intake.publish(bytes, first, body, end);
+    else takeRequest(this, intake, this.#level, bytes, at, body, end);
+    return true;
   }
 
-  #request(bytes: Buffer, kind: number, at: number, body: number, end: number): void {
-    const { filters, flaw } = readFilters(bytes, body, end, kind === PACKET.subscribe);
-    if (flaw !== undefined) {
-      this.malformed(flaw);
-      return;
-    }
-    if (kind === PACKET.subscribe && filters.length > 1) {
-      // aedes drops repeats, the last one counts, and answers with too few codes.
-      const unique = [...new Set(filters)];
-      if (unique.length < filters.length) {
-        this.#outbound.expectRepeats(
-          bytes.readUInt16BE(body),
-          filters.map((filter) => unique.indexOf(filter)),
-        );
-      }
-    }
-    const packet = Buffer.from(bytes.subarray(at, end));
-    // MQTT 3.1 may set DUP here, which aedes' parser does not know.
-    packet[0] = (kind << 4) | 0b10;
-    this.#toAedes(packet);
+  toAedes(packet: Buffer): void {
+    if (!this.push(packet)) this.#reader.hold(HOLD.aedes);
   }
 
-  #disconnect(packet: Buffer): void {
+  /** aedes works on several at a time, and on one filter's SUBSCRIBE and UNSUBSCRIBE in either order: one by one here. */
+  request(packet: Buffer, positions: readonly number[]): void {
+    this.#reader.hold(HOLD.request);
+    this.#outbound.expect(positions);
+    this.toAedes(packet);
+  }
+
+  answered(): void {
+    setImmediate(() => this.#reader.release(HOLD.request));
+  }
+
+  farewell(packet: Buffer): void {
     this.isFarewell = true;
-    this.#toAedes(packet);
-    this.#hold(HOLDS.closing);
+    this.#reader.hold(HOLD.closing);
     this.#sinceMs = this.#context.clock.monotonic();
+    this.toAedes(packet);
   }
 
-  #toAedes(packet: Buffer): void {
-    // A view into the tail's buffer would be overwritten.
-    if (!this.push(Buffer.from(packet))) this.#hold(HOLDS.aedes);
+  hold(reason: "inflight" | "room" | "local"): void {
+    this.#reader.hold(HOLD[reason]);
+    if (reason !== "inflight") this.#context.roster.waitFor(reason, this);
+  }
+
+  release(reason: "inflight" | "room" | "local"): void {
+    if (!this.#reader.isHeldFor(HOLD[reason])) return;
+    if (this.#intake !== undefined) this.#intake.nowMs = this.#context.clock.now();
+    this.#reader.release(HOLD[reason]);
   }
 
   // --- logging in
 
-  #connect(bytes: Buffer, kind: number, first: number, at: number, end: number): void {
-    if (kind !== PACKET.connect) {
+  #connect(bytes: Buffer, first: number, at: number, end: number): void {
+    if (first >> 4 !== PACKET.connect) {
       this.malformed("something else than CONNECT first [MQTT-3.1.0-1]");
       return;
     }
-    const flaw = flagsFlaw(kind, first & 0b1111, 4);
+    const flaw = flagsFlaw(PACKET.connect, first & 0b1111, 4);
     const verdict = flaw === undefined ? readConnect(bytes, at, end) : ({ at: "malformed", flaw } as const);
     switch (verdict.at) {
       case "malformed":
@@ -264,20 +168,20 @@ export class Gate extends Duplex implements IntakeGate {
       case "sound":
         this.#level = verdict.connect.level;
         this.#stage = "login";
-        this.#hold(HOLDS.login);
+        this.#reader.hold(HOLD.login);
         void this.#login(verdict.connect, Buffer.from(bytes.subarray(at, end)));
     }
   }
 
   #refuseProtocol(returnCode: 1 | 2, why: "mqtt-5" | "level" | "client-id"): void {
-    const { figures } = this.#context;
+    const { refusedLogins } = this.#context.figures;
     if (why === "client-id") {
-      figures.refusedLogins.clientId++;
-      this.#log("warn", "login refused: the client id is empty without a clean session, or too long for MQTT 3.1");
+      refusedLogins.clientId++;
+      this.#log("warn", "login refused: the client id is empty without a clean session, or does not suit MQTT 3.1");
     } else {
-      figures.refusedLogins.protocol++;
+      refusedLogins.protocol++;
       const remedy =
-        "Set the device's protocol version to MQTT 3.1.1 (in mqtt.js protocolVersion: 4, in mosquitto_pub -V 311).";
+        "set the device's protocol version to MQTT 3.1.1 (mqtt.js: protocolVersion 4, mosquitto_pub: -V 311)";
       this.#log(
         "warn",
         why === "mqtt-5" ? "login refused: the device speaks MQTT 5" : "login refused: unknown protocol level",
@@ -321,24 +225,6 @@ export class Gate extends Duplex implements IntakeGate {
     if (this.#stage === "closed") this.#vacate();
   }
 
-  /** aedes' CONNACK, on its way out. */
-  #greet(returnCode: number): Buffer {
-    if (returnCode !== 0) return connack(returnCode);
-    if (this.#stage === "greeting") {
-      this.#stage = "open";
-      this.#context.figures.halfOpen--;
-      this.#context.figures.devices++;
-      this.#context.figures.logins++;
-      this.#heard = true;
-      this.#context.deviceConnected(this.#device);
-      // After the CONNACK is written, and not from within aedes' write.
-      setImmediate(() => this.#release(HOLDS.login));
-    }
-    const answer = connack(0);
-    answer[2] = this.#sessionPresent ? 1 : 0;
-    return answer;
-  }
-
   registered(): void {
     this.#inAedes = "registered";
   }
@@ -349,7 +235,30 @@ export class Gate extends Duplex implements IntakeGate {
     this.#vacate();
   }
 
-  // --- writing
+  // --- outbound
+
+  connack(returnCode: number): Buffer {
+    const answer = connack(returnCode);
+    if (returnCode !== 0 || this.#stage !== "greeting") return answer;
+    answer[2] = this.#sessionPresent ? 1 : 0;
+    this.#stage = "open";
+    this.#isHeard = true;
+    this.#context.figures.halfOpen--;
+    this.#context.figures.devices++;
+    this.#context.figures.logins++;
+    this.#context.deviceConnected(this.#device);
+    // After the CONNACK is written, and not from within aedes' write.
+    setImmediate(() => {
+      this.heard();
+      this.#reader.release(HOLD.login);
+    });
+    return answer;
+  }
+
+  acknowledge(packets: Buffer): void {
+    if (this.#stage !== "open" || !this.#socket.writable) return;
+    this.#outbound.answer(packets);
+  }
 
   /** aedes may write after the end; a `false` would have it wait for a drain that never comes, with all others. */
   override write(...args: unknown[]): boolean {
@@ -358,53 +267,42 @@ export class Gate extends Duplex implements IntakeGate {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (!this.#socket.destroyed && this.#socket.writable) this.#outbound.pass(chunk);
+    if (this.#socket.writable) this.#outbound.pass(chunk);
     done();
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
-    if (!this.#socket.destroyed && this.#socket.writable)
-      this.#outbound.pass(Buffer.concat(chunks.map((one) => one.chunk)));
+    if (this.#socket.writable) this.#outbound.pass(Buffer.concat(chunks.map((one) => one.chunk)));
     done();
   }
 
   override _read(): void {
-    this.#release(HOLDS.aedes);
+    this.#reader.release(HOLD.aedes);
   }
 
-  acknowledge(packets: Buffer): void {
-    if (this.#stage !== "open" || !this.#socket.writable) return;
-    this.#outbound.answer(packets);
+  /** Resolves when the device has read most of what it was sent, or is gone. */
+  room(): Promise<void> | undefined {
+    if (this.#outbound.waiting < REPLAY_AHEAD_BYTES || !this.#socket.writable) return undefined;
+    return new Promise((resolve) => {
+      const go = (): void => {
+        this.#socket.off("drain", go);
+        this.#socket.off("close", go);
+        resolve();
+      };
+      this.#socket.on("drain", go);
+      this.#socket.on("close", go);
+    });
   }
 
-  // --- holding
-
-  hold(reason: "inflight" | "room" | "local"): void {
-    this.#hold(HOLDS[reason]);
-    if (reason !== "inflight") this.#context.roster.waitFor(reason, this);
+  dropping(): void {
+    this.#log("warn", "the device reads too slowly: QoS 0 messages to it are dropped");
   }
 
-  release(reason: "inflight" | "room" | "local"): void {
-    this.#release(HOLDS[reason]);
-  }
-
-  #hold(hold: number): void {
-    if (this.#holds === 0) this.#socket.pause();
-    this.#holds |= hold;
-  }
-
-  #release(hold: number): void {
-    if ((this.#holds & hold) === 0) return;
-    this.#holds &= ~hold;
-    if (this.#holds !== 0) return;
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) this.#take(rest);
-    if (this.#holds === 0) this.#socket.resume();
-  }
-
-  get isHeld(): boolean {
-    return (this.#holds & (HOLDS.inflight | HOLDS.room | HOLDS.local)) !== 0;
+  overflowed(): void {
+    this.#context.figures.outboundDisconnects++;
+    this.#log("warn", "connection closed: the device reads too slowly");
+    this.#shut();
+    this.#socket.destroy();
   }
 
   // --- ending
@@ -415,17 +313,23 @@ export class Gate extends Duplex implements IntakeGate {
     this.#shut();
   }
 
+  oversized(bytes: number): void {
+    this.#context.figures.oversized++;
+    this.#log("warn", "connection closed: packet too long", { bytes, packetMax: this.packetMax });
+    this.#shut();
+  }
+
   refused(fault: Fault | undefined): void {
     if (this.#stage !== "open") return;
     this.#context.figures.refusedConnections++;
-    this.#log("error", "connection closed: its message cannot be stored, and is not acknowledged", { fault });
+    this.#log("error", "connection closed: its message cannot be stored and is not acknowledged", { fault });
     this.#shut();
   }
 
   noteReserved(topic: string): void {
     if (this.#hasNotedReserved) return;
     this.#hasNotedReserved = true;
-    this.#log("warn", "publish to a topic that the device may not use, thrown away", { topic });
+    this.#log("warn", "publish to a topic that the device may not use: thrown away", { topic });
   }
 
   takenOver(): void {
@@ -433,44 +337,45 @@ export class Gate extends Duplex implements IntakeGate {
     this.#shut();
   }
 
-  drained(): void {
-    if (this.#stage === "closed") this.#vacate();
+  /** Reads no more; what is in flight is still acknowledged. */
+  stop(): void {
+    this.#reader.hold(HOLD.closing);
   }
 
-  #oversized(bytes: number): void {
-    this.#context.figures.oversized++;
-    this.#log("warn", "connection closed: packet too long", { bytes, packetMax: this.#packetMax });
+  close(): void {
     this.#shut();
   }
 
-  #overflowed(): void {
-    this.#context.figures.outboundDisconnects++;
-    this.#log("warn", "connection closed: the device reads too slowly");
+  /** Does not wait for last words. */
+  abandon(): void {
     this.#shut();
     this.#socket.destroy();
   }
 
-  /** Every TICK_MS. */
+  drained(): void {
+    this.#vacate();
+  }
+
+  /** Every TICK_MS (R2). */
   tick(nowMs: number): void {
+    const { figures, limits } = this.#context;
     this.#outbound.count();
-    if (this.#heard) {
-      this.#heard = false;
-      this.#heardAtMs = nowMs;
-    }
+    if (this.#isHeard) this.#heardAtMs = nowMs;
+    this.#isHeard = false;
     if (this.isLoggingIn) {
-      if (nowMs - this.#sinceMs < this.#context.limits.connectTimeout) return;
-      this.#context.figures.refusedLogins.connectTimeout++;
+      if (nowMs - this.#sinceMs < limits.connectTimeout) return;
+      figures.refusedLogins.connectTimeout++;
       this.#shut();
-    } else if (this.#stage === "open" && (this.#holds & HOLDS.closing) === 0) {
-      // A device whose socket is not read is silent too: its pings cannot be answered, and it knows.
+    } else if (this.#stage === "open" && !this.isFarewell) {
+      // A device whose socket is not read is silent too: its pings cannot be answered, and it will know.
       if (this.#keepaliveMs === 0 || nowMs - this.#heardAtMs <= this.#keepaliveMs) return;
-      this.#context.figures.keepaliveExpired++;
+      figures.keepaliveExpired++;
       this.#log("info", "connection closed: nothing heard for one and a half keepalives");
       this.#shut();
     } else if (nowMs - this.#sinceMs > LINGER_MS) {
       this.#socket.destroy();
       this.destroy();
-      // aedes never heard of it, or never will say so.
+      // aedes never got as far as to know it.
       if (this.#stage === "closed" && this.#inAedes === "connecting") this.unregistered();
     }
   }
@@ -479,18 +384,10 @@ export class Gate extends Duplex implements IntakeGate {
   #shut(): void {
     if (this.#stage === "closing" || this.#stage === "closed") return;
     this.#leaveStage("closing");
-    this.#holds |= HOLDS.closing;
-    this.#rest = undefined;
-    this.#tail.clear();
     this.#sinceMs = this.#context.clock.monotonic();
     this.destroy();
-    // Bytes left unread would turn our last words into a reset.
-    this.#socket.resume();
+    this.#reader.discard();
     this.#socket.end();
-  }
-
-  close(): void {
-    this.#shut();
   }
 
   override _destroy(_error: Error | null, done: (error: Error | null) => void): void {
@@ -498,16 +395,16 @@ export class Gate extends Duplex implements IntakeGate {
     done(null);
   }
 
-  /** The device's side ended. aedes still has to read its DISCONNECT, or the will would be published. */
+  /** The other side ended. aedes still has to read a DISCONNECT, or the will would be published. */
   #ended(): void {
     if (!this.isFarewell) this.#shut();
   }
 
   #closed(): void {
-    const farewell = this.isFarewell && this.#stage === "open";
+    const isAedesReading = this.isFarewell && this.#stage === "open";
     this.#leaveStage("closed");
     this.#outbound.count();
-    if (!farewell) this.destroy();
+    if (!isAedesReading) this.destroy();
     this.#vacate();
   }
 
@@ -521,10 +418,9 @@ export class Gate extends Duplex implements IntakeGate {
     this.#stage = next;
   }
 
-  /** Gives the seat back once the gate is over (R1). */
   #vacate(): void {
-    if (this.#stage !== "closed" || this.#isVacated) return;
-    if (this.inflight > 0 || this.#inAedes === "connecting" || this.#inAedes === "registered") return;
+    if (this.#stage !== "closed" || this.#isVacated || this.inflight > 0) return;
+    if (this.#inAedes === "connecting" || this.#inAedes === "registered") return;
     this.#isVacated = true;
     const { roster, sessions, filters, ingress } = this.#context;
     roster.leave(this);
@@ -539,9 +435,7 @@ export class Gate extends Duplex implements IntakeGate {
   }
 
   #log(level: "debug" | "info" | "warn" | "error", message: string, fields: object = {}): void {
-    this.#context.log[level](
-      { device: this.#device === "" ? undefined : this.#device, remote: this.#socket.remoteAddress, ...fields },
-      message,
-    );
+    const device = this.#device === "" ? undefined : this.#device;
+    this.#context.complaints.line(level, message, { device, remote: this.#socket.remoteAddress, ...fields });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Local delivery: messages on their way from a committed event to the sessions that subscribed to them.
  *
- * Bounded: at `max` messages under way, gates stop taking those that somebody wants (`isFull`) until half of them have
+ * Bounded: at `max` messages under way, or when the session store is behind, gates stop taking those that somebody wants (`isFull`) until half of them have
  * arrived. Nobody's socket can hold them up (outbound.ts), so this ends as fast as the box can write.
  */
 import type { Aedes } from "aedes";
@@ -11,6 +11,8 @@ import type { LocalMessage } from "./inflight.ts";
 export interface Retainer {
   /** An empty payload removes what is retained on the topic [MQTT-3.3.1-10]. */
   retain(message: LocalMessage): void;
+  /** Whether any session subscribed to the topic. */
+  isWanted(topic: string): boolean;
 }
 
 export class Local {
@@ -18,11 +20,13 @@ export class Local {
   readonly #retainer: Retainer;
   readonly #figures: BrokerFigures;
   readonly #max: number;
+  readonly #isBehind: () => boolean;
   /** Called once when a delivery that was full has room again. */
   onRoom: () => void = () => {};
   #full = false;
 
-  constructor(aedes: Aedes, retainer: Retainer, figures: BrokerFigures, max: number) {
+  constructor(aedes: Aedes, retainer: Retainer, figures: BrokerFigures, max: number, isBehind: () => boolean) {
+    this.#isBehind = isBehind;
     this.#aedes = aedes;
     this.#retainer = retainer;
     this.#figures = figures;
@@ -30,8 +34,15 @@ export class Local {
   }
 
   get isFull(): boolean {
-    this.#full ||= this.#figures.localPending >= this.#max;
+    this.#full ||= this.#figures.localPending >= this.#max || this.#isBehind();
     return this.#full;
+  }
+
+  /** Lets those who wait go on when there is room. */
+  check(): void {
+    if (!this.#full || this.#figures.localPending > this.#max / 2 || this.#isBehind()) return;
+    this.#full = false;
+    this.onRoom();
   }
 
   /**
@@ -41,15 +52,16 @@ export class Local {
    */
   readonly deliver = (message: LocalMessage, done?: () => void): void => {
     if (message.retain) this.#retainer.retain(message);
+    if (message.retain && !this.#retainer.isWanted(message.topic)) {
+      done?.();
+      return;
+    }
     const { topic, payload, qos } = message;
     this.#figures.localPending++;
     this.#aedes.publish({ cmd: "publish", topic, payload, qos, retain: false, dup: false }, () => {
       this.#figures.localPending--;
       this.#figures.localDelivered++;
-      if (this.#full && this.#figures.localPending <= this.#max / 2) {
-        this.#full = false;
-        this.onRoom();
-      }
+      this.check();
       done?.();
     });
   };

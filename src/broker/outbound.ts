@@ -10,7 +10,7 @@
  */
 import type { Socket } from "node:net";
 import type { BrokerFigures } from "./figures.ts";
-import { PACKET, bodyStart, packetBytes } from "./packets.ts";
+import { PACKET, bodyStart, packetBytes, remainingLength } from "./packets.ts";
 
 /** What any device may have waiting when all together are over their limit, and what answers may take beyond it. */
 const SHARE_BYTES = 65_536;
@@ -27,6 +27,8 @@ export interface OutboundWatch {
   overflowed(): void;
   /** The first message was dropped. */
   dropping(): void;
+  /** The SUBACK or UNSUBACK that was expected is on its way. */
+  answered(): void;
 }
 
 export class Outbound {
@@ -38,8 +40,8 @@ export class Outbound {
   #dropping = false;
   /** What of figures.outboundBytes is ours. */
   #counted = 0;
-  /** SUBSCRIBE packet ids whose SUBACK needs a code for repeated filters: id → position of each filter's code. */
-  readonly #repeats = new Map<number, readonly number[]>();
+  /** Positions of the codes in the SUBACK that is expected; empty: take them as they are. */
+  #expected: readonly number[] | undefined;
 
   constructor(socket: Socket, limits: OutboundLimits, figures: BrokerFigures, watch: OutboundWatch) {
     this.#socket = socket;
@@ -65,7 +67,7 @@ export class Outbound {
   /** What aedes wrote: whole packets. */
   pass(packets: Buffer): void {
     const crowded = this.#socket.writableLength + packets.length > this.#allowed();
-    if (this.#greeted && !crowded && this.#repeats.size === 0) {
+    if (this.#greeted && !crowded && this.#expected === undefined) {
       this.#write(packets);
       return;
     }
@@ -79,9 +81,12 @@ export class Outbound {
     }
   }
 
-  /** The SUBACK for `packetId` must have a code for each of the filters, repeated ones too [MQTT-3.8.4-5]. */
-  expectRepeats(packetId: number, positions: readonly number[]): void {
-    this.#repeats.set(packetId, positions);
+  /**
+   * A SUBSCRIBE or UNSUBSCRIBE went to aedes, `answered` tells when the answer comes out. The SUBACK must have a code
+   * for each filter [MQTT-3.8.4-5], aedes gives one for each that is not repeated: `positions` says which one is whose.
+   */
+  expect(positions: readonly number[]): void {
+    this.#expected = positions;
   }
 
   /** Brings the figures up to date; the roster's timer calls it. */
@@ -109,8 +114,12 @@ export class Outbound {
       this.#write(this.#watch.connack(packet[3] as number));
       return true;
     }
-    if (kind === PACKET.suback) {
-      this.#write(this.#suback(packet));
+    // Nothing may come before the CONNACK [MQTT-3.2.0-1]; aedes would send a restored session QoS 0 messages.
+    if (!this.#greeted) return true;
+    if (kind === PACKET.suback || kind === PACKET.unsuback) {
+      this.#write(kind === PACKET.suback ? this.#suback(packet) : packet);
+      this.#expected = undefined;
+      this.#watch.answered();
       return true;
     }
     const spare = kind === PACKET.publish ? 0 : SHARE_BYTES;
@@ -129,23 +138,13 @@ export class Outbound {
   }
 
   #suback(packet: Buffer): Buffer {
-    const body = bodyStart(packet, 0);
-    const packetId = packet.readUInt16BE(body);
-    const positions = this.#repeats.get(packetId);
-    if (positions === undefined) return packet;
-    this.#repeats.delete(packetId);
-    const codes = positions.map((position) => packet[body + 2 + position] ?? 0x80);
-    return subackPacket(packetId, codes);
+    const positions = this.#expected ?? [];
+    if (positions.length === 0) return packet;
+    const codes = bodyStart(packet, 0) + 2;
+    const body = [
+      ...packet.subarray(codes - 2, codes),
+      ...positions.map((position) => packet[codes + position] ?? 0x80),
+    ];
+    return Buffer.concat([Buffer.of(PACKET.suback << 4), remainingLength(body.length), Buffer.from(body)]);
   }
-}
-
-function subackPacket(packetId: number, codes: readonly number[]): Buffer {
-  const length: number[] = [];
-  let left = 2 + codes.length;
-  do {
-    const low = left % 128;
-    left = Math.floor(left / 128);
-    length.push(left > 0 ? low | 0x80 : low);
-  } while (left > 0);
-  return Buffer.from([PACKET.suback << 4, ...length, packetId >> 8, packetId & 0xff, ...codes]);
 }

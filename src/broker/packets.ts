@@ -41,6 +41,18 @@ export function packetBytes(bytes: Buffer, at: number, end: number): number {
   return -1;
 }
 
+/** A packet's remaining length as its header has it: 7 bits a byte, low ones first. */
+export function remainingLength(length: number): Buffer {
+  const bytes: number[] = [];
+  let left = length;
+  do {
+    const low = left % 128;
+    left = Math.floor(left / 128);
+    bytes.push(left > 0 ? low | 0x80 : low);
+  } while (left > 0);
+  return Buffer.from(bytes);
+}
+
 /** Where the body of the packet at `at` starts. Its header is known to be whole. */
 export function bodyStart(bytes: Buffer, at: number): number {
   let body = at + 1;

@@ -19,11 +19,13 @@ export class Roster {
   readonly #seats = new Map<string, Gate>();
   readonly #heirs = new Map<string, { readonly gate: Gate; readonly seated: (given: boolean) => void }>();
   readonly #turns: (() => void)[] = [];
+  readonly #onTick: () => void;
   #loginsLeft: number;
   /** Gates that stopped reading until the journal, or the local delivery, has room. */
   readonly #waiting = { room: new Set<Gate>(), local: new Set<Gate>() };
 
-  constructor(clock: Clock, connectRateMax: number) {
+  constructor(clock: Clock, connectRateMax: number, onTick: () => void) {
+    this.#onTick = onTick;
     this.#clock = clock;
     this.#loginsPerTick = Math.max(1, Math.round((connectRateMax * TICK_MS) / 1000));
     this.#loginsLeft = this.#loginsPerTick;
@@ -114,5 +116,6 @@ export class Roster {
       this.#turns.shift()?.();
     }
     for (const gate of this.#gates) gate.tick(now);
+    this.#onTick();
   }
 }

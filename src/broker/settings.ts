@@ -7,11 +7,9 @@ import { duration, size } from "../quantity.ts";
 const count = z.int().min(1);
 
 const listener = z.strictObject({
-  url: z
-    .string()
-    .meta({
-      description: "mqtt://host:port. Only loopback hosts until authentication is configured. Port 0 takes a free one.",
-    }),
+  url: z.string().meta({
+    description: "mqtt://host:port. Only loopback hosts until authentication is configured. Port 0 takes a free one.",
+  }),
 });
 
 const limits = z.strictObject({
@@ -31,28 +29,21 @@ const limits = z.strictObject({
   connectTimeout: duration
     .prefault("10s")
     .meta({ description: "How long a connection may take until it is logged in." }),
-  inflightPerDeviceMax: count
-    .max(65_535)
-    .default(100)
-    .meta({
-      description:
-        "Packets of one device that wait for the disk; then its socket is not read until half of them are done.",
-    }),
-  outboundMax: size
-    .prefault("1MB")
-    .meta({
-      description:
-        "Bytes waiting for a device that does not read; then QoS 0 messages to it are dropped, and for QoS 1 and 2 it is disconnected.",
-    }),
+  inflightPerDeviceMax: count.max(65_535).default(100).meta({
+    description:
+      "Packets of one device that wait for the disk; then its socket is not read until half of them are done.",
+  }),
+  outboundMax: size.prefault("1MB").meta({
+    description:
+      "Bytes waiting for a device that does not read; then QoS 0 messages to it are dropped, and for QoS 1 and 2 it is disconnected.",
+  }),
   outboundTotalMax: size
     .prefault("128MB")
     .meta({ description: "The same over all devices: beyond it, a device may have no more than 64KB waiting." }),
-  localMax: count
-    .default(2000)
-    .meta({
-      description:
-        "Messages on their way to local subscribers; at the limit, messages that somebody wants wait in their sockets.",
-    }),
+  localMax: count.default(2000).meta({
+    description:
+      "Messages on their way to local subscribers; at the limit, messages that somebody wants wait in their sockets.",
+  }),
   subscriptionsPerDeviceMax: count
     .default(1000)
     .meta({ description: "Filters of one session; further ones get SUBACK 0x80." }),

@@ -9,8 +9,8 @@ import { isUtf8 } from "node:buffer";
 /** Levels of a topic or filter. aedes' matcher throws beyond it. */
 export const TOPIC_LEVELS_MAX = 100;
 
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNFIT =
+  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   /[\u0000-\u001F\u007F-\u009F\uFDD0-\uFDEF\uFFFE\uFFFF]|[\uD83F\uD87F\uD8BF\uD8FF\uD93F\uD97F\uD9BF\uD9FF\uDA3F\uDA7F\uDABF\uDAFF\uDB3F\uDB7F\uDBBF\uDBFF][\uDFFE\uDFFF]/;
 
 const SLASH = 47;

@@ -1,0 +1,111 @@
+/**
+ * Reads a socket packet by packet, and stops when told to.
+ *
+ * While there is any reason to hold, the socket is not read, and what was read already stays here: one chunk at the
+ * most. Packets are shown where they lie in the chunk; only one that came in pieces is copied together (tail.ts).
+ */
+import type { Socket } from "node:net";
+import { bodyStart, packetBytes } from "./packets.ts";
+import { Tail } from "./tail.ts";
+
+/** Reasons not to read, as bits. */
+export const HOLD = { login: 1, aedes: 2, request: 4, inflight: 8, room: 16, local: 32, closing: 64 } as const;
+
+export interface PacketSink {
+  /** Longest packet, header included. */
+  readonly packetMax: number;
+  /** Bytes have come. */
+  heard(): void;
+  /**
+   * One whole packet from `at` to `end`, its body starts at `body`. False: it cannot be taken now, `hold` was called;
+   * it is shown again after the release.
+   */
+  packet(bytes: Buffer, at: number, body: number, end: number): boolean;
+  malformed(flaw: string): void;
+  oversized(bytes: number): void;
+}
+
+export class Reader {
+  readonly #socket: Socket;
+  readonly #sink: PacketSink;
+  readonly #tail = new Tail();
+  #holds = 0;
+  #rest: Buffer | undefined;
+
+  constructor(socket: Socket, sink: PacketSink) {
+    this.#socket = socket;
+    this.#sink = sink;
+    socket.on("data", (chunk: Buffer) => this.#received(chunk));
+  }
+
+  isHeldFor(holds: number): boolean {
+    return (this.#holds & holds) !== 0;
+  }
+
+  hold(hold: number): void {
+    if (this.#holds === 0) this.#socket.pause();
+    this.#holds |= hold;
+  }
+
+  release(hold: number): void {
+    if ((this.#holds & hold) === 0) return;
+    this.#holds &= ~hold;
+    if (this.#holds !== 0) return;
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.#take(rest);
+    if (this.#holds === 0) this.#socket.resume();
+  }
+
+  /** For good. What comes from now on is read and thrown away: left unread, it would turn our last words into a reset. */
+  discard(): void {
+    this.#holds |= HOLD.closing;
+    this.#rest = undefined;
+    this.#tail.clear();
+    this.#socket.resume();
+  }
+
+  #received(chunk: Buffer): void {
+    this.#sink.heard();
+    if (this.#holds === 0) this.#take(chunk);
+    else this.#keep(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]));
+  }
+
+  #take(chunk: Buffer): void {
+    let at = 0;
+    if (this.#tail.length > 0) {
+      const { packetMax } = this.#sink;
+      at = this.#tail.fill(chunk, 0, packetMax);
+      const { bytes, needed } = this.#tail;
+      if (needed >= 0 && needed <= packetMax && needed !== bytes.length) return;
+      const taken = this.#consume(bytes, 0);
+      if (taken === 0) this.#keep(Buffer.concat([bytes, chunk.subarray(at)]));
+      this.#tail.clear();
+      if (taken === 0) return;
+    }
+    const end = this.#consume(chunk, at);
+    if (end === chunk.length) return;
+    if (this.#holds !== 0) this.#keep(chunk.subarray(end));
+    else this.#tail.fill(chunk, end, this.#sink.packetMax);
+  }
+
+  #keep(rest: Buffer): void {
+    if (!this.isHeldFor(HOLD.closing)) this.#rest = rest;
+  }
+
+  /** Shows the whole packets of `bytes` from `from` on until one must wait; returns the offset of the first not taken. */
+  #consume(bytes: Buffer, from: number): number {
+    const sink = this.#sink;
+    const end = bytes.length;
+    let at = from;
+    while (at < end && this.#holds === 0) {
+      const length = packetBytes(bytes, at, end);
+      if (length === 0) return at;
+      if (length < 0) sink.malformed("a remaining length of more than four bytes");
+      else if (length > sink.packetMax) sink.oversized(length);
+      else if (at + length > end || !sink.packet(bytes, at, bodyStart(bytes, at), at + length)) return at;
+      else at += length;
+    }
+    return at;
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * The broker's own store, a LevelDB of its own at <data>/broker: sessions, their filters and queues, retained messages
+ * and wills. Not the journal: what is acknowledged to a device as an event never rests on this.
+ *
+ * S1  Writes are behind: they take effect in memory at once and go to disk in batches, in order, one at a time. `synced`
+ *     resolves when all that came before it is fsynced; a SUBACK waits for that, messages do not.
+ * S2  After a failed write the database is closed and opened again before the same batch is written once more
+ *     (LevelDB 1.20 loses acknowledged writes otherwise); meanwhile writes collect, and `isBehind` tells local delivery
+ *     to wait.
+ * S3  Each value carries a CRC: LevelDB does not look. A damaged record is left out, logged and counted; a damaged
+ *     database is set aside, never deleted.
+ */
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { Level } from "level";
+import { Fault, messageOf } from "../fault.ts";
+import type { Log } from "../log.ts";
+import { backoffMs, sleep } from "../time.ts";
+import type { BrokerFigures } from "./figures.ts";
+
+const BEHIND_BYTES = 16 * 1024 * 1024;
+const CRC_BYTES = 4;
+const BACKOFF = { firstMs: 100, maxMs: 5000 };
+/** A row's own cost in memory while it waits. */
+const ROW_BYTES = 64;
+
+type Rows = Map<string, Buffer | undefined>;
+
+export class Store {
+  readonly #log: Log;
+  readonly #figures: BrokerFigures;
+  #db: Level<string, Buffer>;
+  /** Not yet given to the database; undefined deletes. */
+  #staged: Rows = new Map();
+  #stagedBytes = 0;
+  /** Being written. */
+  #writing: Rows = new Map();
+  #waiters: (() => void)[] = [];
+  #loop: Promise<void> | undefined;
+  readonly #closing = new AbortController();
+
+  private constructor(db: Level<string, Buffer>, log: Log, figures: BrokerFigures) {
+    this.#db = db;
+    this.#log = log;
+    this.#figures = figures;
+  }
+
+  /** Throws BROKER_STORE_FAILED when the folder cannot be used at all. */
+  static async open(data: string, log: Log, figures: BrokerFigures): Promise<Store> {
+    const path = join(data, "broker");
+    try {
+      return new Store(await openLevel(path), log, figures);
+    } catch (error) {
+      if (!isDamage(error)) throw storeFault(path, error);
+      const aside = `${path}.damaged-${Date.now()}`;
+      log.error(
+        { path, aside, err: error },
+        "the broker's store is damaged: it is set aside, sessions and retained messages start anew",
+      );
+      await rename(path, aside).catch((cause: unknown) => {
+        throw storeFault(path, cause);
+      });
+      return new Store(await openLevel(path), log, figures);
+    }
+  }
+
+  /** Too much waits for the disk. */
+  get isBehind(): boolean {
+    return this.#stagedBytes > BEHIND_BYTES;
+  }
+
+  put(key: string, value: Buffer): void {
+    const row = Buffer.allocUnsafe(value.length + CRC_BYTES);
+    value.copy(row, 0);
+    row.writeUInt32BE(crc32(value), value.length);
+    this.#stage(key, row);
+  }
+
+  del(key: string): void {
+    this.#stage(key, undefined);
+  }
+
+  /** S1. Also resolves when the store closes first. */
+  synced(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiters.push(resolve);
+      this.#start();
+    });
+  }
+
+  /** The value as it was last put; undefined when it is not there, or damaged. */
+  async get(key: string): Promise<Buffer | undefined> {
+    const row = this.#staged.has(key)
+      ? this.#staged.get(key)
+      : this.#writing.has(key)
+        ? this.#writing.get(key)
+        : await this.#db.get(key);
+    return row === undefined ? undefined : this.#checked(key, row);
+  }
+
+  /** All rows, for start-up. */
+  async *rows(prefix: string): AsyncGenerator<[key: string, value: Buffer]> {
+    for await (const [key, row] of this.#db.iterator({ gte: prefix, lt: `${prefix}\u{10FFFF}` })) {
+      const value = this.#checked(key, row);
+      if (value !== undefined) yield [key, value];
+    }
+  }
+
+  async *keys(prefix: string): AsyncGenerator<string> {
+    yield* this.#db.keys({ gte: prefix, lt: `${prefix}\u{10FFFF}` });
+  }
+
+  /** Writes what is staged, unless the disk keeps failing until `deadlineMs` from now. */
+  async close(deadlineMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#closing.abort(), deadlineMs);
+    await this.synced();
+    this.#closing.abort();
+    clearTimeout(timer);
+    await this.#loop;
+    await this.#db.close();
+  }
+
+  #stage(key: string, row: Buffer | undefined): void {
+    this.#staged.set(key, row);
+    this.#stagedBytes += ROW_BYTES + (row?.length ?? 0);
+    this.#start();
+  }
+
+  #start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    // What the same turn of the event loop stages shares the batch.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while ((this.#staged.size > 0 || this.#waiters.length > 0) && !this.#closing.signal.aborted) {
+      const waiters = this.#waiters.splice(0);
+      const bytes = this.#stagedBytes;
+      this.#writing = this.#staged;
+      this.#staged = new Map();
+      await this.#write(waiters.length > 0);
+      this.#writing = new Map();
+      this.#stagedBytes -= bytes;
+      for (const resolve of waiters) resolve();
+    }
+    for (const resolve of this.#waiters.splice(0)) resolve();
+    this.#loop = undefined;
+  }
+
+  /** Until it has worked (S2). */
+  async #write(sync: boolean): Promise<void> {
+    const batch = [...this.#writing].map(([key, value]) =>
+      value === undefined ? ({ type: "del", key } as const) : ({ type: "put", key, value } as const),
+    );
+    for (let attempt = 1; !this.#closing.signal.aborted; attempt++) {
+      try {
+        if (this.#db.status !== "open") await this.#db.open();
+        // An empty synced batch still fsyncs what went before it without.
+        await this.#db.batch(batch.length > 0 ? batch : [{ type: "del", key: "none" }], { sync });
+        return;
+      } catch (error) {
+        this.#figures.storeFailures++;
+        if (attempt === 1)
+          this.#log.error(
+            { fault: storeFault(this.#db.location, error) },
+            "cannot write to the broker's store, trying on",
+          );
+        await this.#db.close().catch(() => {});
+        await sleep(backoffMs(BACKOFF, attempt, Math.random), this.#closing.signal).catch(() => {});
+      }
+    }
+  }
+
+  #checked(key: string, row: Buffer): Buffer | undefined {
+    const end = row.length - CRC_BYTES;
+    const value = row.subarray(0, Math.max(0, end));
+    if (end >= 0 && crc32(value) === row.readUInt32BE(end)) return value;
+    this.#figures.storeDamaged++;
+    this.#log.error({ key }, "a record of the broker's store is damaged and left out");
+    return undefined;
+  }
+}
+
+async function openLevel(path: string): Promise<Level<string, Buffer>> {
+  const db = new Level<string, Buffer>(path, { keyEncoding: "utf8", valueEncoding: "buffer" });
+  await db.open();
+  return db;
+}
+
+function storeFault(path: string, cause: unknown): Fault {
+  const reason = cause instanceof Error && cause.cause !== undefined ? messageOf(cause.cause) : messageOf(cause);
+  return new Fault("BROKER_STORE_FAILED", `the broker's store: ${reason}`, { where: path, cause });
+}
+
+function isDamage(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause && cause.code === "LEVEL_CORRUPTION";
+}
