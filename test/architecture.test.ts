@@ -18,6 +18,8 @@ const LEAVES = new Set(["event", "task", "fault", "time", "log", "quantity", "to
 const ROOTS: Record<string, true | ((target: string) => boolean)> = {
   main: (target) => target.startsWith("cli/"),
   gateway: true,
+  // The other composition: it builds and loads handlers for `sluice check`, and runs nothing.
+  check: true,
   config: (target) => /^[a-z-]+\/([a-z-]+-)?settings$/.test(target) || target.startsWith("config/"),
   // The hot path on one screen, and the lanes it is made of.
   pipeline: (target) => target.startsWith("tasks/"),
@@ -27,7 +29,7 @@ const ROOTS: Record<string, true | ((target: string) => boolean)> = {
 const GRANTED: { readonly from: string; readonly to: RegExp; readonly because: string }[] = [
   {
     from: "cli",
-    to: /^(gateway$|config$|config\/|control\/)/,
+    to: /^(gateway$|check$|config$|config\/|control\/)/,
     because: "commands start the gateway and speak to its control API",
   },
   { from: "config", to: /\/([a-z-]+-)?settings$/, because: "the schema is composed of the rooms' schemas" },

@@ -7,6 +7,16 @@ import type { ControlSource } from "./control.ts";
 import { METRICS, readingOf } from "./metric-table.ts";
 import type { Metric, Reading } from "./metric-table.ts";
 
+const PREFIX = "sluice_";
+
+/** The metrics of the process itself, for docs/metrics.md. */
+export async function processMetrics(): Promise<{ name: string; type: string; help: string }[]> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  const metrics = await registry.getMetricsAsJSON();
+  return metrics.map(({ name, type, help }) => ({ name, type: String(type), help }));
+}
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #source: ControlSource;
@@ -15,7 +25,7 @@ export class Metrics {
   constructor(source: ControlSource) {
     this.#source = source;
     for (const metric of METRICS) this.#register(metric);
-    collectDefaultMetrics({ register: this.#registry, prefix: "sluice_" });
+    collectDefaultMetrics({ register: this.#registry, prefix: PREFIX });
   }
 
   get contentType(): string {
@@ -25,13 +35,6 @@ export class Metrics {
   async text(): Promise<string> {
     this.#reading = readingOf(this.#source);
     return this.#registry.metrics();
-  }
-
-  /** Name, type and help of each metric, those of the process included: what docs/metrics.md lists. */
-  async describe(): Promise<{ name: string; type: string; help: string }[]> {
-    this.#reading = readingOf(this.#source);
-    const metrics = await this.#registry.getMetricsAsJSON();
-    return metrics.map(({ name, type, help }) => ({ name, type: String(type), help }));
   }
 
   #register({ name, type, help, labels, read }: Metric): void {
