@@ -18,7 +18,10 @@ import type { Uplink, UplinkContext, UplinkKind, Verdict } from "./uplink.ts";
 
 const fileSettings = z.strictObject({
   kind: z.literal("file"),
-  path: z.string().min(1).meta({ description: "The file that outputs are appended to, one JSON line each." }),
+  path: z
+    .string()
+    .min(1)
+    .meta({ format: "path", description: "The file that outputs are appended to, one JSON line each." }),
   maxSize: size
     .prefault("64MB")
     .meta({ description: "At this size the file is renamed to path.1 and a new one begun." }),

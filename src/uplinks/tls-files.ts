@@ -10,7 +10,7 @@ const file = (what: string): z.ZodOptional<z.ZodString> =>
     .string()
     .min(1)
     .optional()
-    .meta({ description: `PEM file with ${what}.` });
+    .meta({ format: "path", description: `PEM file with ${what}.` });
 
 export const tlsSettings = z
   .strictObject({

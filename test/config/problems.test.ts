@@ -1,0 +1,145 @@
+import { describe, expect, it } from "vitest";
+import { ConfigFault, parseConfig } from "../../src/config.ts";
+import type { Config, ConfigProblem, ParseOptions } from "../../src/config.ts";
+
+const file = "/etc/sluice/config/sluice.yaml";
+
+function parse(text: string, options: Partial<ParseOptions> = {}): Config {
+  return parseConfig(text, { file, env: {}, ...options });
+}
+
+function problems(text: string, options: Partial<ParseOptions> = {}): readonly ConfigProblem[] {
+  try {
+    parse(text, options);
+  } catch (thrown) {
+    if (thrown instanceof ConfigFault) return thrown.problems;
+    throw thrown;
+  }
+  throw new Error("the config is good");
+}
+
+function only(text: string, options: Partial<ParseOptions> = {}): ConfigProblem {
+  const found = problems(text, options);
+  expect(found).toHaveLength(1);
+  return found[0] as ConfigProblem;
+}
+
+describe("a config with mistakes", () => {
+  it("lists all of them at once, each with its place, its code and a remedy (F1)", () => {
+    const text = `gateway:
+  idd: edge-1
+broker:
+  limits: { packetMax: 3XB }
+uplinks:
+  cloud:
+    kind: fil
+routes:
+  - { from: "audit/#", to: [clod] }
+control: { url: "http://0.0.0.0:80" }
+`;
+    expect(problems(text).map(({ code, line, column }) => [code, line, column])).toEqual([
+      ["CONFIG_UNKNOWN", 2, 3],
+      ["CONFIG_INVALID", 4, 24],
+      ["CONFIG_INVALID", 7, 11],
+      ["CONFIG_INVALID", 9, 29],
+      ["CONTROL_OPEN", 10, 17],
+    ]);
+    expect.assertions(2);
+    try {
+      parse(text);
+    } catch (thrown) {
+      const lines = (thrown as ConfigFault).explain().split("\n");
+      expect(lines.slice(0, 4)).toEqual([
+        `${file}:2:3: there is no setting \`gateway.idd\``,
+        "  → Did you mean `id`? [CONFIG_UNKNOWN]",
+        `${file}:4:24: \`broker.limits.packetMax\` is wrong ("3XB"): write a size such as 512B, 64KB, 20MB or 1GB`,
+        "  → Mend the place that is named; `sluice check` tries the file without starting anything. [CONFIG_INVALID]",
+      ]);
+    }
+  });
+
+  it.each([
+    ["brocker: {}", "Did you mean `broker`?"],
+    ["broker: { limits: { packet_max: 1KB } }", "Did you mean `packetMax`?"],
+    ["broker: { limits: { packtMax: 1KB } }", "Did you mean `packetMax`?"],
+    ["gateway: { sizeMax: 1GB }", "`sizeMax` belongs under `journal`."],
+    ["gateway: { zzzzz: 1 }", "Known here: id, data, drain."],
+  ])("says what was meant by an unknown setting: %s", (text, remedy) => {
+    expect(only(text)).toMatchObject({ code: "CONFIG_UNKNOWN", remedy });
+  });
+
+  it("does not also call missing what was misspelled", () => {
+    expect(only("uplinks: { cloud: { kind: file, pth: x } }").remedy).toBe("Did you mean `path`?");
+  });
+
+  it("names the section in which a required setting is missing", () => {
+    expect(only("uplinks:\n  cloud:\n    kind: file\n")).toMatchObject({
+      message: "`uplinks.cloud.path` is missing",
+      line: 2,
+      column: 3,
+    });
+  });
+
+  it.each([
+    ["broker: 5", "`broker` must be a section with settings of its own, not the number 5"],
+    ["routes: {}", "`routes` must be a list, not a section"],
+    ['log: { level: "loud" }', '`log.level` must be one of trace, debug, info, warn, error, fatal, silent, not "loud"'],
+    ["broker: { limits: { devicesMax: 0 } }", "`broker.limits.devicesMax` is too small: at least 1"],
+    [
+      "broker: { limits: { devicesMax: 1.5 } }",
+      "`broker.limits.devicesMax` must be a whole number, not the number 1.5",
+    ],
+  ])("says in plain words what a setting takes: %s", (text, message) => {
+    expect(only(text).message).toBe(message);
+  });
+
+  it.each([
+    ["gateway: {\n", "CONFIG_SYNTAX"],
+    ["gateway:\n  id: a\n  id: b\n", "CONFIG_SYNTAX"],
+    ["a: *nobody\n", "CONFIG_SYNTAX"],
+    ["a: &a [*a]\n", "CONFIG_SYNTAX"],
+    ["? [1, 2]\n: x\n", "CONFIG_SYNTAX"],
+    ["__proto__: { polluted: true }\n", "CONFIG_UNKNOWN"],
+    ["gateway: !!js/function x\n", "CONFIG_SYNTAX"],
+    ["--- {}\n--- {}\n", "CONFIG_SYNTAX"],
+  ])("is refused without harm when it is hardly YAML: %j", (text, code) => {
+    expect(problems(text).map((problem) => problem.code)).toContain(code);
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  it("stops at aliases that multiply", () => {
+    const levels = Array.from(
+      { length: 12 },
+      (_, i) =>
+        `a${i}: &a${i} [${Array(9)
+          .fill(i === 0 ? "x" : `*a${i - 1}`)
+          .join(", ")}]`,
+    );
+    expect(problems(levels.join("\n")).some((problem) => problem.message.includes("more than 20000 values"))).toBe(
+      true,
+    );
+  });
+
+  it("never quotes a value that came from the environment (F2, G8)", () => {
+    const secret = "s3cret-in-the-environment";
+    const text = `control: { url: "\${S}" }\nlog: { level: "\${S}" }\nroutes: [{ from: "a/#/b\${S}", to: ["\${S}"] }]\nbroker: { limits: { packetMax: "\${S}" } }\n`;
+    const found = problems(text, { env: { S: secret } });
+    expect(found.length).toBeGreaterThanOrEqual(5);
+    expect(JSON.stringify(found)).not.toContain(secret);
+  });
+});
+
+describe("a removed setting", () => {
+  const removed = [
+    { path: ["broker", "port"], since: "0.2", instead: "write `broker.listeners`, a url for each" },
+    { path: ["uplinks", "*", "buffer", "max"], since: "0.3", instead: "write `sizeMax` there" },
+  ];
+
+  it("fails with the new spelling, and not as an unknown one", () => {
+    const text = "broker:\n  port: 1883\nuplinks:\n  c: { kind: file, path: x, buffer: { max: 1GB } }\n";
+    expect(problems(text, { removed }).map(({ code, message, line }) => [code, message, line])).toEqual([
+      ["CONFIG_REMOVED", "`broker.port` is gone since 0.2: write `broker.listeners`, a url for each", 2],
+      ["CONFIG_REMOVED", "`uplinks.c.buffer.max` is gone since 0.3: write `sizeMax` there", 4],
+    ]);
+  });
+});
