@@ -1,0 +1,111 @@
+/**
+ * Double: what the control room asks of a gateway, without one. Status and figures are constants that a test may change;
+ * dead letters are a list in memory, where the journal has rows. Redriving one takes it away at once.
+ */
+import type { ControlSource, DeadLetter, Status } from "../../src/control/control.ts";
+import type { Figures } from "../../src/control/figures.ts";
+
+export class MemorySource implements ControlSource {
+  reasons: string[] = [];
+  letters: DeadLetter[] = [];
+  readonly redriven: string[] = [];
+  readonly dropped: string[] = [];
+  /** Thrown by status(), when set. */
+  broken: Error | undefined;
+
+  status(): Status {
+    if (this.broken !== undefined) throw this.broken;
+    return {
+      gateway: "edge-1",
+      version: "0.0.0",
+      journalId: "0a1b2c3d",
+      startedMs: 1_000_000,
+      ledger: {
+        events: { accepted: 10, done: 6, dead: 2, expired: 0, dropped: 1, pending: 1 },
+        uplinks: { cloud: { emitted: 7, delivered: 4, expired: 0, dropped: 0, rejected: 1, waiting: 2 } },
+      },
+      unmatched: 3,
+      handlers: [{ name: "overheat", version: 2, waiting: 1, parked: 0, running: 0, failure: undefined }],
+      uplinks: [{ name: "cloud", kind: "file", state: "idle", healthy: true, waiting: 2, waitingBytes: 300 }],
+      journal: { bytes: 4096, sizeMaxBytes: 2 ** 31 },
+      damage: [],
+    };
+  }
+
+  ready(): readonly string[] {
+    return this.reasons;
+  }
+
+  figures(): Figures {
+    return {
+      broker: new Proxy({} as Figures["broker"], {
+        get: (_, name) => (name === "refusedLogins" ? { access: 2 } : name === "published" ? [0, 12, 3] : 1),
+      }),
+      uplinks: {
+        cloud: {
+          sent: 5,
+          resent: 1,
+          batches: 2,
+          outstanding: 0,
+          faults: 0,
+          breakerOpened: 0,
+          waitingBytes: 300,
+          healthy: true,
+        },
+      },
+      pipeline: { handlers: [{ name: "overheat", retried: 4 }] },
+    };
+  }
+
+  readonly dead = {
+    list: async ({
+      handler,
+      after,
+      limit,
+    }: {
+      handler?: string | undefined;
+      after?: string | undefined;
+      limit: number;
+    }) =>
+      this.letters
+        .filter(
+          (letter) =>
+            (handler === undefined || letter.handler === handler) && (after === undefined || letter.id > after),
+        )
+        .slice(0, limit),
+    get: async (id: string) => this.letters.find((letter) => letter.id === id),
+    redrive: async (id: string) => this.#take(id, this.redriven),
+    drop: async (id: string) => this.#take(id, this.dropped),
+  };
+
+  #take(id: string, to: string[]): boolean {
+    const index = this.letters.findIndex((letter) => letter.id === id);
+    if (index < 0) return false;
+    this.letters.splice(index, 1);
+    to.push(id);
+    return true;
+  }
+}
+
+export function deadLetter(n: number, part: Partial<DeadLetter> = {}): DeadLetter {
+  return {
+    id: `d${String(n).padStart(6, "0")}`,
+    kind: "task",
+    handler: "overheat",
+    version: 2,
+    uplink: undefined,
+    event: `0a1b2c3d-${n}`,
+    topic: "plant/a/press/temperature",
+    key: "press",
+    attempt: 5,
+    timeMs: 1_700_000_000_000 + n,
+    failure: {
+      code: "HANDLER_THREW",
+      message: "no such press",
+      stack: "Error: no such press\n    at handlers/overheat.ts:3:9",
+    },
+    payload: Buffer.from(`{"c":${n}}`),
+    source: { device: "press-1", timeMs: 1_700_000_000_000 },
+    ...part,
+  };
+}
