@@ -88,6 +88,18 @@ export const FAULTS = {
   SANDBOX_STATE_TOO_LARGE: kind("handler", false, "Keep less in `ctx.state`, choose a finer `key`, or raise `sandbox.stateMax`."),
   SANDBOX_TIMEOUT: kind("handler", true, "Make the handler faster, or raise its `timeout`."),
   SANDBOX_UNAVAILABLE: kind("box", false, "The installation is incomplete or for another platform: install the packages again."),
+  // deployments
+  DEPLOY_BUILD_FAILED: kind("handler", false, "Mend the place that is named and save; the last good version goes on meanwhile."),
+  DEPLOY_CONFIG_INVALID: kind("handler", false, "Mend the exported `config`, or the handler's entry in `handlers.settings`."),
+  DEPLOY_DIR_UNREADABLE: kind("config", true, "Create the folder that `handlers.dir` names, or mend its permissions."),
+  DEPLOY_LOAD_FAILED: kind("handler", false, "The module threw, or did not end, while it was loaded; mend the place that is named and save."),
+  DEPLOY_NAME_INVALID: kind("handler", false, "Use at most 63 small letters, digits, - and _, a letter or digit first; the file's name is the handler's."),
+  DEPLOY_NAME_TAKEN: kind("handler", false, "Rename one of the two, or remove it."),
+  DEPLOY_NODE_BUILTIN: kind("handler", false, "Use what the isolate has, or a package that is made for browsers or workers."),
+  DEPLOY_NO_TRIGGER: kind("handler", false, "Export `config = { topic: \"…\" }`, or set `handlers.settings.<name>.topic`."),
+  DEPLOY_STORE_DAMAGED: kind("box", false, "Numbering goes on above all files that are there, and nothing was removed. Look at the disk."),
+  DEPLOY_STORE_FAILED: kind("box", true, "Make room in the data folder, or mend its permissions; then save the handler again."),
+  DEPLOY_TOO_MANY: kind("config", false, "Put several triggers into one handler, or use a second gateway."),
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -17,7 +17,17 @@ import { EventReader, u16, u32 } from "./api/event.ts";
 import { DeadLetter, Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { Logger } from "./api/log.ts";
 import { emitResult } from "./api/outputs.ts";
-import { defineProperty, freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import {
+  defineProperty,
+  freeze,
+  join,
+  jsonParse,
+  jsonStringify,
+  keys,
+  now,
+  resolved,
+  substring,
+} from "./api/primordials.ts";
 import { fromUtf8 } from "./api/text.ts";
 import { BEHIND, DONE, Draft, UNRUN } from "./api/answer.ts";
 import type { GuestSettings } from "./isolates.ts";
@@ -102,16 +112,16 @@ class Guest {
     this.#states = [];
     this.#stateSet = [];
     const waiting = this.#go();
-    return waiting === undefined ? this.collect() : this.#goOn(waiting, this.#turn);
+    return waiting === undefined ? [this.#answer] : this.#goOn(waiting, this.#turn);
   }
 
-  /** What has been answered so far; the rest was not run. */
-  collect(): [string] {
+  /** What has been answered so far, and whether that is all; no task of this batch goes on after it. */
+  collect(): [string, boolean] {
     const answer = this.#answer;
     this.#answer = "";
     this.#text = "";
     this.#turn++;
-    return [answer];
+    return [answer, this.#index === this.#count];
   }
 
   /** Runs tasks until none is left, or until one answers with a promise, which is returned. */
@@ -145,7 +155,7 @@ class Guest {
       else this.#finish(draft, context, key, result);
       waiting = this.#go();
     }
-    return this.collect();
+    return [this.#answer];
   }
 
   #spent(): boolean {

@@ -30,7 +30,9 @@ export interface GuestBundle {
   readonly memoryBytes: number;
 }
 
-export type Loaded = { readonly at: "ready"; readonly config: string } | { readonly at: "failed"; readonly failure: GuestFailure };
+export type Loaded =
+  | { readonly at: "ready"; readonly config: string }
+  | { readonly at: "failed"; readonly failure: GuestFailure };
 
 /** What became of a batch: its answer's lines, or how its isolate was lost, with the lines that were saved. */
 export type Ran =
@@ -40,6 +42,8 @@ export type Ran =
 
 /** How much longer than its timeout a run may take to stop before the process is given up. */
 const STOP_GRACE_MS = 500;
+/** A run that is only waiting is noticed this long after its timeout; one that is busy is stopped at it. */
+const WAITING_GRACE_MS = 100;
 const COLLECT_MS = 50;
 /** Longer strings are kept outside the isolate's heap, where its garbage collector does not feel them. */
 const PART_BYTES = 1000;
@@ -110,7 +114,7 @@ export class VersionIsolate {
         filename: `handler:${settings.handler}`,
         lineOffset: -1,
       });
-      const define = script.runSync(context, { reference: true }) as unknown as ivm.Reference;
+      const define = script.runSync(context, { reference: true });
       const options = { timeout: this.#bundle.timeoutMs };
       const applied = load.apply(undefined, [define.derefInto()], options) as Promise<string>;
       const text = await withDeadline(applied, this.#bundle.timeoutMs + STOP_GRACE_MS);
@@ -141,8 +145,7 @@ export class VersionIsolate {
       [JSON.stringify(settings), new this.#ivm.ExternalCopy(shared).copyInto()],
       { result: { reference: true }, filename: "sluice:guest" },
     ) as unknown as ivm.Reference<Record<"load" | "run" | "collect", unknown>>;
-    const method = (name: "load" | "run" | "collect"): ivm.Reference =>
-      guest.getSync(name, { reference: true }) as unknown as ivm.Reference;
+    const method = (name: "load" | "run" | "collect"): ivm.Reference => guest.getSync(name, { reference: true });
     return {
       isolate,
       load: method("load"),
@@ -160,45 +163,58 @@ export class VersionIsolate {
     const { run, progress } = this.#alive as Alive;
     progress[0] = 0;
     const parts: (string | number)[] = [count];
-    for (let at = 0; at < tasks.length; at += PART_BYTES) parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
+    for (let at = 0; at < tasks.length; at += PART_BYTES)
+      parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
     const timeoutMs = this.#bundle.settings.sliceMs + this.#bundle.timeoutMs;
     try {
       const answer = run.apply(undefined, parts, {
         timeout: timeoutMs,
         result: { copy: true, promise: true },
       }) as Promise<[string]>;
-      const answered = await withDeadline(answer, timeoutMs + STOP_GRACE_MS);
+      const answered = await withDeadline(answer, timeoutMs + WAITING_GRACE_MS);
       if (answered !== OVERDUE) return { at: "answered", lines: answered[0] };
       return await this.#overdue();
     } catch (error) {
-      const index = progress[0] as number;
-      const failure = this.#lost(error, "SANDBOX_ISOLATE_LOST");
-      const lines = failure.code === "SANDBOX_TIMEOUT" ? await this.#collect() : "";
-      this.#drop();
-      return { at: "lost", lines: lines ?? "", index, failure };
+      return this.#interrupted(error, progress[0]);
     }
+  }
+
+  async #interrupted(error: unknown, index: number): Promise<Ran> {
+    const failure = this.#lost(error, "SANDBOX_ISOLATE_LOST");
+    const [lines, whole] = (failure.code === "SANDBOX_MEMORY" ? undefined : await this.#collect()) ?? ["", false];
+    // Where the isolate is well, what came out of it is a rejection that nobody handled. If all tasks ended
+    // nevertheless, they stand, and the log has the rejection.
+    if (whole && failure.code === "SANDBOX_ISOLATE_LOST") {
+      const text = JSON.stringify(`a promise was rejected and nobody handled it: ${failure.message}`);
+      return { at: "answered", lines: `${lines}l5${text}\n` };
+    }
+    this.#drop();
+    if (!whole) return { at: "lost", lines, index, failure };
+    const text = JSON.stringify(`what the handler left running was cut off: ${failure.message}`);
+    return { at: "answered", lines: `${lines}l5${text}\n` };
   }
 
   /** The run did not come back: a promise waits for ever, or the thread does not let itself be stopped. */
   async #overdue(): Promise<Ran> {
     const index = (this.#alive as Alive).progress[0] as number;
-    const lines = await this.#collect();
-    if (lines === undefined) return { at: "stuck", index };
+    const collected = await this.#collect();
+    if (collected === undefined) return { at: "stuck", index };
     this.#drop();
     const { timeoutMs } = this.#bundle;
     const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
-    return { at: "lost", lines, index, failure: fail("SANDBOX_TIMEOUT", message) };
+    return { at: "lost", lines: collected[0], index, failure: fail("SANDBOX_TIMEOUT", message) };
   }
 
-  /** The whole tasks that a cut-off batch had answered; undefined when the isolate does not answer at all. */
-  async #collect(): Promise<string | undefined> {
+  /** The answers of a cut-off batch, and whether they are all; undefined when the isolate does not answer. */
+  async #collect(): Promise<readonly [string, boolean] | undefined> {
     const { collect } = this.#alive as Alive;
     try {
-      const collected = collect.apply(undefined, [], { timeout: COLLECT_MS, result: { copy: true } }) as Promise<[string]>;
+      const options = { timeout: COLLECT_MS, result: { copy: true } } as const;
+      const collected = collect.apply(undefined, [], options) as Promise<[string, boolean]>;
       const answer = await withDeadline(collected, COLLECT_MS + STOP_GRACE_MS);
-      return answer === OVERDUE ? undefined : answer[0];
+      return answer === OVERDUE ? undefined : answer;
     } catch {
-      return ""; // It was stopped: whatever was left in its queue went on with the call.
+      return ["", false]; // It was stopped: whatever was left in its queue went on with the call.
     }
   }
 
@@ -236,7 +252,7 @@ function withDeadline<Result>(result: Promise<Result>, ms: number): Promise<Resu
       },
       (error: unknown) => {
         clearTimeout(timer);
-        reject(error as Error);
+        reject(error);
       },
     );
   });

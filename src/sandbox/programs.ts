@@ -19,7 +19,13 @@ export async function buildPrograms(): Promise<Programs> {
   const shared = { bundle: true, write: false, target: "es2024", legalComments: "none", logLevel: "silent" } as const;
   try {
     const [runner, guest] = await Promise.all([
-      build({ ...shared, entryPoints: [pathOf("runner.ts")], format: "esm", platform: "node", external: ["isolated-vm"] }),
+      build({
+        ...shared,
+        entryPoints: [pathOf("runner.ts")],
+        format: "esm",
+        platform: "node",
+        external: ["isolated-vm"],
+      }),
       build({ ...shared, entryPoints: [pathOf("guest.ts")], format: "iife", platform: "neutral", globalName: "guest" }),
     ]);
     return { runnerCode: runner.outputFiles[0]?.text ?? "", guestCode: guest.outputFiles[0]?.text ?? "" };

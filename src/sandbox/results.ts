@@ -67,8 +67,18 @@ const CRASHED: RunResult = { at: "crashed" };
 const DONE_QUIETLY: RunResult = { at: "done", outputs: NOTHING, state: undefined };
 
 /** Letters of lines, see api/answer.ts. */
-const line = { log: 0x6c, address: 0x61, output: 0x6f, text: 0x78, bytes: 0x62, state: 0x73, done: 0x2e, failed: 0x21, behind: 0x7e, unrun: 0x2d };
-
+const line = {
+  log: 0x6c,
+  address: 0x61,
+  output: 0x6f,
+  text: 0x78,
+  bytes: 0x62,
+  state: 0x73,
+  done: 0x2e,
+  failed: 0x21,
+  behind: 0x7e,
+  unrun: 0x2d,
+};
 
 /** Reads the body of a `ran` frame for `batch`. Throws WireError. */
 export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerReader): RunResult[] {
@@ -144,7 +154,11 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
         const data = dataOf(letter, body, start, end);
         outputs ??= [];
         if (outputs.length >= limits.outputsMax) throw new WireError("more outputs than are allowed");
-        outputs.push(address === undefined ? { data, json: letter === line.output } : { ...address, data, json: letter === line.output });
+        outputs.push(
+          address === undefined
+            ? { data, json: letter === line.output }
+            : { ...address, data, json: letter === line.output },
+        );
         address = undefined;
         break;
       }
@@ -157,7 +171,11 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
         state = body.utf8Slice(start, end);
         break;
       case line.done:
-        results.push(outputs === undefined && state === undefined ? DONE_QUIETLY : { at: "done", outputs: outputs ?? NOTHING, state });
+        results.push(
+          outputs === undefined && state === undefined
+            ? DONE_QUIETLY
+            : { at: "done", outputs: outputs ?? NOTHING, state },
+        );
         outputs = address = state = undefined;
         break;
       case line.failed: {
@@ -222,7 +240,8 @@ function asAddress(value: unknown): Partial<RawOutput> {
     const { topic, qos, retain } = asRecord(publish, "a publish");
     if (qos !== 0 && qos !== 1 && qos !== 2) throw new WireError("a publish without QoS");
     const name = shortText(topic, 65_535);
-    if (/[+#\0]/.test(name) || Buffer.byteLength(name) > 65_535) throw new WireError("a publish on a topic that is none");
+    if (/[+#\0]/.test(name) || Buffer.byteLength(name) > 65_535)
+      throw new WireError("a publish on a topic that is none");
     address.publish = { topic: name, qos, retain: retain === true };
   }
   return address;

@@ -71,7 +71,8 @@ async function run(frame: Frame): Promise<void> {
   if (isolate === undefined) throw new Error(`no version is loaded as ${serial}`);
   const ran = await isolate.run(count, tasks);
   if (ran.at === "stuck") channel.write(jsonFrame("stuck", frame.id, { index: ran.index }));
-  else channel.write(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
+  else
+    channel.write(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }
 
 /** A runner in doubt ends at once, and the gateway replaces it. Not by exit(): that waits for threads. */

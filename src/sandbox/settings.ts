@@ -9,13 +9,27 @@ const count = z.int().min(1);
 
 export const sandboxSettings = z
   .strictObject({
-    runners: count.max(64).default(1).meta({ description: "Processes that run handlers. Each key is always with the same one." }),
-    runnerMemoryMax: size.prefault("300MB").meta({ description: "A runner that grows beyond this, plus 3MB for each handler, is killed and replaced." }),
-    slice: duration.prefault("50ms").meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),
-    outputsMax: count.max(10_000).default(100).meta({ description: "Outputs and publishes of one event; more fail it." }),
-    resultMax: size.prefault("1MB").meta({ description: "Length of one event's outputs together, as JSON; more fails it." }),
+    runners: count
+      .max(64)
+      .default(1)
+      .meta({ description: "Processes that run handlers. Each key is always with the same one." }),
+    runnerMemoryMax: size
+      .prefault("300MB")
+      .meta({ description: "A runner that grows beyond this, plus 3MB for each handler, is killed and replaced." }),
+    slice: duration
+      .prefault("50ms")
+      .meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),
+    outputsMax: count
+      .max(10_000)
+      .default(100)
+      .meta({ description: "Outputs and publishes of one event; more fail it." }),
+    resultMax: size
+      .prefault("1MB")
+      .meta({ description: "Length of one event's outputs together, as JSON; more fails it." }),
     stateMax: size.prefault("64KB").meta({ description: "Length of one key's state, as JSON; more fails the event." }),
-    logLinesPerSecond: count.default(100).meta({ description: "Log lines of one handler in each runner; more are dropped and counted." }),
+    logLinesPerSecond: count
+      .default(100)
+      .meta({ description: "Log lines of one handler in each runner; more are dropped and counted." }),
     logLineMax: size.prefault("2KB").meta({ description: "Longest log line of a handler; longer ones are cut." }),
   })
   .meta({ description: "The processes and limits that contain handlers." });

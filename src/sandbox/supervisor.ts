@@ -49,8 +49,20 @@ interface Waiting {
 }
 
 type InFlight =
-  | { readonly at: "run"; readonly version: Version; readonly batch: readonly Task[]; readonly done: Done; readonly dueMs: number; readonly budgetMs: number }
-  | { readonly at: "load"; readonly answered: (loaded: Loaded | undefined) => void; readonly dueMs: number; readonly budgetMs: number };
+  | {
+      readonly at: "run";
+      readonly version: Version;
+      readonly batch: readonly Task[];
+      readonly done: Done;
+      readonly dueMs: number;
+      readonly budgetMs: number;
+    }
+  | {
+      readonly at: "load";
+      readonly answered: (loaded: Loaded | undefined) => void;
+      readonly dueMs: number;
+      readonly budgetMs: number;
+    };
 
 type State =
   | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
@@ -74,7 +86,13 @@ export interface SupervisorFigures {
 }
 
 export class Supervisor {
-  readonly figures: SupervisorFigures = { started: 0, lost: 0, killedForMemory: 0, killedForTime: 0, killedForNonsense: 0 };
+  readonly figures: SupervisorFigures = {
+    started: 0,
+    lost: 0,
+    killedForMemory: 0,
+    killedForTime: 0,
+    killedForNonsense: 0,
+  };
   readonly #options: SupervisorOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #budgetMs = 0;
@@ -332,6 +350,7 @@ function asLoaded(said: unknown): Loaded {
     JSON.parse(config); // Throws here, where it costs the runner.
     return { at, config };
   }
-  if (at !== "failed" || typeof failure !== "object" || failure === null) throw new WireError("a load without a result");
+  if (at !== "failed" || typeof failure !== "object" || failure === null)
+    throw new WireError("a load without a result");
   return { at, failure: { ...asFailure(failure as Record<string, unknown>), final: false } };
 }

@@ -1,5 +1,5 @@
 /** ctx: what a handler may do, and what it may know of itself. One object a task. */
-import { Draft } from "./answer.ts";
+import type { Draft } from "./answer.ts";
 import { Refusal } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
 import { emit, jsonOf, publish } from "./outputs.ts";

@@ -2,7 +2,21 @@
 import type { EventKind } from "../../event.ts";
 import { matchTopic } from "../../topic.ts";
 import type { TopicFilter } from "../../topic.ts";
-import { Table, Time, charCodeAt, defineProperty, freeze, inBase, isoTime, jsonParse, mapClear, mapGet, mapSet, mapSize, substring } from "./primordials.ts";
+import {
+  Table,
+  Time,
+  charCodeAt,
+  defineProperty,
+  freeze,
+  inBase,
+  isoTime,
+  jsonParse,
+  mapClear,
+  mapGet,
+  mapSet,
+  mapSize,
+  substring,
+} from "./primordials.ts";
 import { fromUtf8, ownCopy, toBytes } from "./text.ts";
 
 export interface EventOrigin {
@@ -205,7 +219,8 @@ export class GuestEvent {
 
   /** A CloudEvent in its JSON form, with what MQTT knows beside it. */
   toJSON(): Record<string, unknown> {
-    const { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain } = this;
+    const { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain } =
+      this;
     return { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain };
   }
 }

@@ -87,4 +87,3 @@ export function failureLine(failure: GuestFailure): string {
   setPrototypeOf(plain, null);
   return jsonStringify(plain);
 }
-

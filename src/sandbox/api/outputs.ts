@@ -27,7 +27,8 @@ export function lengthOf(value: unknown, limit: number, level: number = 0): numb
   let length = 2;
   if (isArray(value)) {
     if (value.length * 2 > limit) return value.length * 2;
-    for (let i = 0; i < value.length && length <= limit; i++) length += 1 + lengthOf(value[i], limit - length, level + 1);
+    for (let i = 0; i < value.length && length <= limit; i++)
+      length += 1 + lengthOf(value[i], limit - length, level + 1);
     return length;
   }
   if (isView(value)) return value.byteLength * 2;
@@ -95,11 +96,15 @@ export function publish(
   for (let i = 0; i < topic.length; i++) {
     const letter = topic[i];
     if (letter === "+" || letter === "#" || letter === "\0") {
-      throw new Refusal("SANDBOX_PUBLISH_INVALID", `ctx.publish: a topic contains no +, # or U+0000, and "${topic}" does`);
+      throw new Refusal(
+        "SANDBOX_PUBLISH_INVALID",
+        `ctx.publish: a topic contains no +, # or U+0000, and "${topic}" does`,
+      );
     }
   }
   const qos = options?.qos ?? 0;
-  if (qos !== 0 && qos !== 1 && qos !== 2) throw new Refusal("SANDBOX_PUBLISH_INVALID", "ctx.publish: qos is 0, 1 or 2");
+  if (qos !== 0 && qos !== 1 && qos !== 2)
+    throw new Refusal("SANDBOX_PUBLISH_INVALID", "ctx.publish: qos is 0, 1 or 2");
   const to = { topic, qos, retain: options?.retain === true };
   write(draft, limits, `a${plain({ publish: to })}\n`, data, `what is published on ${topic}`, true);
 }
@@ -143,7 +148,10 @@ function write(draft: Draft, limits: OutputLimits, address: string, data: unknow
 }
 
 function tooLarge(what: string, limits: OutputLimits): never {
-  throw new Refusal("SANDBOX_RESULT_TOO_LARGE", `${what} takes the event's outputs beyond ${limits.resultBytesMax} bytes`);
+  throw new Refusal(
+    "SANDBOX_RESULT_TOO_LARGE",
+    `${what} takes the event's outputs beyond ${limits.resultBytesMax} bytes`,
+  );
 }
 
 function emitAddress(options: EmitOptions): string {

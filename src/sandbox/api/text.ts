@@ -1,5 +1,15 @@
 /** Text and bytes inside the isolate, where a byte is a character of a latin1 string and no TextDecoder exists. */
-import { Bytes, charCodeAt, decodeUri, exec, fromCharCode, join, jsonParse, jsonStringify, toPercent } from "./primordials.ts";
+import {
+  Bytes,
+  charCodeAt,
+  decodeUri,
+  exec,
+  fromCharCode,
+  join,
+  jsonParse,
+  jsonStringify,
+  toPercent,
+} from "./primordials.ts";
 
 // oxlint-disable-next-line no-control-regex -- it is about bytes, of which 0 is one
 const BEYOND_ASCII = /[^\x00-\x7f]/;

@@ -1,0 +1,98 @@
+/** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
+import { builtinModules } from "node:module";
+import { dirname, relative, resolve } from "node:path";
+import { build } from "esbuild";
+import type { Message, OutputFile, Plugin } from "esbuild";
+import { Fault, messageOf } from "../fault.ts";
+
+export interface Build {
+  readonly code: string;
+  /** JSON, with the sources' text. */
+  readonly sourceMap: string;
+  /** Absolute paths of all files that went into it. */
+  readonly inputs: readonly string[];
+}
+
+/** Text of a bundle, map aside. It is held in memory by every runner. */
+const CODE_BYTES_MAX = 8 * 1024 * 1024;
+
+const BUILTINS = new Set(builtinModules.filter((name) => !name.startsWith("_")));
+
+/** What of Node there is in an isolate: nothing. Packages that ask for it say so here rather than when an event comes. */
+const noNode: Plugin = {
+  name: "no-node",
+  setup(on) {
+    on.onResolve({ filter: /^[a-z][a-z0-9_/:.-]*$/ }, ({ path }) => {
+      const bare = path.replace(/^node:/, "");
+      if (!path.startsWith("node:") && !BUILTINS.has(bare)) return undefined;
+      return { errors: [{ text: `"${path}" belongs to Node, and handlers run without it` }] };
+    });
+  },
+};
+
+/** `import { DeadLetter } from "sluice"`; everything else there is types, which leave nothing behind. */
+const ownModule: Plugin = {
+  name: "sluice",
+  setup(on) {
+    on.onResolve({ filter: /^sluice$/ }, () => ({ path: "sluice", namespace: "sluice" }));
+    on.onLoad({ filter: /.*/, namespace: "sluice" }, () => ({
+      contents: "export const DeadLetter = globalThis.DeadLetter;",
+    }));
+  },
+};
+
+/** Paths in errors and stacks are relative to `root`. Throws Fault DEPLOY_BUILD_FAILED or DEPLOY_NODE_BUILTIN. */
+export async function buildHandler(name: string, entry: string, root: string): Promise<Build> {
+  let result;
+  try {
+    result = await build({
+      entryPoints: [entry],
+      absWorkingDir: root,
+      outfile: resolve(root, `${name}.js`),
+      bundle: true,
+      write: false,
+      metafile: true,
+      format: "cjs",
+      platform: "neutral",
+      mainFields: ["browser", "module", "main"],
+      conditions: ["worker", "browser", "module"],
+      target: "es2024",
+      sourcemap: "external",
+      sourcesContent: true,
+      legalComments: "none",
+      logLevel: "silent",
+      charset: "utf8",
+      define: { "process.env.NODE_ENV": '"production"' },
+      // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
+      tsconfigRaw: {},
+      plugins: [ownModule, noNode],
+    });
+  } catch (cause) {
+    throw buildFault(cause, relative(root, entry));
+  }
+  const textOf = (suffix: string): string =>
+    result.outputFiles.find((file: OutputFile) => file.path.endsWith(suffix))?.text ?? "";
+  const code = textOf(".js");
+  if (code.length > CODE_BYTES_MAX) {
+    const message = `the bundle is longer than ${CODE_BYTES_MAX} bytes`;
+    throw new Fault("DEPLOY_BUILD_FAILED", message, { where: relative(root, entry) });
+  }
+  const inputs = Object.keys(result.metafile.inputs).filter((path) => !path.startsWith("sluice:"));
+  return { code, sourceMap: textOf(".map"), inputs: inputs.map((path) => resolve(root, path)) };
+}
+
+function buildFault(cause: unknown, entry: string): Fault {
+  const errors = (cause as { errors?: Message[] }).errors ?? [];
+  const first = errors[0];
+  if (first === undefined) return new Fault("DEPLOY_BUILD_FAILED", messageOf(cause), { where: entry, cause });
+  const { location, text } = first;
+  const where = location === null ? entry : `${location.file}:${location.line}:${location.column + 1}`;
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
+  const code = text.includes("belongs to Node") ? "DEPLOY_NODE_BUILTIN" : "DEPLOY_BUILD_FAILED";
+  return new Fault(code, `${text}${more}`, { where });
+}
+
+/** The folder that paths are shown relative to: the one that the handlers' folder lies in. */
+export function shownRoot(dir: string): string {
+  return dirname(dir);
+}

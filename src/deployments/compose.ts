@@ -1,0 +1,55 @@
+/** From a module's exported config and the gateway's, what the handler has set. Says which of the two is wrong. */
+import type { z } from "zod";
+import { Fault } from "../fault.ts";
+import { handlerSettings, mergeSettings } from "./settings.ts";
+import type { HandlerSettings, HandlersSettings } from "./settings.ts";
+
+/** The known name that is nearest to a mistyped one. */
+export type Suggest = (name: string, known: readonly string[]) => string | undefined;
+
+export interface ComposeOptions {
+  readonly name: string;
+  /** Where the source begins, for people. */
+  readonly file: string;
+  /** What the module exports as config. */
+  readonly exported: unknown;
+  readonly gateway: Pick<HandlersSettings, "defaults" | "settings">;
+  readonly suggest: Suggest;
+}
+
+/** Throws Fault DEPLOY_CONFIG_INVALID or DEPLOY_NO_TRIGGER. */
+export function composeSettings({ name, file, exported, gateway, suggest }: ComposeOptions): HandlerSettings {
+  const parsed = handlerSettings.safeParse(exported ?? {});
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => describe(issue, suggest));
+    throw new Fault("DEPLOY_CONFIG_INVALID", `the exported config of handler ${name}: ${problems.join("; ")}`, {
+      where: file,
+    });
+  }
+  const own = Object.hasOwn(gateway.settings, name) ? gateway.settings[name] : undefined;
+  const settings = mergeSettings(name, [gateway.defaults, parsed.data, own ?? {}]);
+  if (settings.topics.length === 0) {
+    throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: it has no topic`, { where: file });
+  }
+  return settings;
+}
+
+function describe(issue: z.core.$ZodIssue, suggest: Suggest): string {
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys
+      .map((key) => {
+        const meant = suggest(key, knownIn(path));
+        const known = meant === undefined ? "" : `, did you mean \`${meant}\`?`;
+        return `there is no setting \`${[...path, key].join(".")}\`${known}`;
+      })
+      .join("; ");
+  }
+  const place = path.length === 0 ? "" : `\`${path.join(".")}\` `;
+  return `${place}${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+}
+
+function knownIn(path: readonly string[]): readonly string[] {
+  const shape = handlerSettings.shape;
+  return path[0] === "retry" ? Object.keys(shape.retry.unwrap().shape) : Object.keys(shape);
+}

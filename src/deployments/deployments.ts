@@ -1,0 +1,335 @@
+/**
+ * Deployments: from sources in the handlers' folder to versions that run.
+ *
+ * Mechanism. The folder is scanned at the start and whenever something in it, or in what its files import, changes
+ * (watch.ts). A handler whose inputs changed is bundled (build.ts), inspected in an isolate for the config that it exports,
+ * its settings are composed (compose.ts), it gets a number (versions.ts), and it is handed to whoever runs it. All this
+ * happens one handler after another.
+ *
+ *   D1  A version that does not build, load, or have valid settings changes nothing: the last good one stays live,
+ *       also across a restart, and the fault names file, line and column where they are known.
+ *   D2  A number names one content for ever; the same content gets the number that it had. A version's number and
+ *       files are on disk before it runs, and that it is live before the next one can be.
+ *   D3  `live` is called again for the same version when its settings changed; it resolves before the next change.
+ *   D4  The same fault is reported once, not at every look.
+ *
+ * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
+ */
+import { stat } from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
+import { Fault, messageOf } from "../fault.ts";
+import type { Log } from "../log.ts";
+import type { Failure } from "../task.ts";
+import type { Clock } from "../time.ts";
+import { buildHandler, shownRoot } from "./build.ts";
+import { composeSettings } from "./compose.ts";
+import type { Suggest } from "./compose.ts";
+import type { HandlerSettings, HandlersSettings } from "./settings.ts";
+import { mergeSettings } from "./settings.ts";
+import { findSources } from "./sources.ts";
+import type { HandlerSource } from "./sources.ts";
+import { Versions, hashOf } from "./versions.ts";
+import { FolderWatch } from "./watch.ts";
+
+/** A version that runs, or is about to. */
+export interface LiveHandler {
+  readonly name: string;
+  readonly version: number;
+  /** CommonJS text without imports, and its source map as JSON. */
+  readonly code: string;
+  readonly sourceMap: string;
+  /** Where its source begins, relative to the folder that the handlers' folder lies in. */
+  readonly file: string;
+  readonly settings: HandlerSettings;
+}
+
+/** A bundle to be looked at; nothing of it stays. */
+export interface Candidate {
+  readonly name: string;
+  readonly code: string;
+  readonly sourceMap: string;
+  readonly timeoutMs: number;
+  readonly memoryBytes: number;
+}
+
+export type Inspection =
+  | { readonly at: "ready"; readonly config: unknown }
+  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
+
+export interface DeploymentsOptions {
+  /** The `handlers` section of the config; `dir` is absolute. */
+  readonly handlers: HandlersSettings;
+  /** Where versions are kept: `<data>/deployments`. Undefined: nothing is kept, and every version is number 0. */
+  readonly folder: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly suggest?: Suggest;
+  readonly inspect: (candidate: Candidate) => Promise<Inspection>;
+  /** Makes it the one that runs. Rejecting with a Fault leaves the one before it live (D1). */
+  readonly live: (handler: LiveHandler) => Promise<void>;
+  /** Its source is gone. */
+  readonly removed: (name: string) => void | Promise<void>;
+  /** A version that did not go live. Logged already. */
+  readonly failed: (name: string, fault: Fault) => void;
+}
+
+interface Known {
+  readonly name: string;
+  readonly versions: Versions | undefined;
+  live: LiveHandler | undefined;
+  /** What the live version exported. */
+  exported: unknown;
+  /** Files that the last build read, or tried to, and how they looked. */
+  looks: ReadonlyMap<string, string>;
+  fault: Fault | undefined;
+}
+
+export class Deployments {
+  readonly #options: DeploymentsOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #root: string;
+  #handlers: HandlersSettings;
+  #watch: FolderWatch | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+  /** Faults of the folder and of names, reported once each. */
+  #reported = new Map<string, string>();
+  #deploys = 0;
+  #failures = 0;
+
+  private constructor(options: DeploymentsOptions) {
+    this.#options = options;
+    this.#handlers = options.handlers;
+    this.#root = shownRoot(options.handlers.dir);
+  }
+
+  /** Resolves when every handler in the folder is live or has failed. */
+  static async open(options: DeploymentsOptions): Promise<Deployments> {
+    const deployments = new Deployments(options);
+    await deployments.scan();
+    if (options.handlers.watch) {
+      deployments.#watch = new FolderWatch((noticed) => void deployments.#queue(() => deployments.#scan(noticed)));
+      deployments.#watch.set(deployments.#folders());
+    }
+    return deployments;
+  }
+
+  get handlers(): readonly LiveHandler[] {
+    return [...this.#known.values()].flatMap(({ live }) => live ?? []);
+  }
+
+  /** Takes on whatever changed. Resolves when it is live or has failed. */
+  scan(): Promise<void> {
+    return this.#queue(() => this.#scan(true));
+  }
+
+  /** New settings from the gateway's config: handlers whose settings change go live once more. `dir` stays. */
+  reconfigure(handlers: HandlersSettings): Promise<void> {
+    return this.#queue(async () => {
+      this.#handlers = { ...handlers, dir: this.#handlers.dir, watch: this.#handlers.watch };
+      for (const known of this.#known.values()) {
+        // One whose settings were at fault may be well now.
+        if (known.fault !== undefined) known.looks = new Map();
+        else if (known.live !== undefined) await this.#recompose(known, known.live);
+      }
+      await this.#scan(true);
+    });
+  }
+
+  figures(): { readonly live: number; readonly failing: number; readonly deploys: number; readonly failures: number } {
+    const known = [...this.#known.values()];
+    return {
+      live: known.filter(({ live }) => live !== undefined).length,
+      failing: known.filter(({ fault }) => fault !== undefined).length,
+      deploys: this.#deploys,
+      failures: this.#failures,
+    };
+  }
+
+  /** Resolves when what was under way has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watch?.close();
+    await this.#work;
+  }
+
+  #queue(work: () => Promise<void>): Promise<void> {
+    this.#work = this.#work.then(async () => {
+      if (this.#closed) return;
+      try {
+        await work();
+      } catch (error) {
+        this.#report("", asFault(error, this.#handlers.dir));
+      }
+    });
+    return this.#work;
+  }
+
+  async #scan(noticed: boolean): Promise<void> {
+    const { handlers, faults } = await findSources(this.#handlers.dir);
+    this.#reported.delete("");
+    for (const [name, fault] of faults) this.#report(name, fault);
+    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#reported.delete(name);
+    const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
+    for (const name of this.#known.keys()) if (!names.has(name)) await this.#remove(name);
+    for (const source of handlers) {
+      if (this.#closed) return;
+      const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
+      // What was missing when it failed is in no list of inputs.
+      if ((noticed && known.fault !== undefined) || (await hasChanged(known.looks, source.entry))) {
+        await this.#deploy(known, source);
+      }
+    }
+    this.#watch?.set(this.#folders());
+  }
+
+  async #meet(name: string): Promise<Known> {
+    const { folder } = this.#options;
+    const versions = folder === undefined ? undefined : await Versions.open(join(folder, name));
+    if (versions?.damage !== undefined)
+      this.#options.log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
+    const known: Known = { name, versions, live: undefined, exported: undefined, looks: new Map(), fault: undefined };
+    this.#known.set(name, known);
+    return known;
+  }
+
+  async #remove(name: string): Promise<void> {
+    const known = this.#known.get(name);
+    this.#known.delete(name);
+    if (known?.live === undefined) return;
+    this.#options.log.info({ handler: name }, "handler removed");
+    await this.#options.removed(name);
+  }
+
+  async #deploy(known: Known, source: HandlerSource): Promise<void> {
+    const file = relative(this.#root, source.entry).split(sep).join("/");
+    let inputs: readonly string[] = [source.entry, ...known.looks.keys()];
+    const before = await looksOf(inputs);
+    try {
+      const built = await buildHandler(known.name, source.entry, this.#root);
+      inputs = built.inputs;
+      const stored = known.versions?.find(hashOf(built));
+      const exported = stored?.config ?? (await this.#inspect(known.name, file, built));
+      const settings = this.#compose(known.name, file, exported);
+      const { version } = stored ??
+        (await known.versions?.add(built, exported, file, this.#options.clock.now())) ?? { version: 0 };
+      const { code, sourceMap } = built;
+      await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, exported);
+      known.fault = undefined;
+    } catch (error) {
+      await this.#fail(known, asFault(error, file));
+    }
+    // As it was before the build for what was known then: a save during the build is seen at the next look.
+    const after = await looksOf(inputs);
+    known.looks = new Map([...after].map(([path, look]) => [path, before.get(path) ?? look]));
+  }
+
+  async #goLive(known: Known, next: LiveHandler, exported: unknown): Promise<void> {
+    if (known.live !== undefined && isSame(known.live, next)) return;
+    await this.#options.live(next);
+    known.live = next;
+    known.exported = exported;
+    this.#deploys++;
+    await known.versions?.setLive(next.version);
+    this.#options.log.info({ handler: next.name, version: next.version, topics: next.settings.topics }, "handler live");
+  }
+
+  /** D1: says why, and makes sure that the last good version is live. */
+  async #fail(known: Known, fault: Fault): Promise<void> {
+    const isNews = known.fault?.explain() !== fault.explain();
+    known.fault = fault;
+    if (known.live === undefined) await this.#fallBack(known);
+    if (!isNews) return;
+    this.#failures++;
+    this.#options.log.error(
+      { handler: known.name, fault, live: known.live?.version ?? "none" },
+      "handler not taken on",
+    );
+    this.#options.failed(known.name, fault);
+  }
+
+  async #fallBack(known: Known): Promise<void> {
+    const good = await known.versions?.live();
+    if (good === undefined) return;
+    try {
+      const { version, code, sourceMap, file, config } = good;
+      const settings = this.#compose(known.name, file, config);
+      await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, config);
+    } catch (error) {
+      this.#options.log.error(
+        { handler: known.name, fault: asFault(error, good.file) },
+        "last good version not taken on",
+      );
+    }
+  }
+
+  async #recompose(known: Known, live: LiveHandler): Promise<void> {
+    try {
+      await this.#goLive(
+        known,
+        { ...live, settings: this.#compose(live.name, live.file, known.exported) },
+        known.exported,
+      );
+    } catch (error) {
+      await this.#fail(known, asFault(error, live.file));
+    }
+  }
+
+  async #inspect(name: string, file: string, built: { code: string; sourceMap: string }): Promise<unknown> {
+    const own = this.#handlers.settings[name] ?? {};
+    const { timeoutMs, memoryBytes } = mergeSettings(name, [this.#handlers.defaults, own]);
+    const { code, sourceMap } = built;
+    const inspection = await this.#options.inspect({ name, code, sourceMap, timeoutMs, memoryBytes });
+    if (inspection.at === "ready") return inspection.config;
+    const { code: cause, message, where } = inspection.failure;
+    throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
+  }
+
+  #compose(name: string, file: string, exported: unknown): HandlerSettings {
+    const suggest = this.#options.suggest ?? ((): undefined => undefined);
+    return composeSettings({ name, file, exported, gateway: this.#handlers, suggest });
+  }
+
+  #report(name: string, fault: Fault): void {
+    const text = fault.explain();
+    if (this.#reported.get(name) === text) return;
+    this.#reported.set(name, text);
+    this.#failures++;
+    this.#options.log.error({ handler: name, fault }, "handler not taken on");
+    this.#options.failed(name, fault);
+  }
+
+  /** Every folder from which a handler takes something, installed packages aside. */
+  #folders(): Set<string> {
+    const folders = new Set([this.#handlers.dir]);
+    for (const { looks } of this.#known.values()) {
+      for (const path of looks.keys()) if (!path.includes(`${sep}node_modules${sep}`)) folders.add(dirname(path));
+    }
+    return folders;
+  }
+}
+
+function isSame(a: LiveHandler, b: LiveHandler): boolean {
+  return a.version === b.version && a.code === b.code && JSON.stringify(a.settings) === JSON.stringify(b.settings);
+}
+
+function asFault(error: unknown, where: string): Fault {
+  if (error instanceof Fault) return error;
+  return new Fault("DEPLOY_STORE_FAILED", messageOf(error), { where, cause: error });
+}
+
+async function looksOf(paths: readonly string[]): Promise<Map<string, string>> {
+  const looks = new Map<string, string>();
+  for (const path of paths) {
+    const { mtimeMs, size, ino } = await stat(path).catch(() => ({ mtimeMs: 0, size: -1, ino: 0 }));
+    looks.set(path, `${mtimeMs} ${size} ${ino}`);
+  }
+  return looks;
+}
+
+async function hasChanged(looks: ReadonlyMap<string, string>, entry: string): Promise<boolean> {
+  if (!looks.has(entry)) return true;
+  const now = await looksOf([...looks.keys()]);
+  for (const [path, look] of looks) if (now.get(path) !== look) return true;
+  return false;
+}

@@ -1,0 +1,122 @@
+/**
+ * What a handler may have set: in its own exported `config`, in `handlers.settings` of the gateway's config, and in
+ * `handlers.defaults`. The gateway's config goes over the file's, the file's over the defaults.
+ */
+import { z } from "zod";
+import { messageOf } from "../fault.ts";
+import { duration, filePath, size } from "../quantity.ts";
+import { parseTopicFilter } from "../topic.ts";
+
+const count = z.int().min(1);
+
+const topicFilter = z
+  .string()
+  .superRefine((text, ctx) => {
+    try {
+      parseTopicFilter(text);
+    } catch (thrown) {
+      ctx.addIssue({ code: "custom", message: messageOf(thrown) });
+    }
+  })
+  .meta({ description: "A topic filter; {name} is one level and lands in event.params." });
+
+const name = z.string().min(1).max(200);
+
+const retry = z
+  .strictObject({
+    triesMax: count
+      .max(1000)
+      .optional()
+      .meta({ description: "Tries of one event, the first included; then it is a dead letter." }),
+    backoff: duration.optional().meta({ description: "Wait before the second try; it doubles with each further one." }),
+    backoffMax: duration.optional().meta({ description: "Longest wait between two tries." }),
+  })
+  .meta({ description: "What happens when an event fails." });
+
+const limits = {
+  timeout: duration.optional().meta({ description: "Longest time one event may take." }),
+  memory: size.optional().meta({ description: "Heap of the handler's isolate in each runner." }),
+  retry: retry.optional(),
+};
+
+const own = z.strictObject({
+  topic: z
+    .union([topicFilter, z.array(topicFilter).min(1).max(100)])
+    .optional()
+    .meta({ description: "Which publishes the handler gets: a topic filter, or a list of them." }),
+  key: name
+    .optional()
+    .meta({ description: "What orders events and scopes state, such as {machine}; default: the topic." }),
+  to: z
+    .union([name, z.array(name).max(64)])
+    .optional()
+    .meta({ description: "Uplinks that outputs go to." }),
+  type: name.optional().meta({ description: "CloudEvents type of the outputs; default: sluice.<handler>." }),
+  params: z
+    .record(z.string(), z.json())
+    .optional()
+    .meta({ description: "Handed to the handler as ctx.params; merged by name." }),
+  ...limits,
+});
+
+/** One layer: everything is optional, unknown keys are errors. */
+export const handlerSettings = own.meta({ description: "Settings of one handler." });
+export type HandlerLayer = z.output<typeof handlerSettings>;
+
+/** The `handlers` section of the gateway's config. */
+export const handlersSettings = z
+  .strictObject({
+    dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
+    watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
+    defaults: z.strictObject(limits).prefault({}).meta({ description: "For handlers that say nothing else." }),
+    settings: z
+      .record(z.string(), handlerSettings)
+      .default({})
+      .meta({ description: "By handler; goes over the config in its file." }),
+  })
+  .meta({ description: "The functions that run on events." });
+export type HandlersSettings = z.output<typeof handlersSettings>;
+
+/** All layers merged and complete. */
+export interface HandlerSettings {
+  readonly topics: readonly string[];
+  /** undefined: the topic. */
+  readonly key: string | undefined;
+  readonly to: readonly string[];
+  /** CloudEvents type of outputs that name none. */
+  readonly type: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly timeoutMs: number;
+  readonly memoryBytes: number;
+  readonly retry: { readonly triesMax: number; readonly firstMs: number; readonly maxMs: number };
+}
+
+const BUILT_IN = {
+  timeoutMs: 1000,
+  memoryBytes: 32 * 1024 * 1024,
+  retry: { triesMax: 5, backoff: 500, backoffMax: 5 * 60_000 },
+} as const;
+
+const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
+  value === undefined ? [] : typeof value === "string" ? [value] : value;
+
+/** Later layers go over earlier ones; `params` and `retry` are merged by name, everything else is replaced. */
+export function mergeSettings(handler: string, layers: readonly HandlerLayer[]): HandlerSettings {
+  let merged: HandlerLayer = {};
+  for (const layer of layers) {
+    const present = Object.fromEntries(Object.entries(layer).filter(([, value]) => value !== undefined));
+    const params = { ...merged.params, ...layer.params };
+    merged = { ...merged, ...present, params, retry: { ...merged.retry, ...layer.retry } };
+  }
+  const { triesMax, backoff, backoffMax } = { ...BUILT_IN.retry, ...merged.retry };
+  return {
+    topics: listOf(merged.topic),
+    key: merged.key,
+    to: listOf(merged.to),
+    type: merged.type ?? `sluice.${handler}`,
+    params: merged.params ?? {},
+    timeoutMs: merged.timeout ?? BUILT_IN.timeoutMs,
+    memoryBytes: merged.memory ?? BUILT_IN.memoryBytes,
+    retry: { triesMax, firstMs: backoff, maxMs: Math.max(backoff, backoffMax) },
+  };
+}

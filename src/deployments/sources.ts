@@ -1,0 +1,74 @@
+/** Which handlers the folder holds: `name.ts`, `name.js`, `name.mjs`, or a folder `name` with an index file. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, messageOf } from "../fault.ts";
+
+export interface HandlerSource {
+  readonly name: string;
+  /** Absolute path of the file that the module begins with. */
+  readonly entry: string;
+}
+
+export interface Sources {
+  readonly handlers: readonly HandlerSource[];
+  /** What lies in the folder and cannot be a handler, by what its name would be. */
+  readonly faults: ReadonlyMap<string, Fault>;
+}
+
+const EXTENSION = /\.(?:ts|js|mjs)$/;
+const NOT_A_HANDLER = /(?:\.test\.|\.cases\.|\.d\.ts$)/;
+const INDEXES = ["index.ts", "index.js", "index.mjs"] as const;
+const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+/** Each handler costs memory in every runner. */
+const HANDLERS_MAX = 1000;
+
+/** Throws Fault DEPLOY_DIR_UNREADABLE. */
+export async function findSources(dir: string): Promise<Sources> {
+  const found = new Map<string, HandlerSource>();
+  const faults = new Map<string, Fault>();
+  const shown = await read(dir);
+  for (const { file, folder } of shown) {
+    const entry = folder ? await indexOf(join(dir, file)) : EXTENSION.test(file) ? join(dir, file) : undefined;
+    if (entry === undefined) continue;
+    const name = folder ? file : file.replace(EXTENSION, "");
+    const other = found.get(name);
+    if (!NAME.test(name)) {
+      faults.set(name, new Fault("DEPLOY_NAME_INVALID", `"${name}" cannot be a handler's name`, { where: entry }));
+    } else if (other !== undefined) {
+      found.delete(name);
+      faults.set(
+        name,
+        new Fault("DEPLOY_NAME_TAKEN", `two sources of handler ${name}: ${other.entry} as well`, { where: entry }),
+      );
+    } else if (!faults.has(name)) {
+      if (found.size < HANDLERS_MAX) found.set(name, { name, entry });
+      else
+        faults.set(
+          name,
+          new Fault("DEPLOY_TOO_MANY", `there are more than ${HANDLERS_MAX} handlers`, { where: entry }),
+        );
+    }
+  }
+  return { handlers: [...found.values()], faults };
+}
+
+async function read(dir: string): Promise<{ file: string; folder: boolean }[]> {
+  try {
+    const entries = await readdir(dir, { withFileTypes: true });
+    return entries
+      .filter(({ name }) => !name.startsWith(".") && name !== "node_modules" && !NOT_A_HANDLER.test(name))
+      .map((entry) => ({ file: entry.name, folder: entry.isDirectory() }))
+      .toSorted((a, b) => (a.file < b.file ? -1 : 1));
+  } catch (cause) {
+    throw new Fault("DEPLOY_DIR_UNREADABLE", `the handlers' folder cannot be read: ${messageOf(cause)}`, {
+      where: dir,
+      cause,
+    });
+  }
+}
+
+async function indexOf(folder: string): Promise<string | undefined> {
+  const files: readonly string[] = await readdir(folder).catch((): string[] => []);
+  const index = INDEXES.find((each) => files.includes(each));
+  return index === undefined ? undefined : join(folder, index);
+}

@@ -1,0 +1,59 @@
+/**
+ * Tells when something changed in some folders. The file system's own notices where there are any, and a look every few
+ * seconds besides: network and bind mounts send none, and a folder that is replaced takes its notices with it.
+ */
+import { watch } from "node:fs";
+import type { FSWatcher } from "node:fs";
+
+/** Editors save in several steps; what they leave halfway is no version. */
+const SETTLE_MS = 40;
+const LOOK_MS = 2000;
+const FOLDERS_MAX = 2000;
+
+export class FolderWatch {
+  readonly #changed: (noticed: boolean) => void;
+  readonly #watchers = new Map<string, FSWatcher>();
+  #settling: NodeJS.Timeout | undefined;
+  readonly #looking: NodeJS.Timeout;
+
+  /** `noticed` is false for a look that nothing has prompted. */
+  constructor(changed: (noticed: boolean) => void) {
+    this.#changed = changed;
+    this.#looking = setInterval(() => changed(false), LOOK_MS);
+    this.#looking.unref();
+  }
+
+  /** From now on exactly these folders. One that cannot be watched is left to the looks. */
+  set(folders: ReadonlySet<string>): void {
+    for (const [folder, watcher] of this.#watchers) {
+      if (folders.has(folder)) continue;
+      watcher.close();
+      this.#watchers.delete(folder);
+    }
+    for (const folder of folders) {
+      if (this.#watchers.has(folder) || this.#watchers.size >= FOLDERS_MAX) continue;
+      try {
+        const watcher = watch(folder, { persistent: false }, () => this.#notice());
+        const forget = (): void => {
+          watcher.close();
+          if (this.#watchers.get(folder) === watcher) this.#watchers.delete(folder);
+        };
+        watcher.on("error", forget);
+        this.#watchers.set(folder, watcher);
+      } catch {
+        // Not there, or no watches left: the looks remain.
+      }
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#looking);
+    clearTimeout(this.#settling);
+    this.set(new Set());
+  }
+
+  #notice(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.#changed(true), SETTLE_MS);
+  }
+}

@@ -1,0 +1,152 @@
+/* oxlint-disable typescript/no-explicit-any -- what devices send and handlers keep is for the handler to know */
+/**
+ * Types for Sluice handlers: `import type { Handler, HandlerConfig } from "sluice"`.
+ *
+ * A handler is a file in the gateway's `handlers/` folder with a default export that is a function, and an export
+ * `config` that says which events it gets.
+ */
+
+/** Anything that JSON can say. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json | undefined };
+
+/** A duration such as `"500ms"`, `"10s"`, `"5m"`, `"24h"` or `"7d"`. */
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+
+/** A size such as `"64KB"` or `"32MB"`. 1 KB is 1,024 bytes. */
+export type Size = `${number}${"B" | "KB" | "MB" | "GB"}`;
+
+/**
+ * What `export const config` may hold. All of it can be overridden in the gateway's config, under
+ * `handlers.settings.<handler>`, without touching the code.
+ *
+ * @example
+ * export const config = {
+ *   topic: "plant/{line}/{machine}/temperature",
+ *   key: "{machine}",
+ *   to: ["cloud"],
+ * } satisfies HandlerConfig;
+ */
+export interface HandlerConfig {
+  /**
+   * Which publishes the handler gets: an MQTT topic filter, or a list of them. `+` is one level, `#` the rest, and
+   * `{name}` is one level that lands in `event.params.name`.
+   */
+  readonly topic?: string | readonly string[];
+  /**
+   * What orders events and scopes `ctx.state`: events of one key run one at a time, in order. Names in braces are
+   * levels of the topic, as in `"{line}/{machine}"`. Default: the topic.
+   */
+  readonly key?: string;
+  /** Names of the uplinks that outputs go to. */
+  readonly to?: string | readonly string[];
+  /** CloudEvents `type` of the outputs. Default: `sluice.<handler>`. */
+  readonly type?: string;
+  /** Handed to the handler as `ctx.params`; operators override single values by name. */
+  readonly params?: { readonly [name: string]: Json };
+  /** Longest time one event may take. Default: `"1s"`. */
+  readonly timeout?: Duration;
+  /** Heap of the handler's isolate. Default: `"32MB"`. */
+  readonly memory?: Size;
+  /** What happens when an event fails. */
+  readonly retry?: {
+    /** Tries of one event, the first included; then it becomes a dead letter. Default: 5. */
+    readonly triesMax?: number;
+    /** Wait before the second try; it doubles with each further one. Default: `"500ms"`. */
+    readonly backoff?: Duration;
+    /** Longest wait between two tries. Default: `"5m"`. */
+    readonly backoffMax?: Duration;
+  };
+}
+
+/** One thing that happened. The names are those of CloudEvents 1.0, and what MQTT knows is beside them. */
+export interface SluiceEvent<Data = any> {
+  readonly specversion: "1.0";
+  /** Unique for ever, and the same on every try. */
+  readonly id: string;
+  /** `//<gateway>/<device>`. */
+  readonly source: string;
+  /** `"sluice.mqtt.publish"` for an event that a device published. */
+  readonly type: string;
+  /** The topic. */
+  readonly subject: string;
+  /** When the gateway accepted it, RFC 3339. */
+  readonly time: string;
+  /** What `data` is: `application/json`, `text/plain; charset=utf-8` or `application/octet-stream`. */
+  readonly datacontenttype: string;
+  /** The payload, decoded on first use: JSON when it parses, else text when it is valid UTF-8, else a `Uint8Array`. */
+  data: Data;
+  /** The payload as it came. */
+  readonly bytes: Uint8Array;
+  readonly topic: string;
+  /** The named levels of the topic, by the first of the handler's filters that matches. */
+  readonly params: { readonly [name: string]: string };
+  /** MQTT client id of the device, or `""`. */
+  readonly device: string;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** A structured CloudEvent, for `JSON.stringify`. */
+  toJSON(): Record<string, unknown>;
+}
+
+/** Lines land in the gateway's log with the handler's name and version. Too many or too long ones are cut. */
+export interface HandlerLog {
+  debug(...values: unknown[]): void;
+  info(...values: unknown[]): void;
+  warn(...values: unknown[]): void;
+  error(...values: unknown[]): void;
+}
+
+/** What a handler may do, and what it may know of itself. */
+export interface HandlerContext<State extends object = Record<string, any>> {
+  /**
+   * A small JSON object per handler and key. It is saved in the same commit as the outputs, and only when the handler
+   * succeeds. Empty it, or set it to `undefined`, to remove it.
+   */
+  state: State;
+  /** `params` of the config, frozen. */
+  readonly params: { readonly [name: string]: any };
+  readonly log: HandlerLog;
+  /**
+   * Sends an output, besides what the handler returns. A `Uint8Array` goes out as bytes, everything else as JSON. Nothing
+   * leaves when the handler fails.
+   */
+  emit(data: unknown, options?: { to?: string | readonly string[]; type?: string; subject?: string }): void;
+  /**
+   * Publishes to local devices, in the same commit. Text and `Uint8Array` go out as they are, everything else as
+   * JSON. Nothing leaves when the handler fails.
+   */
+  publish(topic: string, data: unknown, options?: { qos?: 0 | 1 | 2; retain?: boolean }): void;
+  /** Which try this is, from 1. */
+  readonly attempt: number;
+  /** The handler's name. */
+  readonly handler: string;
+  /** The version that runs. */
+  readonly version: number;
+  /** Aborts when the event's time is up. Handlers are cut off then as a whole, so it never does yet. */
+  readonly signal: {
+    readonly aborted: boolean;
+    readonly reason: unknown;
+    addEventListener(type: "abort", listener: () => void): void;
+    removeEventListener(type: "abort", listener: () => void): void;
+    throwIfAborted(): void;
+  };
+}
+
+/**
+ * A handler. What it returns is sent to `to`: nothing, a value, or an array of values. A throw is tried again with growing
+ * waits and ends as a dead letter; `throw new DeadLetter(reason)` ends as one at once.
+ *
+ * @example
+ * export default ((event, ctx) => {
+ *   if (event.data.c > ctx.params.limit) return { machine: event.params.machine, c: event.data.c };
+ * }) satisfies Handler;
+ */
+export type Handler<Data = any, State extends object = Record<string, any>> = (
+  event: SluiceEvent<Data>,
+  ctx: HandlerContext<State>,
+) => unknown;
+
+/** `throw new DeadLetter(reason)`: never mind trying again. Also there as a global. */
+export class DeadLetter extends Error {
+  constructor(reason?: string);
+}
