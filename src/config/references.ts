@@ -21,8 +21,8 @@ export function findReferences(data: unknown, source: Source): ConfigProblem[] {
     ]),
   ];
   return lists.flatMap(([path, list]) =>
-    (Array.isArray(list) ? list : []).flatMap((name: unknown, index): ConfigProblem[] => {
-      const at = [...path, index];
+    (Array.isArray(list) ? list : [list]).flatMap((name: unknown, index): ConfigProblem[] => {
+      const at = Array.isArray(list) ? [...path, index] : path;
       if (typeof name !== "string" || uplinks.includes(name) || source.isBroken(at)) return [];
       const meant = nearest(name, uplinks);
       const known = uplinks.length === 0 ? "The config has no uplinks yet." : `The uplinks are: ${uplinks.join(", ")}.`;

@@ -1,6 +1,7 @@
 /** The sections that belong to no room, and all sections composed. */
 import { z } from "zod";
 import { brokerSettings } from "../broker/settings.ts";
+import { handlersSettings } from "../deployments/settings.ts";
 import { journalSettings } from "../journal/settings.ts";
 import { controlSettings } from "../control/settings.ts";
 import { LOG_LEVELS } from "../log.ts";
@@ -60,19 +61,11 @@ const logSettings = z
   .prefault({})
   .meta({ description: "The log: JSON lines on stderr, coloured lines on a terminal." });
 
-const handlersSettings = z
-  .strictObject({
-    dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
-    watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
-  })
-  .prefault({})
-  .meta({ description: "The functions that run on events." });
-
 export const settings = z.strictObject({
   gateway: gatewaySettings,
   broker: brokerSettings.prefault({}).meta({ description: "The MQTT broker that devices publish to." }),
   journal: journalSettings.prefault({}).meta({ description: "The durable store of everything." }),
-  handlers: handlersSettings,
+  handlers: handlersSettings.prefault({}).meta({ description: "The functions that run on events." }),
   sandbox: sandboxSettings.prefault({}).meta({ description: "The processes and limits that contain handlers." }),
   uplinks: uplinksSettings.default({}),
   routes: routesSettings,
