@@ -17,7 +17,7 @@ import { existsSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import type { z } from "zod";
 import { problemsOf } from "./config/issues.ts";
-import { child, jsonSchemaOf } from "./config/json-schema.ts";
+import { child, isFree, jsonSchemaOf, schemasAt } from "./config/json-schema.ts";
 import type { JsonSchema } from "./config/json-schema.ts";
 import { ConfigFault } from "./config/problem.ts";
 import type { ConfigProblem } from "./config/problem.ts";
@@ -113,6 +113,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   for (const { path } of removed) data = without(data, path);
   data = resolvePaths(schema, data, dirname(options.file));
 
+  // Where anything may stand (params of a handler), an unquoted variable reads as YAML would read its value.
+  for (const path of source.bareVariables) {
+    if (schemasAt(schema, data, path).some(isFree)) data = changed(data, path, scalarOf);
+  }
+
   let result = settings.safeParse(data);
   if (!result.success) {
     // A variable's text where a number or a flag is wanted: read it as one, now that the schema has said so.
@@ -134,6 +139,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
 function shownPath(file: string): string {
   const path = relative(process.cwd(), file);
   return path.startsWith("..") ? file : path;
+}
+
+function scalarOf(value: unknown): unknown {
+  if (value === "true" || value === "false") return value === "true";
+  return typeof value === "string" && /^-?(0|[1-9]\d*)(\.\d+)?$/.test(value) ? Number(value) : value;
 }
 
 function withScalar(data: unknown, path: Path, expected: string): unknown {

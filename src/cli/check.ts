@@ -27,7 +27,7 @@ export function checkCommand(done: (code: number) => void): Command {
       "Checks the config, then builds every handler and loads it in a sandbox. Starts nothing; a running gateway is not disturbed.",
     )
     .option("--config <file>", "the config; default: SLUICE_CONFIG, config/sluice.yaml or sluice.yaml")
-    .option("--json", "print {config, handlers, problems}")
+    .option("--json", "print {config, handlers, unused, problems}")
     .addHelpText(
       "after",
       `
@@ -56,19 +56,26 @@ async function check(options: CheckOptions): Promise<number> {
   }
   const { checkHandlers } = await import("../check.ts");
   const handlers = await checkHandlers(config);
+  // Perhaps a handler that comes later: worth a word, no reason to fail.
+  const unused = Object.keys(config.handlers.settings).filter(
+    (name) => !handlers.some((handler) => handler.name === name),
+  );
   const failed = handlers.filter((handler) => handler.fault !== undefined);
   if (options.json === true) {
     printJson({
       config: file,
-      handlers: handlers.map(({ name, file: at, fault }) => ({ name, file: at, ok: fault === undefined })),
+      handlers: handlers.map(({ name, fault }) => ({ name, ok: fault === undefined })),
+      unused,
       problems: failed.flatMap(({ fault }) => (fault === undefined ? [] : findingsOf(fault))),
     });
   } else {
     print(`${paint("green", "✓")} ${file}`);
     for (const { name, fault } of handlers) {
       if (fault === undefined) print(`${paint("green", "✓")} ${name}`);
-      else say(`${paint("red", "✗", process.stderr)} ${name}\n${fault.explain()}`);
+      else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : name}\n${fault.explain()}`);
     }
+    for (const name of unused)
+      say(`${paint("yellow", "!", process.stderr)} handlers.settings.${name}: there is no handler ${name}`);
   }
   return failed.length === 0 ? EXIT.ok : EXIT.failed;
 }

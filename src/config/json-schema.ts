@@ -49,6 +49,11 @@ export function schemasAt(schema: JsonSchema, data: unknown, path: Path): readon
   return here;
 }
 
+/** Whether the schema takes any JSON: it says nothing, or refers to zod's own recursive description of JSON. */
+export function isFree(schema: JsonSchema): boolean {
+  return schema.type === undefined && schema.enum === undefined && schema.const === undefined;
+}
+
 /** The schema of the child `part`, if `schema` has such a child. */
 export function step(schema: JsonSchema, part: string | number): readonly JsonSchema[] {
   if (typeof part === "number") return schema.items === undefined ? [] : [schema.items];

@@ -16,6 +16,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const NODES_MAX = 20_000;
 
 const VARIABLE = /\$(\$\{)|\$\{([^}:]*)(?::([^}]*))?\}/g;
+const BARE_VARIABLE = /^\$\{[^}]*\}$/;
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface Source {
@@ -24,6 +25,8 @@ export interface Source {
   readonly problems: ConfigProblem[];
   /** Whether the text at `path` came, whole or in part, from the environment. */
   fromEnvironment(path: Path): boolean;
+  /** Paths of unquoted texts that are one variable and nothing else, such as `limit: ${LIMIT}`. */
+  readonly bareVariables: readonly Path[];
   /** Whether a problem is known at `path` already, so that no second one is reported there. */
   isBroken(path: Path): boolean;
   /** Line and column, from 1, of the value at `path`, or of the nearest that stands in the file. */
@@ -59,6 +62,7 @@ export function readSource(text: string, env: Environment): Source {
     data: data ?? Object.create(null),
     problems: walk.problems,
     fromEnvironment: (path) => walk.substituted.has(keyOf(path)),
+    bareVariables: walk.bareVariables,
     isBroken: (path) => walk.broken.has(keyOf(path)),
     place: (path) => walk.place(path, walk.values),
     keyPlace: (path) => walk.place(path, walk.keys),
@@ -71,6 +75,7 @@ class Walk {
   readonly keys = new Map<string, number>();
   readonly substituted = new Set<string>();
   readonly broken = new Set<string>();
+  readonly bareVariables: Path[] = [];
   #nodes = 0;
   readonly #doc: Document;
   readonly #lines: LineCounter;
@@ -113,7 +118,11 @@ class Walk {
     }
     if (isMap(node)) return this.#map(node.items, path);
     if (isSeq(node)) return node.items.map((item, index) => this.value(item as Node | null, [...path, index]));
-    if (isScalar(node)) return typeof node.value === "string" ? this.#text(node.value, path) : node.value;
+    if (isScalar(node)) {
+      if (typeof node.value !== "string") return node.value;
+      if (node.type === "PLAIN" && BARE_VARIABLE.test(node.value)) this.bareVariables.push(path);
+      return this.#text(node.value, path);
+    }
     return null;
   }
 

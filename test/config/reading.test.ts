@@ -110,6 +110,14 @@ describe("a variable", () => {
     expect(() => parse('broker: { limits: { devicesMax: "12" } }')).toThrow();
   });
 
+  it("reads as YAML would where anything may stand, unless it is quoted", () => {
+    const text = 'handlers: { settings: { h: { params:\n    { a: "${A}", b: [x] } } } }';
+    expect(parse(text, { A: "85" }).handlers.settings["h"]?.params).toEqual({ a: "85", b: ["x"] });
+    const plain =
+      "handlers:\n  settings:\n    h:\n      params:\n        a: ${A}\n        b: ${B:true}\n        c: ${C:007}\n        d: x${A}\n";
+    expect(parse(plain, { A: "85" }).handlers.settings["h"]?.params).toEqual({ a: 85, b: true, c: "007", d: "x85" });
+  });
+
   it("is never more than one text, whatever it holds (F2)", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", minLength: 1 }), (value) => {
