@@ -1,0 +1,87 @@
+/**
+ * The journal's plain numbers, for metrics.
+ */
+import type { Core } from "./core.ts";
+import { droppedOf } from "./ledger.ts";
+import type { Dropped } from "./ledger.ts";
+import { consumersOf } from "./open.ts";
+
+export interface JournalFigures {
+  /** Counters since start. */
+  readonly commits: number;
+  /** Time spent in commits, milliseconds, and the longest. */
+  readonly commitMs: number;
+  readonly commitMsMax: number;
+  readonly writeFailures: number;
+  readonly reopens: number;
+  readonly readErrors: number;
+  readonly refused: number;
+  readonly lateSettlements: number;
+  readonly damaged: number;
+  readonly markFailures: number;
+  readonly stateHits: number;
+  readonly stateMisses: number;
+  readonly trimmedPages: number;
+  /** Counters since the data folder was made: why tasks and outputs were dropped. */
+  readonly dropped: Dropped;
+  /** Gauges. */
+  readonly stagedBytes: number;
+  readonly usedBytes: number;
+  readonly sizeMaxBytes: number;
+  readonly eventBytes: number;
+  readonly outboxBytes: number;
+  readonly parkedTasks: number;
+  readonly parkedBytes: number;
+  readonly deadLetters: number;
+  readonly deadBytes: number;
+  readonly stateBytes: number;
+  readonly claims: number;
+  readonly feedBytes: number;
+  /** 1 while events are not taken. */
+  readonly full: number;
+  readonly failing: number;
+}
+
+export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
+  const { writer, header } = core;
+  let outboxBytes = 0;
+  let feedBytes = 0;
+  for (const outbox of core.outboxes) {
+    if (outbox === undefined) continue;
+    outboxBytes += outbox.uplink.bytes;
+    feedBytes += outbox.feed?.bytes ?? 0;
+  }
+  for (const feed of core.feeds) feedBytes += feed?.bytes ?? 0;
+  let parkedTasks = 0;
+  for (const handler of core.handlers) parkedTasks += handler?.parked ?? 0;
+  return {
+    commits: writer.commits,
+    commitMs: writer.commitMs,
+    commitMsMax: writer.commitMsMax,
+    writeFailures: writer.failures,
+    reopens: writer.reopens,
+    readErrors: core.disk.readErrors,
+    refused: core.refused,
+    lateSettlements: core.late,
+    damaged: core.damage.count,
+    markFailures: core.mark.failures,
+    stateHits: core.states.hits,
+    stateMisses: core.states.misses,
+    trimmedPages,
+    dropped: droppedOf(consumersOf(core), header.lost),
+    stagedBytes: writer.stagedBytes,
+    usedBytes: core.used,
+    sizeMaxBytes: core.limits.sizeMaxBytes,
+    eventBytes: header.bytes,
+    outboxBytes,
+    parkedTasks,
+    parkedBytes: core.parked.bytes,
+    deadLetters: core.dead.count,
+    deadBytes: core.dead.bytes,
+    stateBytes: core.states.bytes,
+    claims: core.claims.count,
+    feedBytes,
+    full: core.full === "no" ? 0 : 1,
+    failing: writer.failing ? 1 : 0,
+  };
+}

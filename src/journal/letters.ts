@@ -1,0 +1,89 @@
+/**
+ * What a person does with dead letters: look, redrive, drop. Each change is one commit with the ledger.
+ */
+import { COLUMN } from "./consumer.ts";
+import type { Core } from "./core.ts";
+import { parseDeadId, taskOf } from "./dead.ts";
+import type { DeadLetter, DeadQuery } from "./dead.ts";
+import { readOutput } from "./output.ts";
+import { stageOutput } from "./settle.ts";
+
+export class DeadLetters {
+  readonly #core: Core;
+  readonly #parked: (handler: number, key: string) => void;
+
+  /** `parked` hears of each task that is redriven, when its commit is on disk. */
+  constructor(core: Core, parked: (handler: number, key: string) => void) {
+    this.#core = core;
+    this.#parked = parked;
+  }
+
+  get count(): number {
+    return this.#core.dead.count;
+  }
+
+  /** Oldest first. */
+  list(query: DeadQuery = {}): Promise<DeadLetter[]> {
+    return this.#core.writer.synced().then(() => this.#core.dead.list(query));
+  }
+
+  async get(id: string): Promise<DeadLetter | undefined> {
+    const number = parseDeadId(id);
+    if (number === undefined) return undefined;
+    await this.#core.writer.synced();
+    return this.#core.dead.get(number);
+  }
+
+  /**
+   * Tries it again: a task is parked under its key, due now, with its tries forgotten; an output goes to the end of its
+   * uplink's outbox. False when there is no such letter.
+   */
+  async redrive(id: string): Promise<boolean> {
+    const core = this.#core;
+    const number = parseDeadId(id);
+    if (number === undefined) return false;
+    await core.writer.synced();
+    const row = await core.dead.row(number);
+    if (row === undefined) return false;
+    const { group } = core.writer;
+    if (!core.dead.unstage(group, number)) return false;
+    if (row.kind === "task") {
+      const handler = core.handlers[row.handler];
+      if (handler === undefined) return false;
+      handler.add(COLUMN.dead, -1);
+      core.parked.stage(group, handler, taskOf(row), 0, core.clock.now());
+      group.touch(handler);
+      core.writer.schedule();
+      await core.writer.synced();
+      this.#parked(row.handler, row.key);
+      return true;
+    }
+    const outbox = core.outboxes[row.uplink];
+    if (outbox === undefined) return false;
+    const output = readOutput(row.page, row.at, 0);
+    outbox.uplink.add(COLUMN.dead, -1);
+    stageOutput(core, outbox, { ...output, to: [row.uplink] }, output.position, output);
+    core.writer.schedule();
+    await core.writer.synced();
+    return true;
+  }
+
+  /** Gives it up for good. False when there is no such letter. */
+  async drop(id: string): Promise<boolean> {
+    const core = this.#core;
+    const number = parseDeadId(id);
+    const grave = number === undefined ? undefined : core.dead.grave(number);
+    if (number === undefined || grave === undefined) return false;
+    const { group } = core.writer;
+    if (!core.dead.unstage(group, number)) return false;
+    const consumer = grave.kind === "task" ? core.handlers[grave.consumer] : core.outboxes[grave.consumer]?.uplink;
+    if (consumer !== undefined) {
+      consumer.add(COLUMN.dead, -1);
+      consumer.add(COLUMN.droppedAsked, 1);
+      group.touch(consumer);
+    }
+    core.writer.schedule();
+    await core.writer.synced();
+    return true;
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Building an open journal out of what is on disk.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, messageOf } from "../fault.ts";
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+import { lastCommit } from "./books.ts";
+import { Claims } from "./claims.ts";
+import { checkpoint, cut } from "./commit.ts";
+import { UPLINK } from "./consumer.ts";
+import type { Consumer } from "./consumer.ts";
+import type { Core, Limits, Outbox } from "./core.ts";
+import { COLUMN } from "./consumer.ts";
+import { Damage } from "./damage.ts";
+import { DeadRows } from "./dead.ts";
+import type { Disk } from "./disk.ts";
+import type { Group } from "./group.ts";
+import { newHeader } from "./header.ts";
+import { keys } from "./keys.ts";
+import { EVENTS, LogReader } from "./log.ts";
+import { Mark, readMark } from "./mark.ts";
+import { PageWriter } from "./page.ts";
+import { Parked } from "./parked.ts";
+import { adoptPages, believeWitness, countRows } from "./reconcile.ts";
+import type { Stale } from "./reconcile.ts";
+import { openStore, repairStore } from "./recovery.ts";
+import type { RecoveryDoors } from "./recovery.ts";
+import { States } from "./state.ts";
+import { levelStore, storeCode } from "./store.ts";
+import type { StoreFactory } from "./store.ts";
+import { Writer } from "./writer.ts";
+
+export interface OpenOptions {
+  readonly path: string;
+  readonly limits: Limits;
+  readonly stateCacheBytesMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: StoreFactory | undefined;
+}
+
+/** What the open journal does when a group has landed, and when writing has failed for long. */
+export interface OpenDoors {
+  landed(core: Core, group: Group): void;
+  givenUp(core: Core): void;
+}
+
+const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+const WRITE_BUFFER_BYTES_MIN = 1024 * 1024;
+const CACHE_BYTES = 8 * 1024 * 1024;
+/** Reopening after write errors: from this attempt on, a store that says it is corrupt is repaired. */
+const REPAIR_FROM_ATTEMPT = 3;
+
+export async function openCore(options: OpenOptions, doors: OpenDoors): Promise<Core> {
+  const { path, limits, clock, log } = options;
+  await mkdir(path, { recursive: true });
+  const damage = new Damage(path, log);
+  const markPath = join(path, "journal.mark");
+  const mark = readMark(markPath);
+  const witness = mark.at === "read" ? mark.witness : undefined;
+  const writeBufferBytes = Math.max(
+    WRITE_BUFFER_BYTES_MIN,
+    Math.min(WRITE_BUFFER_BYTES_MAX, Math.floor(limits.sizeMaxBytes / 16)),
+  );
+  const factory = options.store ?? levelStore({ writeBufferBytes, cacheBytes: CACHE_BYTES });
+  const recovery: RecoveryDoors = { path: join(path, "journal"), factory, damage, clock, log };
+  const { disk, books, sound } = await openStore(recovery, witness?.commit ?? 0);
+
+  if (mark.at === "damaged")
+    damage.report({ where: "mark", from: -1, to: -1, what: "both slots are damaged" }, mark.bytes);
+  else if (mark.at === "read" && mark.damaged)
+    damage.report({ where: "mark", from: -1, to: -1, what: "a slot is damaged" });
+  else if (mark.at === "absent" && books.header !== undefined) {
+    damage.report({
+      where: "mark",
+      from: -1,
+      to: -1,
+      what: "journal.mark is missing: a loss of the last commits would not be seen",
+    });
+  }
+
+  const header = books.header ?? newHeader(witness?.id ?? randomBytes(6).toString("hex"));
+  const previous = header.commit;
+  header.commit = Math.max(header.commit, witness?.commit ?? 0);
+  const core = build(options, doors, { disk, damage, recovery, header, factory, mark: new Mark(markPath) });
+  for (const handler of books.handlers.values()) core.handlers[handler.id] = handler;
+  for (const uplink of books.uplinks.values()) core.outboxes[uplink.id] = newOutbox(uplink);
+  for (const consumer of consumersOf(core)) {
+    consumer.idleSinceMs = clock.monotonic();
+    if (consumer.kind === UPLINK) header.uplinkNext = Math.max(header.uplinkNext, consumer.id + 1);
+    else {
+      header.handlerNext = Math.max(header.handlerNext, consumer.id + 1);
+      core.accepted += consumer.column(COLUMN.arrived);
+    }
+  }
+  core.recordBytes.push(...books.recordBytes);
+  core.recordBytesTotal = books.recordBytes.reduce((sum, bytes) => sum + bytes, 0);
+
+  const stale: Stale = [];
+  if (!sound || mark.at === "damaged") {
+    const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
+    await adoptPages(core, from);
+    if (witness !== undefined) believeWitness(core, witness);
+    await forgetRecords(core, stale, previous);
+  }
+  await countRows(core, stale);
+  core.committedHead = header.head;
+  for (const key of stale) core.writer.group.del(key);
+  core.mark.begin({
+    id: header.id,
+    commit: header.commit,
+    head: header.head,
+    accepted: core.accepted + header.lost,
+    uplinks: core.outboxes
+      .filter((outbox) => outbox !== undefined)
+      .map(({ uplink }) => ({ id: uplink.id, head: uplink.committed })),
+  });
+  // What recovery decided must be on disk before anything is decided on top of it; and a new journal's id as well.
+  core.writer.group.dirty ||= !sound || previous === 0;
+  await core.writer.synced();
+  return core;
+}
+
+/** The chain of commit records has been broken: it starts anew, and everything it carried is checkpointed. */
+async function forgetRecords(core: Core, stale: Stale, _previous: number): Promise<void> {
+  await core.disk.walk(
+    { ...keys.commits(0), values: false },
+    (key) => {
+      stale.push(key);
+      return true;
+    },
+    () => undefined,
+    1000,
+  );
+  const { header, writer } = core;
+  header.firstKept = writer.group.number;
+  core.recordBytes.length = 0;
+  core.recordBytesTotal = 0;
+  for (const consumer of consumersOf(core)) writer.group.touch(consumer);
+  checkpoint(core, writer.group);
+  writer.group.dirty = true;
+}
+
+interface Parts {
+  readonly disk: Disk;
+  readonly damage: Damage;
+  readonly recovery: RecoveryDoors;
+  readonly factory: StoreFactory;
+  readonly header: Core["header"];
+  readonly mark: Mark;
+}
+
+function build(options: OpenOptions, doors: OpenDoors, parts: Parts): Core {
+  const { limits, clock, log } = options;
+  const { disk, damage, header, mark } = parts;
+  const handlers: Consumer[] = [];
+  const outboxes: Outbox[] = [];
+  const names = {
+    journal: header.id,
+    handler: (id: number) => handlers[id]?.name ?? `handler ${id}`,
+    uplink: (id: number) => outboxes[id]?.uplink.name ?? `uplink ${id}`,
+  };
+  const reader = new LogReader(
+    disk,
+    damage,
+    (number) => (number === EVENTS ? "events" : `outbox ${names.uplink(number)}`),
+    (number) => (number === EVENTS ? header.tail : (outboxes[number]?.uplink.progress.base ?? 0)),
+  );
+  const writer = new Writer(
+    {
+      cut: (group) => cut(core, group),
+      write: (operations) => disk.write(operations),
+      reopen: (number, attempt) => reopen(parts, number, attempt),
+      landed: (group) => doors.landed(core, group),
+      givenUp: () => doors.givenUp(core),
+      clock,
+      log,
+    },
+    header.commit,
+  );
+  const core: Core = {
+    limits,
+    clock,
+    log,
+    header,
+    handlers,
+    outboxes,
+    feeds: [],
+    disk,
+    reader,
+    damage,
+    mark,
+    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes),
+    parked: new Parked(disk),
+    dead: new DeadRows(disk, names, header.deadNext),
+    claims: new Claims(limits.claimsMax),
+    writer,
+    events: new PageWriter(EVENTS),
+    filling: [],
+    recordBytes: [],
+    recordBytesTotal: 0,
+    committedHead: header.head,
+    accepted: 0,
+    late: 0,
+    refused: 0,
+    roomWanted: false,
+    used: 0,
+    full: "no",
+    swept: () => undefined,
+  };
+  return core;
+}
+
+export function newOutbox(uplink: Consumer): Outbox {
+  return { uplink, writer: new PageWriter(uplink.id), pages: [], limits: {}, feed: undefined, ragged: false };
+}
+
+export function* consumersOf(core: Core): Generator<Consumer> {
+  for (const handler of core.handlers) if (handler !== undefined) yield handler;
+  for (const outbox of core.outboxes) if (outbox !== undefined) yield outbox.uplink;
+}
+
+/** After a write error: a new store on the same files, which must have every commit up to `number` - 1. */
+async function reopen(parts: Parts, number: number, attempt: number): Promise<void> {
+  const { disk, recovery, factory, damage } = parts;
+  await disk
+    .take()
+    .catch((error: unknown) => recovery.log.debug({ reason: messageOf(error) }, "closing the store failed"));
+  try {
+    disk.give(await factory.open(recovery.path));
+  } catch (error) {
+    const code = storeCode(error);
+    if (code === "LEVEL_LOCKED")
+      throw new Fault("JOURNAL_LOCKED", "Another gateway has taken the data folder.", { cause: error });
+    if (code !== "LEVEL_CORRUPTION" || attempt < REPAIR_FROM_ATTEMPT) throw error;
+    disk.give(await repairStore(recovery));
+  }
+  const last = await lastCommit(disk);
+  if (last < number - 1) {
+    damage.report({
+      where: "commits",
+      from: last + 1,
+      to: number - 1,
+      what: "the store lost commits when writing failed",
+    });
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * The sweep: what is not needed any more goes, and at a limit what the operator chose goes. It runs every second and as
+ * soon as somebody waits for room. What it decides is staged like anything else, each step one atomic unit.
+ *
+ * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed.
+ * - Under `drop-oldest`, a full journal drops its oldest waiting tasks, a page at a time.
+ * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
+ * - An outbox over its limits expires or drops its oldest outputs, a page at a time.
+ * - Dead letters beyond their limits: the oldest are dropped.
+ */
+import { COLUMN } from "./consumer.ts";
+import type { Consumer } from "./consumer.ts";
+import { settledBelow, usedBytes } from "./core.ts";
+import type { Core, Outbox } from "./core.ts";
+import { keys } from "./keys.ts";
+import type { PageKey } from "./keys.ts";
+import { EVENTS } from "./log.ts";
+import { page } from "./page.ts";
+import { releasePages } from "./settle.ts";
+
+/** Shares of sizeMax: above the first settled events are trimmed early, down to the second; above the third waiting
+ * tasks are dropped (drop-oldest), down to the first. */
+const TRIM_ABOVE = 0.9;
+const TRIM_TO = 0.85;
+const DROP_ABOVE = 0.95;
+/** Pages deleted in one step. */
+const PAGES_MAX = 512;
+/** An outbox at its limit is brought down to this share of it. */
+const OUTBOX_TO = 0.95;
+/** A handler or uplink that nobody has opened for so long counts as gone. */
+const GONE_AFTER_MS = 60_000;
+/** After so many bytes have been deleted, the store is asked to give the room back. */
+const COMPACT_SHARE = 0.125;
+const COMPACT_BYTES_MIN = 4 * 1024 * 1024;
+
+export class Retention {
+  readonly #core: Core;
+  #running = false;
+  #again = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #deletedBytes = 0;
+  #compacting: Promise<void> | undefined;
+  #run: Promise<void> = Promise.resolve();
+  trimmedPages = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  start(everyMs: number): void {
+    this.#timer = setInterval(() => this.soon(), everyMs);
+    this.#timer.unref();
+  }
+
+  get running(): boolean {
+    return this.#running;
+  }
+
+  readonly soon = (): void => {
+    if (this.#closed) return;
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    this.#run = this.#loop();
+  };
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#run;
+    await this.#compacting;
+  }
+
+  async #loop(): Promise<void> {
+    const core = this.#core;
+    try {
+      while (this.#again && !this.#closed) {
+        this.#again = false;
+        for (const outbox of core.outboxes) if (outbox !== undefined) await this.#outbox(outbox);
+        this.#letters();
+        await this.#gone();
+        await this.#trim();
+        if (core.limits.whenFull === "drop-oldest") await this.#dropOldest();
+        this.#compact();
+        core.used = usedBytes(core);
+      }
+    } catch (error) {
+      if (!this.#closed) core.log.error({ err: error }, "the journal could not be swept");
+    } finally {
+      this.#running = false;
+    }
+    core.swept();
+  }
+
+  // --- events
+
+  /** Deletes pages that every handler is past and that are old, or in the way. */
+  async #trim(): Promise<void> {
+    const core = this.#core;
+    const { limits, header } = core;
+    for (;;) {
+      const used = usedBytes(core);
+      const excess = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
+      const oldMs = core.clock.now() - limits.retainMs;
+      const floor = Math.min(settledBelow(core), core.committedHead);
+      if (header.tail >= floor) return;
+      const doomed: PageKey[] = [];
+      let bytes = 0;
+      await this.#pages(EVENTS, header.tail, (found) => {
+        if (found.first + found.count > floor) return false;
+        if (found.timeMs > oldMs && bytes >= excess) return false;
+        doomed.push(found);
+        bytes += found.bytes;
+        return doomed.length < PAGES_MAX;
+      });
+      if (doomed.length === 0 || this.#closed) return;
+      this.#delete(doomed);
+      const last = doomed.at(-1) as PageKey;
+      header.tail = Math.max(header.tail, last.first + last.count);
+      header.bytes = header.tail >= header.head ? 0 : Math.max(0, header.bytes - bytes);
+      core.writer.schedule();
+      if (doomed.length < PAGES_MAX) return;
+      await core.writer.synced();
+    }
+  }
+
+  /** Drops the oldest waiting tasks until there is room. */
+  async #dropOldest(): Promise<void> {
+    const core = this.#core;
+    const { limits, header } = core;
+    const used = usedBytes(core);
+    if (used <= limits.sizeMaxBytes * DROP_ABOVE) return;
+    const excess = used - limits.sizeMaxBytes * TRIM_ABOVE;
+    let bytes = 0;
+    await core.reader.read(EVENTS, header.tail, core.committedHead, (read) => {
+      const after = read.first + read.count;
+      page.slices(read.first, read.page, (id, slice) => {
+        const handler = core.handlers[id];
+        if (handler !== undefined) this.#giveUp(handler, slice.ordinal + slice.count, after, COLUMN.droppedFull);
+      });
+      bytes += read.bytes;
+      return bytes < excess && !this.#closed;
+    });
+    await this.#trim();
+  }
+
+  /** Settles all tasks of `handler` below `ordinal` as given up. */
+  #giveUp(handler: Consumer, ordinal: number, seq: number, column: number): void {
+    const given = handler.settleBelow(ordinal, seq);
+    if (given === 0) return;
+    handler.add(column, given);
+    this.#core.writer.group.touch(handler);
+    this.#core.writer.schedule();
+  }
+
+  /** Tasks of handlers that nobody runs any more, and outputs for uplinks that are gone. */
+  async #gone(): Promise<void> {
+    const core = this.#core;
+    const nowMs = core.clock.monotonic();
+    const oldMs = core.clock.now() - core.limits.retainMs;
+    const isGone = ({ idleSinceMs }: Consumer): boolean =>
+      idleSinceMs !== undefined && nowMs - idleSinceMs >= Math.min(GONE_AFTER_MS, core.limits.retainMs);
+    const gone = core.handlers.filter((handler) => handler !== undefined && isGone(handler));
+    for (const handler of gone) {
+      if (handler.parked > 0) await this.#expireParked(handler, oldMs);
+    }
+    const waiting = gone.filter((handler) => handler.waiting > 0);
+    if (waiting.length > 0) {
+      const from = Math.min(...waiting.map(({ baseSeq }) => Math.floor(baseSeq)));
+      const wanted = new Set(waiting.map(({ id }) => id));
+      await core.reader.read(EVENTS, Math.max(from, core.header.tail), core.committedHead, (read) => {
+        if (read.timeMs > oldMs || this.#closed) return false;
+        page.slices(read.first, read.page, (id, slice) => {
+          const handler = core.handlers[id];
+          if (handler === undefined || !wanted.has(id) || !isGone(handler)) return;
+          this.#giveUp(handler, slice.ordinal + slice.count, read.first + read.count, COLUMN.expired);
+        });
+        return true;
+      });
+    }
+    for (const outbox of core.outboxes) {
+      if (outbox === undefined || outbox.uplink.waiting === 0 || !isGone(outbox.uplink)) continue;
+      await this.#giveUpEntries(outbox, COLUMN.expired, (found) => found.timeMs <= oldMs);
+    }
+  }
+
+  async #expireParked(handler: Consumer, oldMs: number): Promise<void> {
+    const core = this.#core;
+    const old: { key: string; seq: number }[] = [];
+    await core.parked.walkHandler(handler, (key, seq, timeMs) => {
+      if (timeMs <= oldMs) old.push({ key, seq });
+    });
+    for (const { key, seq } of old) {
+      if (!core.parked.unstage(core.writer.group, handler, key, seq)) continue;
+      handler.add(COLUMN.expired, 1);
+      core.writer.group.touch(handler);
+      core.writer.schedule();
+    }
+  }
+
+  // --- outboxes
+
+  async #outbox(outbox: Outbox): Promise<void> {
+    const core = this.#core;
+    const { uplink, limits } = outbox;
+    if (limits.ageMaxMs !== undefined && uplink.waiting > 0) {
+      const oldMs = core.clock.now() - limits.ageMaxMs;
+      await this.#giveUpEntries(outbox, COLUMN.expired, (found) => found.timeMs < oldMs);
+    }
+    const { sizeMaxBytes } = limits;
+    if (sizeMaxBytes !== undefined && limits.whenFull !== "refuse" && uplink.bytes > sizeMaxBytes) {
+      let excess = uplink.bytes - sizeMaxBytes * OUTBOX_TO;
+      await this.#giveUpEntries(outbox, COLUMN.droppedFull, (found) => {
+        if (excess <= 0) return false;
+        excess -= found.bytes;
+        return true;
+      });
+    }
+    if (outbox.ragged) await this.#tidy(outbox);
+  }
+
+  /** Settles the entries of the oldest pages as long as `isDoomed` says so. */
+  async #giveUpEntries(outbox: Outbox, column: number, isDoomed: (found: PageKey) => boolean): Promise<void> {
+    const core = this.#core;
+    const { uplink } = outbox;
+    let end = 0;
+    await this.#pages(uplink.id, uplink.tail, (found) => {
+      if (found.first + found.count > uplink.committed || !isDoomed(found)) return false;
+      end = found.first + found.count;
+      return true;
+    });
+    if (end <= uplink.progress.base || this.#closed) return;
+    const given = uplink.settleBelow(end, end);
+    uplink.add(column, given);
+    core.writer.group.touch(uplink);
+    releasePages(core, outbox);
+    outbox.ragged = true;
+    core.writer.schedule();
+    await this.#tidy(outbox);
+  }
+
+  /** Deletes what is left of settled pages that the feed has not seen. */
+  async #tidy(outbox: Outbox): Promise<void> {
+    const core = this.#core;
+    const { uplink } = outbox;
+    outbox.ragged = false;
+    await core.writer.synced();
+    const doomed: PageKey[] = [];
+    const { base } = uplink.progress;
+    await this.#pages(uplink.id, 0, (found) => {
+      if (found.first + found.count > base) return false;
+      doomed.push(found);
+      return true;
+    });
+    if (this.#closed) return;
+    const known = new Set(outbox.pages.map(({ first }) => first));
+    const unknown = doomed.filter(({ first }) => !known.has(first));
+    this.#delete(unknown);
+    for (const { bytes, first } of unknown) if (first >= uplink.tail) uplink.bytes = Math.max(0, uplink.bytes - bytes);
+    if (uplink.waiting === 0 && outbox.writer.count === 0 && uplink.committed === uplink.ordinals) uplink.bytes = 0;
+    uplink.tail = Math.max(uplink.tail, base);
+    core.writer.group.touch(uplink);
+    core.writer.schedule();
+  }
+
+  // --- dead letters
+
+  #letters(): void {
+    const core = this.#core;
+    const { deadMax, deadBytesMax } = core.limits;
+    for (let left = PAGES_MAX; left > 0; left--) {
+      const oldest = core.dead.oldest();
+      if (oldest === undefined || (core.dead.count <= deadMax && core.dead.bytes <= deadBytesMax)) return;
+      const [id, grave] = oldest;
+      core.dead.unstage(core.writer.group, id);
+      const consumer = grave.kind === "task" ? core.handlers[grave.consumer] : core.outboxes[grave.consumer]?.uplink;
+      if (consumer !== undefined) {
+        consumer.add(COLUMN.dead, -1);
+        consumer.add(COLUMN.droppedDead, 1);
+        core.writer.group.touch(consumer);
+      }
+      core.writer.schedule();
+    }
+    this.#again = true;
+  }
+
+  // --- the store
+
+  async #pages(log: number, from: number, visit: (found: PageKey) => boolean): Promise<void> {
+    await this.#core.disk.walk(
+      { ...keys.pagesFrom(log, from), values: false },
+      (key) => {
+        const found = keys.pageKey(key);
+        return found === undefined || visit(found);
+      },
+      () => undefined,
+      PAGES_MAX,
+    );
+  }
+
+  #delete(doomed: readonly PageKey[]): void {
+    const { group } = this.#core.writer;
+    for (const found of doomed) {
+      group.del(keys.page(found));
+      this.#deletedBytes += found.bytes;
+    }
+    this.trimmedPages += doomed.length;
+  }
+
+  /** LevelDB frees the room of deleted rows only where it happens to merge tables. */
+  #compact(): void {
+    const { limits, disk, log } = this.#core;
+    const threshold = Math.max(COMPACT_BYTES_MIN, limits.sizeMaxBytes * COMPACT_SHARE);
+    if (this.#deletedBytes < threshold || this.#compacting !== undefined) return;
+    this.#deletedBytes = 0;
+    const { gte } = keys.pagesFrom(EVENTS, 0);
+    const { gte: lt } = keys.pagesFrom(EVENTS, this.#core.header.tail);
+    this.#compacting = (disk.store?.compactRange(gte, lt) ?? Promise.resolve())
+      .catch((error: unknown) => log.debug({ err: error }, "compaction stopped"))
+      .finally(() => {
+        this.#compacting = undefined;
+      });
+  }
+}

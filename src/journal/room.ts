@@ -1,0 +1,98 @@
+/**
+ * Whether there is room for another event, and telling those who wait when there is again.
+ */
+import { settledBelow } from "./core.ts";
+import type { Core } from "./core.ts";
+import type { Retention } from "./retention.ts";
+import { REFUSE_AFTER_MS } from "./writer.ts";
+
+/** `later`: nothing was taken, try again after onRoom(). `refused`: nothing was taken, and waiting does not help. */
+export type Admission = "taken" | "later" | "refused";
+
+/** From this share of sizeMax on, room is made before it runs out. */
+const SWEEP_FROM = 0.9;
+
+export class Room {
+  readonly #core: Core;
+  readonly #retention: Retention;
+  readonly #onRoom: () => void;
+  #sweeps = 0;
+
+  constructor(core: Core, retention: Retention, onRoom: () => void) {
+    this.#core = core;
+    this.#retention = retention;
+    this.#onRoom = onRoom;
+  }
+
+  admission(): Admission {
+    const core = this.#core;
+    const { writer } = core;
+    if (writer.failing && writer.failingForMs >= REFUSE_AFTER_MS) return this.refuse();
+    if (writer.failing || writer.stagedBytes >= core.limits.stagedBytesMax || core.full === "later") {
+      core.roomWanted = true;
+      return "later";
+    }
+    return core.full === "no" ? "taken" : this.refuse();
+  }
+
+  refuse(): "refused" {
+    this.#core.refused++;
+    return "refused";
+  }
+
+  /** After a commit. */
+  landed(): void {
+    const core = this.#core;
+    const { limits } = core;
+    if (!this.#isFull()) core.full = "no";
+    else if (core.full === "no") {
+      core.full = "later";
+      this.#sweeps = 0;
+    }
+    if (core.full === "later" || core.used >= limits.sizeMaxBytes * SWEEP_FROM) this.#retention.soon();
+    this.#tell();
+  }
+
+  /** After a sweep: what is full now stays full until something is settled. */
+  swept(): void {
+    const core = this.#core;
+    if (!this.#isFull()) core.full = "no";
+    else if (core.full === "later" && ++this.#sweeps > 1 && !this.#mayTrim()) {
+      core.full = "refuse";
+      const { used, limits } = core;
+      core.log.warn({ used, sizeMax: limits.sizeMaxBytes }, "the journal is full: events are refused");
+    }
+    if (core.full === "later") this.#retention.soon();
+    this.#tell();
+  }
+
+  /** Writing has failed for long: those who wait are to ask again, and are refused. */
+  givenUp(): void {
+    this.#core.roomWanted = false;
+    this.#onRoom();
+  }
+
+  #tell(): void {
+    const core = this.#core;
+    const { writer, limits } = core;
+    if (!core.roomWanted || core.full === "later" || writer.failing) return;
+    if (writer.stagedBytes * 2 > limits.stagedBytesMax) return;
+    core.roomWanted = false;
+    this.#onRoom();
+  }
+
+  #mayTrim(): boolean {
+    const core = this.#core;
+    return core.header.tail < Math.min(settledBelow(core), core.committedHead);
+  }
+
+  #isFull(): boolean {
+    const core = this.#core;
+    if (core.used >= core.limits.sizeMaxBytes) return true;
+    for (const outbox of core.outboxes) {
+      if (outbox === undefined || outbox.limits.whenFull !== "refuse") continue;
+      if (outbox.uplink.bytes >= (outbox.limits.sizeMaxBytes ?? Infinity)) return true;
+    }
+    return false;
+  }
+}

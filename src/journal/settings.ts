@@ -1,0 +1,42 @@
+/**
+ * The journal's part of the config.
+ */
+import { z } from "zod";
+import { duration, size } from "../quantity.ts";
+
+const limits = z.strictObject({
+  parkedMax: z.int().min(1).default(10_000).meta({
+    description:
+      "Tasks of one handler that wait for a further try, or behind one that does; at the limit the handler gets no new tasks until some are settled.",
+  }),
+  parkedBytesMax: size.prefault("16MB").meta({ description: "Bytes of the same." }),
+  deadMax: z
+    .int()
+    .min(1)
+    .default(10_000)
+    .meta({ description: "Dead letters kept; then the oldest are dropped, and counted." }),
+  deadBytesMax: size
+    .prefault("64MB")
+    .meta({ description: "Bytes of dead letters kept; then the oldest are dropped, and counted." }),
+  stagedMax: size.prefault("32MB").meta({ description: "Bytes waiting for the disk; then devices wait." }),
+  stateCacheMax: size
+    .prefault("32MB")
+    .meta({ description: "Bytes of state kept in memory; the rest is read from disk." }),
+});
+
+export const journalSettings = z.strictObject({
+  sizeMax: size.prefault("2GB").meta({
+    description:
+      "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again.",
+  }),
+  retain: duration.prefault("24h").meta({
+    description:
+      "How long settled events are kept, for replay. They go earlier when the room is needed. Tasks of handlers that are gone expire after the same time.",
+  }),
+  whenFull: z.enum(["refuse", "drop-oldest"]).default("refuse").meta({
+    description: "At sizeMax: refuse new events, so that devices keep them, or drop the oldest waiting tasks.",
+  }),
+  limits: limits.prefault({}).meta({ description: "What else is bounded." }),
+});
+
+export type JournalSettings = z.output<typeof journalSettings>;

@@ -1,0 +1,172 @@
+/**
+ * The state of handlers, per key. Reads come from memory where they can: a value that was staged counts at once, and a
+ * cache bounded by bytes keeps what was used lately (two generations: when the young one is full it becomes the old one,
+ * and what nobody asked for since is forgotten).
+ */
+import type { Consumer } from "./consumer.ts";
+import type { Damage } from "./damage.ts";
+import type { Disk } from "./disk.ts";
+import type { Group } from "./group.ts";
+import { keys } from "./keys.ts";
+import { isSealed, seal, SEAL_BYTES } from "./seal.ts";
+
+interface Entry {
+  readonly handler: number;
+  readonly key: string;
+  /** Undefined: there is none. */
+  value: string | undefined;
+  /** Number of the group that last changed it. */
+  group: number;
+}
+
+type Generation = Map<number, Map<string, Entry>>;
+
+/** What an entry takes besides its texts, about. */
+const ENTRY_BYTES = 160;
+
+export class States {
+  readonly #disk: Disk;
+  readonly #damage: Damage;
+  readonly #bytesMax: number;
+  #young: Generation = new Map();
+  #old: Generation = new Map();
+  #youngBytes = 0;
+  #changed: Entry[] = [];
+  /** Groups up to this one are on disk. */
+  #landed = 0;
+  /** Bytes of the rows on disk, about: what was overwritten unread is not known. */
+  bytes: number;
+  hits = 0;
+  misses = 0;
+
+  constructor(disk: Disk, damage: Damage, cacheBytesMax: number, bytes: number) {
+    this.#disk = disk;
+    this.#damage = damage;
+    this.#bytesMax = cacheBytesMax / 2;
+    this.bytes = bytes;
+  }
+
+  /** Answers at once when it can. Aligned with `wanted`. */
+  read(handler: Consumer, wanted: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]> {
+    const values: (string | undefined)[] = [];
+    if (!handler.hasState) {
+      values.length = wanted.length;
+      return values.fill(undefined);
+    }
+    let missing: number[] | undefined;
+    for (let i = 0; i < wanted.length; i++) {
+      const entry = this.#find(handler.id, wanted[i] as string);
+      if (entry === undefined) (missing ??= []).push(i);
+      values.push(entry?.value);
+    }
+    this.hits += wanted.length - (missing?.length ?? 0);
+    if (missing === undefined) return values;
+    this.misses += missing.length;
+    return this.#load(handler, wanted, values, missing);
+  }
+
+  /** Stages `value` for `key`; "" removes it. */
+  stage(group: Group, handler: Consumer, key: string, value: string): void {
+    const next = value === "" ? undefined : value;
+    let entry = this.#find(handler.id, key);
+    if (entry === undefined) {
+      if (next === undefined && !handler.hasState) return;
+      entry = { handler: handler.id, key, value: undefined, group: -1 };
+      this.#insert(entry);
+    }
+    this.bytes += rowBytes(key, next) - rowBytes(key, entry.value);
+    this.#youngBytes += 2 * ((next?.length ?? 0) - (entry.value?.length ?? 0));
+    entry.value = next;
+    if (next !== undefined) handler.hasState = true;
+    if (entry.group === group.number) return;
+    entry.group = group.number;
+    group.dirty = true;
+    group.bytes += value.length;
+    this.#changed.push(entry);
+  }
+
+  /** Puts what was staged since the last cut into the group's batch. */
+  cut(group: Group): void {
+    for (const { handler, key, value } of this.#changed) {
+      const row = keys.state(handler, key);
+      if (value === undefined) {
+        group.del(row);
+        continue;
+      }
+      const bytes = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(value));
+      bytes.utf8Write(value, SEAL_BYTES);
+      group.put(row, seal(row, bytes));
+    }
+    this.#changed = [];
+  }
+
+  landed(group: Group): void {
+    this.#landed = group.number;
+    if (this.#youngBytes > this.#bytesMax) this.#age();
+  }
+
+  get cacheBytes(): number {
+    return this.#youngBytes;
+  }
+
+  #find(handler: number, key: string): Entry | undefined {
+    const entry = this.#young.get(handler)?.get(key);
+    if (entry !== undefined) return entry;
+    const old = this.#old.get(handler)?.get(key);
+    if (old === undefined) return undefined;
+    this.#old.get(handler)?.delete(key);
+    this.#insert(old);
+    return old;
+  }
+
+  #insert(entry: Entry): void {
+    let ofHandler = this.#young.get(entry.handler);
+    if (ofHandler === undefined) this.#young.set(entry.handler, (ofHandler = new Map()));
+    ofHandler.set(entry.key, entry);
+    this.#youngBytes += ENTRY_BYTES + 2 * (entry.key.length + (entry.value?.length ?? 0));
+  }
+
+  #age(): void {
+    const forgotten = this.#old;
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#youngBytes = 0;
+    // What is not on disk yet must not be forgotten.
+    for (const entries of forgotten.values()) {
+      for (const entry of entries.values()) if (entry.group > this.#landed) this.#insert(entry);
+    }
+  }
+
+  async #load(
+    handler: Consumer,
+    wanted: readonly string[],
+    values: (string | undefined)[],
+    missing: readonly number[],
+  ): Promise<(string | undefined)[]> {
+    const rows = missing.map((i) => keys.state(handler.id, wanted[i] as string));
+    const found = await this.#disk.reading((store) => store.getMany(rows));
+    for (const [n, i] of missing.entries()) {
+      const key = wanted[i] as string;
+      let entry = this.#find(handler.id, key);
+      if (entry === undefined) {
+        const value = this.#open(handler, key, rows[n] as Buffer, found[n]);
+        entry = { handler: handler.id, key, value, group: -1 };
+        this.#insert(entry);
+      }
+      values[i] = entry.value;
+    }
+    return values;
+  }
+
+  #open(handler: Consumer, key: string, row: Buffer, bytes: Buffer | undefined): string | undefined {
+    if (bytes === undefined) return undefined;
+    if (isSealed(row, bytes)) return bytes.utf8Slice(SEAL_BYTES, bytes.length);
+    const what = `the state of key ${JSON.stringify(key.slice(0, 100))} of ${handler.name} is damaged and starts anew`;
+    this.#damage.report({ where: "state", from: -1, to: -1, what }, bytes);
+    return undefined;
+  }
+}
+
+function rowBytes(key: string, value: string | undefined): number {
+  return value === undefined ? 0 : 3 + key.length + SEAL_BYTES + value.length;
+}
