@@ -1,4 +1,5 @@
 /** What one delivery loop counts. Plain numbers; control/ makes metrics of them. */
+import type { OutboxEntry } from "../task.ts";
 import type { Receipt } from "./outbox.ts";
 
 export interface DeliveryFigures {
@@ -23,15 +24,13 @@ export class Tally {
   #batches = 0;
   #highest = -1;
   readonly #verdicts = { delivered: 0, rejected: 0, expired: 0, dropped: 0 };
-  faults = 0;
-  breakerOpened = 0;
 
-  /** A batch of `entries` with `lastSeq` as its last one leaves. */
-  sent(entries: number, lastSeq: number): void {
+  /** A batch leaves. */
+  sent(entries: readonly OutboxEntry[]): void {
     this.#batches++;
-    this.#sent += entries;
-    if (lastSeq > this.#highest) this.#highest = lastSeq;
-    else this.#resent += entries;
+    this.#sent += entries.length;
+    for (let i = 0; i < entries.length && (entries[i] as OutboxEntry).seq <= this.#highest; i++) this.#resent++;
+    this.#highest = Math.max(this.#highest, (entries[entries.length - 1] as OutboxEntry).seq);
   }
 
   /** Returns the verdict and failure to be logged, the first time that one of a kind that loses data comes up. */
@@ -44,15 +43,7 @@ export class Tally {
     return first;
   }
 
-  figures(outstanding: number): DeliveryFigures {
-    return {
-      sent: this.#sent,
-      resent: this.#resent,
-      batches: this.#batches,
-      outstanding,
-      ...this.#verdicts,
-      faults: this.faults,
-      breakerOpened: this.breakerOpened,
-    };
+  figures(): Omit<DeliveryFigures, "outstanding" | "faults" | "breakerOpened"> {
+    return { sent: this.#sent, resent: this.#resent, batches: this.#batches, ...this.#verdicts };
   }
 }

@@ -34,7 +34,10 @@ export interface Verdict {
   readonly rejected?: readonly { readonly index: number; readonly failure: Failure }[];
   /** Why the rest is not acknowledged; it is sent again after a wait. */
   readonly fault?: Fault;
-  /** The other side will never take the rest as it is: one entry is bad, it did not say which, or all are too much. */
+  /**
+   * The other side will never take the rest as it is: one entry is bad, it did not say which, or all are too much. Only
+   * of a kind whose window is 1, for batches behind this one would overtake it.
+   */
   readonly refused?: { readonly failure: Failure; readonly tooLarge: boolean };
   /** The other side was reached, was well, and hung up on this batch: an entry of it may be what it cannot bear. */
   readonly suspect?: boolean;
