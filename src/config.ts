@@ -36,8 +36,9 @@ export { ConfigFault } from "./config/problem.ts";
 export type { ConfigProblem } from "./config/problem.ts";
 export type { Environment } from "./config/source.ts";
 
-type DeepReadonly<T> = T extends (infer Item)[]
-  ? readonly DeepReadonly<Item>[]
+/** Lists keep their own type, so that each section fits what its room declares; they are frozen all the same. */
+type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? DeepReadonly<Item>[]
   : T extends object
     ? { readonly [Name in keyof T]: DeepReadonly<T[Name]> }
     : T;

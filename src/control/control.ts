@@ -116,7 +116,7 @@ export interface DeadLetters {
   get(id: string): Promise<DeadLetter | undefined>;
   /** Makes it a task (or an output) again, in one commit. False when there is no such dead letter. */
   redrive(id: string): Promise<boolean>;
-  /** Forgets it; the ledger goes on counting it as dead. False when there is no such dead letter. */
+  /** Forgets it for good; the ledger counts it as dropped from then on. False when there is no such dead letter. */
   drop(id: string): Promise<boolean>;
 }
 

@@ -1,6 +1,9 @@
 /** What control reads of each room's figures. Plain numbers since the start, or as they are now. */
 
 export interface Figures {
+  readonly journal: JournalFigures;
+  readonly sandbox: SandboxFigures;
+  readonly deployments: DeploymentFigures;
   readonly broker: BrokerFigures;
   /** By uplink. */
   readonly uplinks: Readonly<Record<string, UplinkFigures>>;
@@ -27,9 +30,8 @@ export interface BrokerFigures {
   readonly refusedQos0: number;
   readonly refusedConnections: number;
   readonly refusedWills: number;
-  readonly heldInflight: number;
-  readonly heldRoom: number;
-  readonly heldLocal: number;
+  /** Devices whose socket is not read at the moment. */
+  readonly held: number;
   readonly localDelivered: number;
   readonly localPending: number;
   readonly outboundBytes: number;
@@ -46,6 +48,7 @@ export interface BrokerFigures {
   readonly retainedBytes: number;
   readonly retainedRefused: number;
   readonly storeFailures: number;
+  readonly storeDamaged: number;
 }
 
 export interface UplinkFigures {
@@ -61,4 +64,55 @@ export interface UplinkFigures {
 
 export interface PipelineFigures {
   readonly handlers: readonly { readonly name: string; readonly retried: number }[];
+}
+
+export interface JournalFigures {
+  readonly commits: number;
+  readonly commitMs: number;
+  readonly commitMsMax: number;
+  readonly writeFailures: number;
+  readonly reopens: number;
+  readonly readErrors: number;
+  readonly refused: number;
+  readonly lateSettlements: number;
+  readonly damaged: number;
+  readonly markFailures: number;
+  readonly stateHits: number;
+  readonly stateMisses: number;
+  readonly trimmedPages: number;
+  /** By reason. */
+  readonly dropped: { readonly full: number; readonly damaged: number; readonly asked: number; readonly dead: number };
+  readonly stagedBytes: number;
+  readonly usedBytes: number;
+  readonly sizeMaxBytes: number;
+  readonly eventBytes: number;
+  readonly outboxBytes: number;
+  readonly parkedBytes: number;
+  readonly deadLetters: number;
+  readonly deadBytes: number;
+  readonly stateBytes: number;
+  readonly claims: number;
+  readonly feedBytes: number;
+  readonly full: number;
+  readonly failing: number;
+}
+
+export interface SandboxFigures {
+  readonly runnersReady: number;
+  readonly runnersStarted: number;
+  readonly runnersLost: number;
+  readonly killedForMemory: number;
+  readonly killedForTime: number;
+  readonly killedForNonsense: number;
+  readonly rssBytes: number;
+  readonly batchesInFlight: number;
+  readonly batches: number;
+  readonly tasks: number;
+}
+
+export interface DeploymentFigures {
+  readonly live: number;
+  readonly failing: number;
+  readonly deploys: number;
+  readonly failures: number;
 }

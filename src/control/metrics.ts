@@ -4,8 +4,9 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { ControlSource } from "./control.ts";
-import { METRICS, readingOf } from "./metric-table.ts";
-import type { Metric, Reading } from "./metric-table.ts";
+import { METRICS } from "./metric-table.ts";
+import { readingOf } from "./metric.ts";
+import type { Metric, Reading } from "./metric.ts";
 
 const PREFIX = "sluice_";
 

@@ -9,7 +9,10 @@ describe("/metrics", () => {
     for (const { name, type } of METRICS) expect(first).toContain(`# TYPE ${name} ${type}\n`);
     expect(first).toContain("sluice_ready 1\n");
     expect(first).toContain('sluice_tasks_total{end="accepted"} 10\n');
-    expect(first).not.toContain('end="pending"');
+    // What may go down again is no counter.
+    expect(first).not.toMatch(/end="(pending|dead|waiting|rejected)"/);
+    expect(first).toContain("sluice_tasks_dead 2\n");
+    expect(first).toContain('sluice_journal_dropped_total{reason="full"} 3\n');
     expect(first).toContain('sluice_outputs_total{uplink="cloud",end="delivered"} 4\n');
     expect(first).toContain('sluice_broker_published_total{qos="1"} 12\n');
     expect(first).toContain('sluice_task_retries_total{handler="overheat"} 4\n');

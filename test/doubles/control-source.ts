@@ -38,9 +38,10 @@ export class MemorySource implements ControlSource {
 
   figures(): Figures {
     return {
-      broker: new Proxy({} as Figures["broker"], {
-        get: (_, name) => (name === "refusedLogins" ? { access: 2 } : name === "published" ? [0, 12, 3] : 1),
-      }),
+      journal: ones({ dropped: { full: 3, damaged: 0, asked: 0, dead: 0 } }),
+      sandbox: ones({}),
+      deployments: ones({}),
+      broker: ones({ refusedLogins: { access: 2 }, published: [0, 12, 3] }),
       uplinks: {
         cloud: {
           sent: 5,
@@ -108,4 +109,9 @@ export function deadLetter(n: number, part: Partial<DeadLetter> = {}): DeadLette
     source: { device: "press-1", timeMs: 1_700_000_000_000 },
     ...part,
   };
+}
+
+/** Figures that are all 1, but for those given. */
+function ones(given: object): never {
+  return new Proxy(given, { get: (target, name) => Reflect.get(target, name) ?? 1 }) as never;
 }
