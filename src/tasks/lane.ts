@@ -26,6 +26,8 @@ export const PARKED_MAX = 20_000;
 /** What a lane needs of the journal's feed. */
 export interface Feed {
   take(): Task | undefined;
+  /** Tasks that are not settled, in memory and on disk, handed out or not; parked ones excluded. */
+  readonly waiting: number;
   close(): void;
 }
 
@@ -69,6 +71,11 @@ export class Lane {
   /** Tasks in runners' hands. */
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Tasks that wait for their turn, in memory and on disk. */
+  get waiting(): number {
+    return Math.max(0, this.#feed.waiting - this.#inFlight);
   }
 
   /** Tasks taken from the feed and not yet handed out. */

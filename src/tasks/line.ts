@@ -42,6 +42,8 @@ export interface LineContext {
 export interface LineFigures {
   readonly name: string;
   readonly version: number;
+  /** Tasks not yet begun, in memory and on disk, parked ones excluded. */
+  readonly waiting: number;
   readonly running: number;
   readonly parked: number;
   readonly retried: number;
@@ -134,6 +136,7 @@ export class Line {
     return {
       name: this.settings.name,
       version,
+      waiting: lane.waiting,
       running: lane.inFlight,
       parked: parked.tasks,
       retried: this.#retried,

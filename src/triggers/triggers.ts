@@ -46,8 +46,14 @@ export class Triggers {
     this.topic = this.#byKind.get("topic") as Trigger;
   }
 
+  /** Throws the Fault of the first kind that would refuse the config. */
+  check(config: TriggerConfig): void {
+    for (const make of KINDS) make().bind(0, config);
+  }
+
   /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
   bind(handler: number, config: TriggerConfig): KeyOf {
+    this.check(config);
     let keyOf: KeyOf | undefined;
     for (const trigger of this.#byKind.values()) keyOf = trigger.bind(handler, config) ?? keyOf;
     return keyOf ?? ((topic) => topic);

@@ -46,3 +46,6 @@ export const deliverySettings = {
 const deliveryObject = z.object(deliverySettings);
 /** As parsed: durations in milliseconds, sizes in bytes, the rate per second. */
 export type DeliverySettings = z.output<typeof deliveryObject>;
+
+/** What holds for an uplink that no config speaks of. */
+export const deliveryDefaults: DeliverySettings = deliveryObject.parse({});

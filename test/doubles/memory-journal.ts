@@ -6,6 +6,7 @@ import { writeEventRecord } from "../../src/event.ts";
 import type { EventDraft } from "../../src/event.ts";
 import type { Admission, Receiver } from "../../src/pipeline.ts";
 import type { Outcome, Task } from "../../src/task.ts";
+import type { Feed } from "../../src/tasks/lane.ts";
 import type { ParkedKey } from "../../src/tasks/parked.ts";
 
 interface Consumer {
@@ -59,10 +60,14 @@ export class MemoryJournal {
     );
   }
 
-  tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): { take(): Task | undefined; close(): void } {
+  tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): Feed {
     const consumer: Consumer = { tasks: [], keyOf, wake };
     this.#consumers.set(handler, consumer);
-    return { take: () => consumer.tasks.shift(), close: () => this.#consumers.delete(handler) };
+    return {
+      take: () => consumer.tasks.shift(),
+      waiting: 0,
+      close: () => void this.#consumers.delete(handler),
+    };
   }
 
   state(handler: number, keys: readonly string[]): (string | undefined)[] {

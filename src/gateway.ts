@@ -1,0 +1,198 @@
+/**
+ * The composition root: the only place that knows every room (its parts lie in gateway/).
+ *
+ * Opening goes from the inside out: the journal first (nothing may be accepted that cannot be kept), then what drains it
+ * (uplinks, runners, handlers), then what fills it (the broker) last. Closing is the mirror image, so that whatever is
+ * still coming in finds a place to go.
+ */
+import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { Broker } from "./broker/broker.ts";
+import type { Config } from "./config.ts";
+import { nearest } from "./config/similar.ts";
+import { Control } from "./control/control.ts";
+import { Deployments } from "./deployments/deployments.ts";
+import { Hosting } from "./gateway/hosting.ts";
+import { DEVICES, Outlets } from "./gateway/outlets.ts";
+import { Report } from "./gateway/report.ts";
+import { Journal } from "./journal/journal.ts";
+import type { Log } from "./log.ts";
+import { Pipeline } from "./pipeline.ts";
+import { Sandbox } from "./sandbox/sandbox.ts";
+import { sleep, systemClock as clock } from "./time.ts";
+import { Triggers } from "./triggers/triggers.ts";
+
+export interface GatewayOptions {
+  readonly log: Log;
+  /** Absolute path of the config file: relative paths of uplinks count from its folder. */
+  readonly configPath: string;
+}
+
+const IDLE_POLL_MS = 10;
+
+interface Rooms {
+  readonly outlets: Outlets;
+  readonly hosting: Hosting;
+  readonly deployments: Deployments;
+  readonly control: Control;
+  readonly broker: Broker;
+}
+
+/** What has been opened, to be closed in mirror order, and how long that may still take. */
+interface Closing {
+  readonly stack: AsyncDisposableStack;
+  leftMs: () => number;
+}
+
+export class Gateway {
+  readonly #rooms: Rooms;
+  readonly #closing: Closing;
+  #config: Config;
+
+  /** Throws the Fault of the first room that cannot open; what was open by then is closed again. */
+  static async open(config: Config, options: GatewayOptions): Promise<Gateway> {
+    const closing: Closing = { stack: new AsyncDisposableStack(), leftMs: () => 0 };
+    try {
+      return new Gateway(await openRooms(config, options, closing), closing, config);
+    } catch (error) {
+      await closing.stack.disposeAsync();
+      throw error;
+    }
+  }
+
+  private constructor(rooms: Rooms, closing: Closing, config: Config) {
+    this.#rooms = rooms;
+    this.#closing = closing;
+    this.#config = config;
+  }
+
+  /** Where devices and operators connect, with the ports that were given for port 0. */
+  get addresses(): { readonly broker: readonly string[]; readonly control: string } {
+    const { broker, control } = this.#rooms;
+    return { broker: broker.addresses.map(({ url }) => url), control: control.url };
+  }
+
+  /** Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. */
+  async reload(config: Config): Promise<void> {
+    const { deployments, hosting, outlets } = this.#rooms;
+    const before = this.#config;
+    this.#config = config;
+    const isChanged = (section: "uplinks" | "routes" | "handlers"): boolean =>
+      !isDeepStrictEqual(before[section], config[section]);
+    if (isChanged("uplinks")) await outlets.replace(config.uplinks);
+    if (isChanged("routes") || isChanged("uplinks")) await hosting.route(config);
+    if (isChanged("handlers") || isChanged("uplinks")) await deployments.reconfigure(config.handlers);
+  }
+
+  /** Takes nothing more in, finishes what runs within `deadlineMs`, and closes. What is left waits in the journal. */
+  async close(deadlineMs: number): Promise<void> {
+    const deadline = clock.monotonic() + deadlineMs;
+    this.#closing.leftMs = () => Math.max(0, deadline - clock.monotonic());
+    await this.#closing.stack.disposeAsync();
+  }
+}
+
+async function openRooms(config: Config, { log, configPath }: GatewayOptions, closing: Closing): Promise<Rooms> {
+  const { stack } = closing;
+  const { data, id: gatewayId } = config.gateway;
+  const room = (name: string): Log => log.child({ room: name });
+  let broker: Broker | undefined;
+
+  const journal = await openJournal(config, room("journal"));
+  stack.defer(() => journal.close());
+
+  const outlets = new Outlets(journal, config.uplinks, {
+    gatewayId,
+    folder: dirname(configPath),
+    broker: () => broker,
+    log: room("uplinks"),
+  });
+  stack.defer(() => outlets.close(closing.leftMs()));
+
+  const sandbox = await Sandbox.open({
+    settings: config.sandbox,
+    journalId: journal.id,
+    gatewayId,
+    clock,
+    log: room("sandbox"),
+    onLog: (handler, version, level, message) => log[level]({ handler, version }, message),
+  });
+  stack.defer(() => sandbox.close());
+
+  const triggers = new Triggers();
+  const pipeline = new Pipeline({
+    journal,
+    runners: sandbox,
+    wanted: (topic) => triggers.match("topic", topic),
+    isFull: (uplink) => outlets.isFull(uplink),
+    uplink: (name) => outlets.idOf(name),
+    local: journal.uplinkId(DEVICES),
+    clock,
+    random: Math.random,
+    log: room("pipeline"),
+  });
+  journal.onParked = (handler, key) => pipeline.redriven(handler, key);
+  stack.defer(async () => {
+    pipeline.close();
+    while (!pipeline.idle && closing.leftMs() > 0) await sleep(IDLE_POLL_MS);
+  });
+
+  const hosting = new Hosting({ journal, sandbox, triggers, pipeline, outlets });
+  await hosting.route(config);
+  const deployments = await Deployments.open({
+    handlers: config.handlers,
+    folder: join(data, "deployments"),
+    clock,
+    log: room("deployments"),
+    suggest: nearest,
+    inspect: (candidate) => hosting.inspect(candidate),
+    live: (handler) => hosting.live(handler),
+    removed: (name) => hosting.removed(name),
+    failed: (name, fault) => hosting.failed(name, fault),
+  });
+  stack.defer(() => deployments.close());
+
+  const report = new Report({
+    config,
+    journal,
+    outlets,
+    sandbox,
+    pipeline,
+    hosting,
+    deployments,
+    broker: () => broker,
+  });
+  const control = await Control.open({ settings: config.control, data, source: report, clock, log: room("control") });
+  stack.defer(() => control.close(closing.leftMs()));
+
+  const ingress = {
+    accept: pipeline.accept.bind(pipeline),
+    claimed: journal.claimed.bind(journal),
+    release: journal.release.bind(journal),
+    forget: journal.forget.bind(journal),
+    onRoom: (): void => undefined,
+  };
+  journal.onRoom = () => ingress.onRoom();
+  const opened = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
+  broker = opened;
+  stack.defer(() => opened.close(closing.leftMs() / 2));
+  return { outlets, hosting, deployments, control, broker };
+}
+
+function openJournal(config: Config, log: Log): Promise<Journal> {
+  const { sizeMax, retain, whenFull, limits } = config.journal;
+  return Journal.open({
+    path: config.gateway.data,
+    sizeMaxBytes: sizeMax,
+    retainMs: retain,
+    whenFull,
+    stagedBytesMax: limits.stagedMax,
+    parkedMax: limits.parkedMax,
+    parkedBytesMax: limits.parkedBytesMax,
+    deadMax: limits.deadMax,
+    deadBytesMax: limits.deadBytesMax,
+    stateCacheBytesMax: limits.stateCacheMax,
+    clock,
+    log,
+  });
+}

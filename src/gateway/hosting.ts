@@ -1,0 +1,121 @@
+/**
+ * Takes handlers and routes into service and out of it: the one place where a version meets the journal's numbers, the
+ * sandbox, the triggers and the pipeline.
+ *
+ * A version is checked as a whole before anything changes; then it is loaded, bound to its triggers, and attached, in
+ * that order. So an event is never routed to a handler that cannot run, and a failure leaves what was live.
+ */
+import type { Config } from "../config.ts";
+import type { Candidate, Inspection, LiveHandler } from "../deployments/deployments.ts";
+import { Fault } from "../fault.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Pipeline } from "../pipeline.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { Triggers } from "../triggers/triggers.ts";
+import type { Outlets } from "./outlets.ts";
+import { routesOf } from "./routes.ts";
+import type { Route } from "./routes.ts";
+
+export interface HostingRooms {
+  readonly journal: Journal;
+  readonly sandbox: Sandbox;
+  readonly triggers: Triggers;
+  readonly pipeline: Pipeline;
+  readonly outlets: Outlets;
+}
+
+/** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
+const ROUTE_RETRY = { triesMax: 5, firstMs: 500, maxMs: 60_000 };
+
+export class Hosting {
+  readonly #rooms: HostingRooms;
+  readonly #live = new Map<string, LiveHandler>();
+  readonly #failures = new Map<string, Fault>();
+  #routes: readonly Route[] = [];
+
+  constructor(rooms: HostingRooms) {
+    this.#rooms = rooms;
+  }
+
+  get liveHandlers(): readonly LiveHandler[] {
+    return [...this.#live.values()];
+  }
+
+  get routes(): readonly Route[] {
+    return this.#routes;
+  }
+
+  /** By handler: why its newest build is not live. */
+  get failures(): ReadonlyMap<string, Fault> {
+    return this.#failures;
+  }
+
+  inspect({ name, code, sourceMap, timeoutMs, memoryBytes }: Candidate): Promise<Inspection> {
+    const settings = { timeoutMs, memoryBytes, params: {}, topics: [] };
+    return this.#rooms.sandbox.inspect({ name, id: 0, version: 0, code, sourceMap, settings });
+  }
+
+  /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
+  async live(handler: LiveHandler): Promise<void> {
+    const { journal, sandbox, triggers, pipeline } = this.#rooms;
+    const { name, version, code, sourceMap, file, settings } = handler;
+    const { topics, key, params, timeoutMs, memoryBytes, type, retry } = settings;
+    const to = this.#uplinkIds(settings.to, file);
+    triggers.check({ topics, key });
+    const id = journal.handlerId(name);
+    const bundleSettings = { timeoutMs, memoryBytes, params, topics };
+    const load = await sandbox.load({ name, id, version, code, sourceMap, settings: bundleSettings });
+    if (load.at === "failed") {
+      const { code: cause, message, where } = load.failure;
+      throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
+    }
+    const keyOf = triggers.bind(id, { topics, key });
+    await pipeline.attach({ name, id, to, type, retry, route: false, keyOf });
+    this.#live.set(name, handler);
+    this.#failures.delete(name);
+  }
+
+  /** Its source is gone. What waits for it stays in the journal until it comes back, or is too old. */
+  removed(name: string): void {
+    const { journal, sandbox, triggers, pipeline } = this.#rooms;
+    const id = journal.handlerId(name);
+    triggers.unbind(id);
+    pipeline.detach(id);
+    sandbox.unload(id);
+    this.#live.delete(name);
+    this.#failures.delete(name);
+  }
+
+  failed(name: string, fault: Fault): void {
+    this.#failures.set(name, fault);
+  }
+
+  /** Replaces the routes by those of `config`. */
+  async route(config: Config): Promise<void> {
+    const { journal, triggers, pipeline } = this.#rooms;
+    const routes = routesOf(config);
+    const names = new Set(routes.map(({ name }) => name));
+    for (const { name } of this.#routes) {
+      if (names.has(name)) continue;
+      triggers.unbind(journal.handlerId(name));
+      pipeline.detach(journal.handlerId(name));
+    }
+    this.#routes = routes;
+    for (const { name, topics, key, to } of routes) {
+      const id = journal.handlerId(name);
+      const keyOf = triggers.bind(id, { topics, key });
+      const uplinks = this.#uplinkIds(to, name);
+      await pipeline.attach({ name, id, to: uplinks, type: "sluice.route", retry: ROUTE_RETRY, route: true, keyOf });
+    }
+  }
+
+  #uplinkIds(names: readonly string[], where: string): number[] {
+    const { outlets } = this.#rooms;
+    return names.map((name) => {
+      const id = outlets.idOf(name);
+      if (id !== undefined) return id;
+      const known = outlets.names.join(", ") || "none";
+      throw new Fault("OUTPUT_UPLINK_UNKNOWN", `no uplink is named "${name}"; there are: ${known}`, { where });
+    });
+  }
+}

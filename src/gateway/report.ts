@@ -1,0 +1,107 @@
+/** What the gateway says of itself: the status, its readiness, and the rooms' figures. */
+import type { Broker } from "../broker/broker.ts";
+import { zeroFigures } from "../broker/figures.ts";
+import type { Config } from "../config.ts";
+import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
+import type { Figures } from "../control/figures.ts";
+import type { Deployments } from "../deployments/deployments.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Pipeline } from "../pipeline.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import { systemClock as clock } from "../time.ts";
+import { version } from "../version.ts";
+import type { Hosting } from "./hosting.ts";
+import { DEVICES } from "./outlets.ts";
+import type { Outlets } from "./outlets.ts";
+
+export interface ReportRooms {
+  readonly config: Config;
+  readonly journal: Journal;
+  readonly outlets: Outlets;
+  readonly sandbox: Sandbox;
+  readonly pipeline: Pipeline;
+  readonly hosting: Hosting;
+  readonly deployments: Deployments;
+  /** Undefined until it is open, which is last. */
+  readonly broker: () => Broker | undefined;
+}
+
+export class Report implements ControlSource {
+  readonly #rooms: ReportRooms;
+  readonly #startedMs = clock.now();
+
+  constructor(rooms: ReportRooms) {
+    this.#rooms = rooms;
+  }
+
+  get dead(): ControlSource["dead"] {
+    return this.#rooms.journal.dead;
+  }
+
+  ready(): readonly string[] {
+    const { journal, broker, sandbox } = this.#rooms;
+    const { failing, full } = journal.figures();
+    const reasons: string[] = [];
+    if (broker() === undefined) reasons.push("it is starting: the broker does not listen yet");
+    if (failing !== 0) reasons.push("the journal cannot write to its disk");
+    else if (full !== 0) reasons.push("the journal is full, and events are refused");
+    if (sandbox.figures().runnersReady === 0) reasons.push("no runner is ready");
+    return reasons;
+  }
+
+  status(): Status {
+    const { config, journal, outlets, pipeline } = this.#rooms;
+    const { usedBytes, sizeMaxBytes } = journal.figures();
+    return {
+      gateway: config.gateway.id,
+      version,
+      journalId: journal.id,
+      startedMs: this.#startedMs,
+      ledger: ledgerOf(journal),
+      unmatched: pipeline.figures().unmatched,
+      handlers: this.#handlers(),
+      uplinks: outlets.status(),
+      journal: { bytes: usedBytes, sizeMaxBytes },
+      damage: journal.damage,
+    };
+  }
+
+  figures(): Figures {
+    const { broker, outlets, pipeline, journal, sandbox, deployments } = this.#rooms;
+    return {
+      broker: broker()?.figures() ?? { ...zeroFigures(), held: 0 },
+      journal: journal.figures(),
+      sandbox: sandbox.figures(),
+      deployments: deployments.figures(),
+      uplinks: outlets.figures(),
+      pipeline: pipeline.figures(),
+    };
+  }
+
+  #handlers(): HandlerStatus[] {
+    const { hosting, pipeline } = this.#rooms;
+    const lines = new Map(pipeline.figures().handlers.map((line) => [line.name, line]));
+    const versions = new Map(hosting.liveHandlers.map(({ name, version: live }) => [name, live]));
+    const names = [...new Set([...lines.keys(), ...versions.keys(), ...hosting.failures.keys()])].filter(
+      (name) => name !== "",
+    );
+    return names.map((name) => {
+      const line = lines.get(name);
+      return {
+        name,
+        version: versions.get(name) ?? line?.version ?? 0,
+        waiting: line?.waiting ?? 0,
+        parked: line?.parked ?? 0,
+        running: line?.running ?? 0,
+        failure: hosting.failures.get(name)?.explain(),
+      };
+    });
+  }
+}
+
+/** The books; what goes to local devices is left out until something does. */
+function ledgerOf(journal: Journal): Ledger {
+  const { events, uplinks } = journal.ledger();
+  const shown = Object.entries(uplinks).filter(([name, { emitted }]) => name !== DEVICES || emitted > 0);
+  return { events, uplinks: Object.fromEntries(shown) };
+}
