@@ -275,7 +275,8 @@ export class Delivery {
 
   /** What a verdict says about the other side: limits, breaker, hunt; and whether the loop has to recover. */
   #learn(flight: Flight, verdict: Verdict, lone: boolean): void {
-    const { fault, refused } = verdict;
+    const { refused } = verdict;
+    const fault = verdict.fault ?? unexplained(flight, verdict, this.#options.name);
     if (fault !== undefined) {
       if (verdict.acked > 0) this.#health.progressed();
       if (fault.code === "UPLINK_TIMEOUT") this.#limits.halveBytes(flight.bytes);
@@ -355,6 +356,12 @@ export class Delivery {
     if (first !== undefined) log.warn({ uplink: name, ...first }, "uplink gives entries up");
     received(receipts);
   }
+}
+
+/** A kind that neither acknowledges everything nor says why not must not leave entries behind. */
+function unexplained({ entries }: Flight, { acked, refused }: Verdict, where: string): Fault | undefined {
+  if (acked >= entries.length || refused !== undefined) return undefined;
+  return new Fault("UPLINK_UNREACHABLE", "a batch came back incomplete", { where });
 }
 
 /** Sends again at once, in another way. */

@@ -126,7 +126,7 @@ class HttpsUplink implements Uplink {
         ? await this.#ask("HEAD", undefined, {}, signal)
         : await this.#post(Buffer.from("[]"), {}, signal);
       // Whoever takes no HEAD or no empty batch is there all the same, and has let us in.
-      const there = [400, 405, 422, 501].includes(answer.status);
+      const there = (raw ? [400, 405, 422, 501] : [400, 422]).includes(answer.status);
       verdict = there ? { acked: 1 } : judge(answer, 1, this.#where, this.#context.clock);
     } catch (thrown) {
       throw networkFault(thrown, this.#where);

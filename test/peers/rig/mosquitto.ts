@@ -14,11 +14,12 @@ export class Mosquitto {
   readonly #folder: string;
   #child: ChildProcess | undefined;
 
-  constructor(port: number) {
+  /** `listener`: further lines of its config, after the listener; default: whoever comes may come in. */
+  constructor(port: number, listener: readonly string[] = ["allow_anonymous true"]) {
     needTools("mosquitto");
     this.port = port;
     this.#folder = mkdtempSync(join(tmpdir(), "sluice-mosquitto-"));
-    const settings = [`listener ${port} 127.0.0.1`, "allow_anonymous true", "max_queued_messages 0", "user root"];
+    const settings = [`listener ${port} 127.0.0.1`, ...listener, "max_queued_messages 0", "user root"];
     writeFileSync(join(this.#folder, "mosquitto.conf"), settings.join("\n"));
   }
 
