@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, readdir, rename, rm, truncate } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, readdir, rename, rm, symlink, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -112,5 +112,19 @@ describe("a file uplink", () => {
     await outbox.drained();
     expect(await linesOf(join(path, "blocked/c.ndjson"))).toHaveLength(3);
     expect(uplinks.status()[0]).toMatchObject({ healthy: true, fault: undefined });
+  });
+
+  it("acknowledges nothing on a full disk, and everything once there is room", async () => {
+    const path = await folder();
+    await symlink("/dev/full", join(path, "c.ndjson"));
+    const outbox = new MemoryOutbox();
+    outbox.emitMany(5);
+    const uplinks = openUplink({ outbox, folder: path, settings: { kind: "file", path: "c.ndjson" } });
+    await outbox.until(() => (uplinks.figures()["cloud"]?.faults ?? 0) >= 2);
+    expect(uplinks.status()[0]?.fault?.message).toContain("ENOSPC");
+    expect(outbox.receipts.size).toBe(0);
+    await rm(join(path, "c.ndjson"));
+    await outbox.drained();
+    expect(await linesOf(join(path, "c.ndjson"))).toHaveLength(5);
   });
 });
