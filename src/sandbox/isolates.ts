@@ -252,7 +252,8 @@ function withDeadline<Result>(result: Promise<Result>, ms: number): Promise<Resu
       },
       (error: unknown) => {
         clearTimeout(timer);
-        reject(error);
+        // What nobody handled in there may be any value.
+        reject(error instanceof Error ? error : new Error(String(error)));
       },
     );
   });

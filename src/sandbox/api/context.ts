@@ -71,6 +71,9 @@ export class Context {
       throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, so that it can grow");
     }
     const text = jsonOf(state, "ctx.state", charsMax, "SANDBOX_STATE_TOO_LARGE");
+    if (text[0] !== "{") {
+      throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, and its toJSON makes something else of it");
+    }
     if (text === context.#stateText) return undefined;
     if (text === "{}") return context.#stateText === undefined ? undefined : "";
     return text;

@@ -1,0 +1,189 @@
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { bundle, run, shortly, task } from "../sandbox/opened.ts";
+import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let folder: Folder;
+let opened: Opened | undefined;
+beforeEach(() => (folder = new Folder()));
+afterEach(async () => {
+  await opened?.deployments.close();
+  opened = undefined;
+  folder.clear();
+});
+afterAll(closeSandbox);
+
+describe("what becomes a handler", () => {
+  it("is each .ts, .js and .mjs file, and each folder with an index; nothing else", async () => {
+    const plain = "export const config = { topic: 'a' }; export default () => 1;";
+    folder.write("typed.ts", source("return 1"));
+    folder.write("plain.js", plain);
+    folder.write("module.mjs", plain);
+    folder.write("folder/index.ts", `import { x } from "./other.ts"; ${plain.replace("1;", "x;")}`);
+    folder.write("folder/other.ts", "export const x: number = 2;");
+    for (const file of [
+      ".hidden.ts",
+      "typed.test.ts",
+      "typed.d.ts",
+      "typed.cases.js",
+      "notes.md",
+      "lib/shared.ts",
+      "node_modules/index.js",
+    ]) {
+      folder.write(file, "this is no code");
+    }
+    opened = await openDeployments(folder);
+    expect(opened.live.map(({ name, file, version }) => [name, file, version])).toEqual([
+      ["folder", "handlers/folder/index.ts", 1],
+      ["module", "handlers/module.mjs", 1],
+      ["plain", "handlers/plain.js", 1],
+      ["typed", "handlers/typed.ts", 1],
+    ]);
+    expect(opened.failed).toEqual([]);
+  });
+
+  it("may use packages of its own, and DeadLetter from sluice", async () => {
+    folder.write("node_modules/tiny/package.json", '{"name":"tiny","main":"./node.js","browser":"./browser.js"}');
+    folder.write("node_modules/tiny/node.js", "require('fs')");
+    folder.write("node_modules/tiny/browser.js", "exports.twice = (n) => 2 * n");
+    folder.write(
+      "uses.ts",
+      `import { DeadLetter } from "sluice"; import type { Handler } from "sluice"; import { twice } from "tiny";
+      export const config = { topic: "a" };
+      export default ((event) => { if (event.data.bad) throw new DeadLetter("bad"); return twice(21); }) satisfies Handler;`,
+    );
+    opened = await openDeployments(folder);
+    const sandbox = await sharedSandbox();
+    const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
+    const handler = bundle("", { code, sourceMap });
+    await sandbox.load(handler);
+    const bad = task(handler.id, { key: "b", payload: Buffer.from('{"bad":1}') });
+    expect(shortly((await run(sandbox, handler.id, [task(handler.id), bad])).results)).toEqual([
+      ["42"],
+      "HANDLER_DEAD_LETTER",
+    ]);
+  });
+
+  it("throws with a stack that points into the user's source", async () => {
+    folder.write(
+      "lib/deep.ts",
+      "interface Long { a: string }\n\nexport function deep(x: Long): never {\n  throw new Error(`deep ${x.a}`);\n}\n",
+    );
+    folder.write(
+      "throws.ts",
+      'import { deep } from "./lib/deep.ts";\nexport const config = { topic: "a" };\n\nexport default () => {\n  const x: { a: string } = { a: "b" };\n  return deep(x);\n};\n',
+    );
+    opened = await openDeployments(folder);
+    const sandbox = await sharedSandbox();
+    const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
+    const handler = bundle("", { name: "throws", code, sourceMap });
+    await sandbox.load(handler);
+    const [result] = (await run(sandbox, handler.id, [task(handler.id)])).results;
+    expect(result).toMatchObject({ at: "failed", failure: { message: "Error: deep b" } });
+    const stack = result?.at === "failed" ? result.failure.stack : "";
+    expect(stack).toMatch(/at deep \(handlers\/lib\/deep\.ts:4:9\)\n.*handlers\/throws\.ts:6:10/);
+  });
+});
+
+describe("what does not become a handler", () => {
+  it.each([
+    ["export default () => {\n  const x: number = ;\n}", "DEPLOY_BUILD_FAILED", "handlers/bad.ts:2:21"],
+    ['import { x } from "./missing.ts"; export default x;', "DEPLOY_BUILD_FAILED", "handlers/bad.ts:1:19"],
+    ['import x from "left-pad"; export default x;', "DEPLOY_BUILD_FAILED", "handlers/bad.ts:1:15"],
+    [
+      '\nimport { readFileSync } from "node:fs";\nexport default readFileSync;',
+      "DEPLOY_NODE_BUILTIN",
+      "handlers/bad.ts:2:30",
+    ],
+    ['import { join } from "path";\nexport default join;', "DEPLOY_NODE_BUILTIN", "handlers/bad.ts:1:22"],
+    ['\n\nthrow new Error("at load");\nexport default () => 1;', "DEPLOY_LOAD_FAILED", "handlers/bad.ts:3:7"],
+    ["for (;;);\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
+    ["export const config = { topic: 'a' };", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
+    ["export default () => 1;", "DEPLOY_NO_TRIGGER", "handlers/bad.ts"],
+    [source("", '{ topic: "a/#/b" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a", timeout: 5 }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a", retry: { triesMax: 0 } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+  ])("%j is %s at %s", async (text, code, where) => {
+    folder.write("bad.ts", text);
+    opened = await openDeployments(folder, { defaults: { timeout: "200ms" } });
+    expect(opened.failed.map(([name, fault]) => [name, fault.code, fault.where])).toEqual([["bad", code, where]]);
+    expect(opened.live).toEqual([]);
+  });
+
+  it("a mistyped setting is named, with what was probably meant", async () => {
+    folder.write("bad.ts", source("", '{ topic: "a", timeuot: "1s", retry: { tries: 3 } }'));
+    opened = await openDeployments(
+      folder,
+      {},
+      { suggest: (name, known) => known.find((each) => each.startsWith(name.slice(0, 4))) },
+    );
+    const message = opened.failed[0]?.[1].message;
+    expect(message).toContain("there is no setting `timeuot`, did you mean `timeout`?");
+    expect(message).toContain("there is no setting `retry.tries`, did you mean `triesMax`?");
+  });
+
+  it("names that no handler can have, and two sources of one name, are refused", async () => {
+    folder.write("Über.ts", source(""));
+    folder.write("twice.ts", source(""));
+    folder.write("twice.js", source(""));
+    opened = await openDeployments(folder);
+    expect(opened.failed.map(([name, { code }]) => [name, code])).toEqual([
+      ["twice", "DEPLOY_NAME_TAKEN"],
+      ["Über", "DEPLOY_NAME_INVALID"],
+    ]);
+    expect(opened.live).toEqual([]);
+  });
+
+  it("a folder that is not there is reported, and handlers are found when it comes", async () => {
+    folder.remove("");
+    opened = await openDeployments(folder);
+    expect(opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_DIR_UNREADABLE"]);
+    folder.write("late.ts", source("return 1"));
+    await opened.deployments.scan();
+    expect(opened.live.map(({ name }) => name)).toEqual(["late"]);
+  });
+});
+
+describe("precedence", () => {
+  it("the gateway's settings go over the file's config, and that over the defaults", async () => {
+    folder.write(
+      "h.ts",
+      source(
+        "",
+        '{ topic: "a", key: "k", to: "one", timeout: "2s", params: { a: 1, b: { c: 1 } }, retry: { triesMax: 3 } }',
+      ),
+    );
+    opened = await openDeployments(folder, {
+      defaults: { timeout: "9s", memory: "64MB", retry: { triesMax: 9, backoff: "9s" } },
+      settings: {
+        h: { to: ["two", "three"], params: { b: 2, d: 3 }, retry: { backoffMax: "1h" } },
+        other: { topic: "x" },
+      },
+    });
+    expect(opened.live[0]?.settings).toEqual({
+      topics: ["a"],
+      key: "k",
+      to: ["two", "three"],
+      type: "sluice.h",
+      params: { a: 1, b: 2, d: 3 },
+      timeoutMs: 2000,
+      memoryBytes: 64 * 1024 * 1024,
+      retry: { triesMax: 3, firstMs: 9000, maxMs: 3_600_000 },
+    });
+  });
+
+  it("what nobody sets has a default", async () => {
+    folder.write("h.ts", source("", '{ topic: ["a", "b/{x}"] }'));
+    opened = await openDeployments(folder);
+    expect(opened.live[0]?.settings).toEqual({
+      topics: ["a", "b/{x}"],
+      key: undefined,
+      to: [],
+      type: "sluice.h",
+      params: {},
+      timeoutMs: 1000,
+      memoryBytes: 32 * 1024 * 1024,
+      retry: { triesMax: 5, firstMs: 500, maxMs: 300_000 },
+    });
+  });
+});

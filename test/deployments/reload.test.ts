@@ -1,0 +1,72 @@
+import { renameSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let folder: Folder;
+let opened: Opened;
+beforeEach(() => (folder = new Folder()));
+afterEach(async () => {
+  await opened.deployments.close();
+  folder.clear();
+});
+afterAll(closeSandbox);
+
+const watch = { watch: true };
+const codes = (): string[] => opened.live.map(({ name, version }) => `${name}@${version}`);
+
+describe("a watched folder", () => {
+  it("takes on what is saved, created, and removed", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder, watch);
+    folder.write("a.ts", source("return 2"));
+    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+    folder.write("b/index.ts", source("return 1"));
+    await expect.poll(codes, { timeout: 4000 }).toEqual(["a@1", "a@2", "b@1"]);
+    folder.remove("a.ts");
+    await expect.poll(() => opened.removed).toEqual(["a"]);
+    expect(opened.deployments.handlers.map(({ name }) => name)).toEqual(["b"]);
+  });
+
+  it("notices files that handlers import, wherever they are", async () => {
+    folder.write("../shared/limit.ts", "export const limit: number = 1;");
+    folder.write("a.ts", `import { limit } from "../shared/limit.ts";\n${source("return limit")}`);
+    opened = await openDeployments(folder, watch);
+    folder.write("../shared/limit.ts", "export const limit: number = 2;");
+    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+  });
+
+  it("notices the way editors save: aside, then renamed over", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder, watch);
+    folder.write(".a.ts.swp", source("return 2"));
+    renameSync(join(folder.dir, ".a.ts.swp"), join(folder.dir, "a.ts"));
+    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+  });
+
+  it("reports a broken save, keeps the last good version, and takes on the mended one", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder, watch);
+    folder.write("a.ts", "export default ((((");
+    await expect.poll(() => opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_BUILD_FAILED"]);
+    expect(opened.deployments.handlers.map(({ version }) => version)).toEqual([1]);
+    folder.write("a.ts", source("return 3"));
+    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+  });
+
+  it("does nothing more for a save that changes nothing", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder, watch);
+    folder.write("a.ts", source("return 1"));
+    folder.write("b.ts", source("return 1"));
+    await expect.poll(codes).toEqual(["a@1", "b@1"]);
+  });
+
+  it("takes on many saves as one, and ends on the last", async () => {
+    folder.write("a.ts", source("return 0"));
+    opened = await openDeployments(folder, watch);
+    for (let n = 1; n <= 10; n++) folder.write("a.ts", source(`return ${n}`));
+    await expect.poll(() => opened.deployments.handlers[0]?.code ?? "").toContain("return 10");
+  });
+});

@@ -1,0 +1,136 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Fault } from "../../src/fault.ts";
+import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let folder: Folder;
+let opened: Opened | undefined;
+beforeEach(() => (folder = new Folder()));
+afterEach(async () => {
+  await opened?.deployments.close();
+  opened = undefined;
+  folder.clear();
+});
+afterAll(closeSandbox);
+
+async function again(handlers: object = {}): Promise<Opened> {
+  await opened?.deployments.close();
+  opened = await openDeployments(folder, handlers);
+  return opened;
+}
+
+const numbers = ({ live }: Opened): number[] => live.map(({ version }) => version);
+
+describe("version numbers", () => {
+  it("rise with each new content, and the same content keeps its own, across restarts (D2)", async () => {
+    folder.write("h.ts", source("return 1"));
+    expect(numbers(await again())).toEqual([1]);
+    expect(numbers(await again())).toEqual([1]);
+    folder.write("h.ts", source("return 2"));
+    expect(numbers(await again())).toEqual([2]);
+    folder.write("h.ts", source("return 1"));
+    expect(numbers(await again())).toEqual([1]);
+    folder.write("h.ts", source("return 3"));
+    expect(numbers(await again())).toEqual([3]);
+  });
+
+  it("go on above what is there when the list is damaged, and the damaged list is kept", async () => {
+    folder.write("h.ts", source("return 1"));
+    await again();
+    folder.write("h.ts", source("return 2"));
+    await again();
+    writeFileSync(join(folder.data, "h", "versions.json"), '{"format":1,"next":');
+    expect(numbers(await again())).toEqual([3]);
+    expect(readdirSync(join(folder.data, "h")).filter((file) => file.includes("damaged"))).toHaveLength(1);
+  });
+
+  it("are kept for a bounded number of versions", async () => {
+    opened = await openDeployments(folder);
+    for (let n = 1; n <= 14; n++) {
+      folder.write("h.ts", source(`return ${n}`));
+      await opened.deployments.scan();
+    }
+    expect(numbers(opened)).toEqual(Array.from({ length: 14 }, (_, n) => n + 1));
+    const files = readdirSync(join(folder.data, "h")).filter((file) => file.endsWith(".js"));
+    expect(files.map((file) => Number.parseInt(file, 10)).toSorted((a, b) => a - b)).toEqual([
+      5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+    ]);
+  });
+});
+
+describe("the last good version", () => {
+  it("stays live when the next one does not build, also across a restart (D1)", async () => {
+    folder.write("h.ts", source("return 1"));
+    await again();
+    folder.write("h.ts", "export default ((((");
+    await opened?.deployments.scan();
+    expect(opened?.deployments.handlers.map(({ version }) => version)).toEqual([1]);
+    const { live, failed } = await again();
+    expect(live.map(({ version, code }) => [version, code.includes("return 1")])).toEqual([[1, true]]);
+    expect(failed.map(([, { code }]) => code)).toEqual(["DEPLOY_BUILD_FAILED"]);
+  });
+
+  it("is not run when its file was changed behind our back", async () => {
+    folder.write("h.ts", source("return 1"));
+    await again();
+    const path = join(folder.data, "h", "1.js");
+    writeFileSync(path, readFileSync(path, "utf8").replace("return 1", "return 666"));
+    folder.write("h.ts", "export default ((((");
+    expect((await again()).live).toEqual([]);
+  });
+
+  it("stays live when whoever runs it refuses the next one", async () => {
+    folder.write("h.ts", source("return 1"));
+    const refused: string[] = [];
+    opened = await openDeployments(
+      folder,
+      {},
+      {
+        live: async ({ code }) => {
+          if (code.includes("return 2")) throw new Fault("DEPLOY_LOAD_FAILED", "not that one");
+        },
+        failed: (name, fault) => refused.push(`${name}: ${fault.message}`),
+      },
+    );
+    folder.write("h.ts", source("return 2"));
+    await opened.deployments.scan();
+    expect(refused).toEqual(["h: not that one"]);
+    expect(opened.deployments.handlers.map(({ version }) => version)).toEqual([1]);
+    const list = JSON.parse(readFileSync(join(folder.data, "h", "versions.json"), "utf8")) as { live: number };
+    expect(list.live).toBe(1);
+  });
+
+  it("the same fault is reported once (D4)", async () => {
+    folder.write("h.ts", "export default ((((");
+    opened = await openDeployments(folder);
+    await opened.deployments.scan();
+    await opened.deployments.scan();
+    expect(opened.failed).toHaveLength(1);
+    folder.write("h.ts", "\nexport default ((((");
+    await opened.deployments.scan();
+    expect(opened.failed).toHaveLength(2);
+  });
+});
+
+describe("reconfigure()", () => {
+  it("makes the same version live with other settings, and leaves the others alone (D3)", async () => {
+    folder.write("a.ts", source("return 1"));
+    folder.write("b.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    opened.live.length = 0;
+    await opened.deployments.reconfigure(settings(folder, { settings: { a: { params: { limit: 85 } } } }));
+    expect(opened.live.map(({ name, version, settings: { params } }) => [name, version, params])).toEqual([
+      ["a", 1, { limit: 85 }],
+    ]);
+  });
+
+  it("mends a handler that lacked only a setting", async () => {
+    folder.write("a.ts", "export default () => 1");
+    opened = await openDeployments(folder);
+    expect(opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_NO_TRIGGER"]);
+    await opened.deployments.reconfigure(settings(folder, { settings: { a: { topic: "x" } } }));
+    expect(opened.live.map(({ settings: { topics } }) => topics)).toEqual([["x"]]);
+  });
+});

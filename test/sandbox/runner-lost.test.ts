@@ -1,0 +1,87 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { alive, bundle, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let opened: Opened;
+afterEach(() => opened.sandbox.close());
+
+describe("a runner that is killed", () => {
+  it("answers what it had in flight as crashed, is replaced, and knows all handlers again (S1, S5)", async () => {
+    opened = await openSandbox({ runners: 2 });
+    const { sandbox } = opened;
+    const slow = bundle("const end = Date.now() + 5000; while (Date.now() < end);", { settings: { timeoutMs: 9000 } });
+    const good = bundle("return ctx.version", { version: 3 });
+    await loadAll(sandbox, slow, good);
+    const inFlight = run(sandbox, slow.id, [task(slow.id), task(slow.id, { key: "other" })]);
+    const elsewhere = run(sandbox, good.id, [task(good.id)], [], 1);
+    const pid = sandbox.pids[0] as number;
+    process.kill(pid, "SIGKILL");
+    expect(shortly((await inFlight).results)).toEqual(["crashed", "crashed"]);
+    // Sent while there is no runner: it waits for the next one.
+    const next = run(sandbox, good.id, [task(good.id)]);
+    expect(shortly((await next).results)).toEqual([["3"]]);
+    expect(shortly((await elsewhere).results)).toEqual([["3"]]);
+    expect(sandbox.pids[0]).not.toBe(pid);
+    expect(sandbox.figures()).toMatchObject({ runnersReady: 2, runnersLost: 1, runnersStarted: 3 });
+  });
+
+  it("over and over loses no batch and doubles none", async () => {
+    opened = await openSandbox();
+    const { sandbox } = opened;
+    const good = bundle("return event.data.n");
+    await loadAll(sandbox, good);
+    const batches = 120;
+    const send = async (n: number): Promise<unknown[]> => {
+      await new Promise((resolve) => setTimeout(resolve, n * 10));
+      const only = task(good.id, { payload: Buffer.from(`{"n":${n}}`) });
+      return shortly((await run(sandbox, good.id, [only])).results);
+    };
+    const all = Array.from({ length: batches }, (_, n) => send(n));
+    const killing = setInterval(() => {
+      const [pid] = sandbox.pids;
+      if (pid !== undefined && pid > 0) process.kill(pid, "SIGKILL");
+    }, 250);
+    const answers = await Promise.all(all);
+    clearInterval(killing);
+    for (const [n, answer] of answers.entries()) expect([[[String(n)]], ["crashed"]]).toContainEqual(answer);
+    expect(answers.filter(([only]) => only !== "crashed").length).toBeGreaterThan(batches / 2);
+    expect(sandbox.figures().batchesInFlight).toBe(0);
+  });
+
+  it("while a handler is loaded does not fail the load", async () => {
+    opened = await openSandbox();
+    const { sandbox } = opened;
+    const handler = bundle("return 1", {
+      code: "const end = Date.now() + 200; while (Date.now() < end); module.exports.default = () => 1",
+    });
+    const loading = sandbox.load(handler);
+    setTimeout(() => process.kill(sandbox.pids[0] as number, "SIGKILL"), 50);
+    expect(await loading).toMatchObject({ at: "ready" });
+    expect(shortly((await run(sandbox, handler.id, [task(handler.id)])).results)).toEqual([["1"]]);
+  });
+});
+
+describe("close()", () => {
+  it("answers what is in flight as unrun, and leaves no process", async () => {
+    opened = await openSandbox({ runners: 2 });
+    const { sandbox } = opened;
+    const slow = bundle("for (;;);", { settings: { timeoutMs: 9000 } });
+    await loadAll(sandbox, slow);
+    const inFlight = run(sandbox, slow.id, [task(slow.id)]);
+    const { pids } = sandbox;
+    await sandbox.close();
+    expect((await inFlight).results).toEqual([{ at: "unrun" }]);
+    expect(pids.map(alive)).toEqual([false, false]);
+  });
+});
+
+describe("a runner's process", () => {
+  it("has no environment, and may neither read files, nor start processes, nor write", async () => {
+    opened = await openSandbox();
+    const [pid] = opened.sandbox.pids;
+    const { readFileSync, readdirSync } = await import("node:fs");
+    expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toBe("");
+    expect(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")).toContain("--permission");
+    expect(readdirSync(`/proc/${pid}/fd`).length).toBeLessThan(40);
+  });
+});

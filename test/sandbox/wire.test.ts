@@ -1,0 +1,220 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { FRAME_KINDS, FrameReader, ranFrame, readRunHead, runFrame, textFrame } from "../../src/sandbox/wire.ts";
+import type { Frame } from "../../src/sandbox/wire.ts";
+import { readAnswer, strike, WireError } from "../../src/sandbox/results.ts";
+import type { RunResult } from "../../src/sandbox/results.ts";
+import { bundle, openSandbox, run, task } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+describe("frames", () => {
+  it("come out as they went in, however they are cut", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.string({ unit: "binary", maxLength: 300 }), { maxLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+        (texts, cuts) => {
+          const stream = Buffer.concat(texts.map((text, id) => textFrame("loaded", id, text)));
+          const seen: string[] = [];
+          const reader = new FrameReader();
+          for (let at = 0, i = 0; at < stream.length; i++) {
+            const size = cuts[i % cuts.length] as number;
+            const wrong = reader.push(stream.subarray(at, at + size), (frame: Frame) => {
+              seen.push(frame.body.toString());
+              expect([frame.kind, frame.id]).toEqual(["loaded", seen.length - 1]);
+            });
+            expect(wrong).toBeUndefined();
+            at += size;
+          }
+          expect(seen).toEqual(texts.map((text) => Buffer.from(text).toString()));
+        },
+      ),
+    );
+  });
+
+  it.each([
+    ["too long", Buffer.from([0xff, 0xff, 0xff, 0xff])],
+    ["too short", Buffer.from([0, 0, 0, 2, 1, 1])],
+    ["of no kind", Buffer.from([0, 0, 0, 5, 99, 0, 0, 0, 1])],
+  ])("a frame that is %s is refused before it is buffered", (_, bytes) => {
+    expect(new FrameReader().push(bytes, () => undefined)).toMatch(/^(a frame of|there is no frame)/);
+  });
+
+  it("a batch names its version and count, and carries a key's state once", () => {
+    const batch = [task(1, { key: "a" }), task(1, { key: "a" }), task(1, { key: "b" })];
+    const frame = runFrame(7, 12, batch, ['{"ü":1}', '{"ü":1}', undefined]);
+    expect(frame.length).toBe(4 + frame.readUInt32BE(0));
+    const { serial, count, tasks } = readRunHead(frame.subarray(9));
+    expect([serial, count]).toEqual([12, 3]);
+    expect(tasks.toString("latin1").split(Buffer.from('{"ü":1}').toString("latin1"))).toHaveLength(2);
+  });
+});
+
+describe("an answer", () => {
+  const reader = {
+    failure: <T>(failure: T): T => failure,
+    log: () => undefined,
+    limits: { outputsMax: 2, stateBytesMax: 64 },
+  };
+  const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
+    readAnswer(
+      Buffer.from(ranFrame(1, lines, failure).subarray(9)),
+      Array.from({ length: count }, () => task(1)),
+      reader,
+    );
+
+  it.each([
+    ["no result at all", "", 1],
+    ["too few results", ".\n", 2],
+    ["too many results", ".\n.\n", 1],
+    ["a line without an end", ".", 1],
+    ["an unknown letter", "?\n", 1],
+    ["an empty line", "\n", 1],
+    ["an output that is no JSON", "o{\n.\n", 1],
+    ["an output of two values", "o1,2\n.\n", 1],
+    ["text that is no text", "x1\n.\n", 1],
+    ["bytes that are no text", "b[]\n.\n", 1],
+    ["too many outputs", "o1\no2\no3\n.\n", 1],
+    ["a state that is no JSON", "s{,}\n.\n", 1],
+    ["a state that is too long", `s"${"x".repeat(500)}"\n.\n`, 1],
+    ["an address that is none", "a[1]\no1\n.\n", 1],
+    ["an address of numbers", 'a{"to":[1]}\no1\n.\n', 1],
+    ["a publish with a wildcard", 'a{"publish":{"topic":"a/#","qos":0}}\no1\n.\n', 1],
+    ["a publish without QoS", 'a{"publish":{"topic":"a"}}\no1\n.\n', 1],
+    ["a failure without a code", '!{"message":"x"}\n', 1],
+    ["a failure with a made-up code", '!{"code":"rm -rf","message":"x"}\n', 1],
+    ["a log line of no level", 'l9"x"\n.\n', 1],
+    ["a log line of no text", "l3{}\n.\n", 1],
+  ])("with %s is refused (S3)", (_, lines, count) => {
+    expect(() => read(lines, count)).toThrow(WireError);
+  });
+
+  it.each(
+    [
+      [0, 1, 2, 3, 255].map((byte) => Buffer.from([byte, 0, 0, 9])),
+      [[Buffer.alloc(0)], [Buffer.from([0, 0, 0, 0, 0xff, 0x0a])]],
+    ]
+      .flat(2)
+      .map((body) => [body]),
+  )("of bytes %j is refused", (body) => {
+    expect(() => readAnswer(body, [task(1)], reader)).toThrow(WireError);
+  });
+
+  it("of any text at all is read or refused, and nothing else", () => {
+    const letters = fc.constantFrom(
+      "o",
+      "a",
+      "x",
+      "b",
+      "s",
+      ".",
+      "!",
+      "~",
+      "-",
+      "l3",
+      '"x"',
+      "{}",
+      '{"code":"A_B","message":"m"}',
+      "\n",
+      "1",
+    );
+    fc.assert(
+      fc.property(fc.array(letters), fc.option(fc.jsonValue(), { nil: undefined }), (parts, failure) => {
+        try {
+          expect(read(parts.join(""), 2, failure)).toHaveLength(2);
+        } catch (error) {
+          expect(error).toBeInstanceOf(WireError);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("has no prototypes to pollute", () => {
+    const [result] = read('a{"__proto__":{"to":["evil"]},"to":["cloud"]}\no1\n.\n');
+    expect(result).toMatchObject({ at: "done", outputs: [{ to: ["cloud"] }] });
+    expect(({} as { to?: unknown }).to).toBeUndefined();
+  });
+});
+
+describe("the task that was struck", () => {
+  const failure = { code: "SANDBOX_MEMORY", message: "m" };
+  const ats = (keys: string, index: number, answered: RunResult[] = []): string[] =>
+    strike(
+      answered,
+      keys.split("").map((key) => task(1, { key })),
+      index,
+      failure,
+    ).map(({ at }) => at);
+
+  it("has failed, with those behind it behind it", () => {
+    expect(ats("abab", 0)).toEqual(["failed", "unrun", "behind", "unrun"]);
+  });
+
+  it("has to run again alone when answers of its key before it are lost", () => {
+    expect(ats("abab", 2)).toEqual(["crashed", "unrun", "crashed", "unrun"]);
+    expect(ats("abab", 2, [{ at: "behind" }, { at: "behind" }])).toEqual(["behind", "behind", "failed", "unrun"]);
+  });
+});
+
+describe("a runner that was taken over", () => {
+  let opened: Opened | undefined;
+  afterEach(() => opened?.sandbox.close());
+
+  /** A runner that greets as it should, then does `deed` with the first frame after that. */
+  const impostor = (deed: string): { args: string[]; stdin: string; guestCode: string } => ({
+    args: ["--input-type=module", "-"],
+    guestCode: "",
+    stdin: `
+      import { Socket } from "node:net";
+      const channel = new Socket({ fd: 3, readable: true, writable: true });
+      const frame = (kind, id, body) => {
+        const bytes = Buffer.from(body);
+        const head = Buffer.alloc(9);
+        head.writeUInt32BE(bytes.length + 5, 0);
+        head[4] = kind;
+        head.writeUInt32BE(id, 5);
+        return Buffer.concat([head, bytes]);
+      };
+      const kinds = ${JSON.stringify(FRAME_KINDS)};
+      let rest = Buffer.alloc(0);
+      channel.on("data", (chunk) => {
+        rest = Buffer.concat([rest, chunk]);
+        while (rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
+          const kind = kinds[rest[4]], id = rest.readUInt32BE(5), body = rest.subarray(9, 4 + rest.readUInt32BE(0));
+          rest = rest.subarray(4 + rest.readUInt32BE(0));
+          if (kind === "hello") channel.write(frame(kinds.indexOf("ready"), 0, "null"));
+          if (kind === "load" && !JSON.parse(body).lazy) channel.write(frame(kinds.indexOf("loaded"), id, '{"at":"ready","config":"{}"}'));
+          if (kind === "run") { ${deed} }
+        }
+      });
+      channel.on("end", () => process.exit());`,
+  });
+
+  it.each([
+    ["an unknown request", "channel.write(frame(kinds.indexOf('ran'), 4242, '\\0\\0\\0\\0.\\n'))"],
+    ["the wrong kind of answer", "channel.write(frame(kinds.indexOf('loaded'), id, '{}'))"],
+    ["stuck without a task", "channel.write(frame(kinds.indexOf('stuck'), id, '{\"index\":7}'))"],
+    ["no JSON", "channel.write(frame(kinds.indexOf('stuck'), id, '{'))"],
+    [
+      "noise",
+      "channel.write(require('node:crypto').randomBytes(4096))".replace(
+        "require('node:crypto').randomBytes(4096)",
+        "Buffer.alloc(4096, 0xab)",
+      ),
+    ],
+    ["a frame without end", "channel.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 1]))"],
+    ["an end", "process.exit(3)"],
+    ["ready once more", "channel.write(frame(kinds.indexOf('ready'), 0, 'null'))"],
+  ])("and answers with %s is replaced, and its batch is crashed", async (_, deed) => {
+    opened = await openSandbox({}, { command: impostor(deed) });
+    const { sandbox } = opened;
+    const handler = bundle("");
+    expect(await sandbox.load(handler)).toMatchObject({ at: "ready" });
+    const pid = sandbox.pids[0];
+    expect((await run(sandbox, handler.id, [task(handler.id)])).results).toEqual([{ at: "crashed" }]);
+    await expect.poll(() => sandbox.figures().runnersReady).toBe(1);
+    expect(sandbox.pids[0]).not.toBe(pid);
+    expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });
+  });
+});
