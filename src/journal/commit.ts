@@ -81,6 +81,7 @@ function trimRecords(core: Core, group: Group): void {
 /** The group is on disk: witness it, tell those who wait, and let the consumers see it. */
 export function landed(core: Core, group: Group): void {
   for (const written of group.pages) {
+    core.position += written.bytes;
     if (written.log === EVENTS) core.committedHead = written.first + written.count;
     else (core.outboxes[written.log] as Core["outboxes"][number]).uplink.committed = written.first + written.count;
   }

@@ -56,6 +56,16 @@ export interface Outbox {
   ragged: boolean;
 }
 
+/** Looks whether there is room for events (room.ts). */
+export interface RoomWatch {
+  /** A group is on disk. */
+  landed(): void;
+  /** A sweep (retention.ts) has ended. */
+  swept(): void;
+  /** Writing has failed for so long that events are refused. */
+  givenUp(): void;
+}
+
 export interface Core {
   readonly limits: Limits;
   readonly clock: Clock;
@@ -82,6 +92,8 @@ export interface Core {
   recordBytesTotal: number;
   /** Number of the next event that a commit will bring. */
   committedHead: number;
+  /** Bytes that commits have brought since start. */
+  position: number;
   /** Tasks accepted, over all handlers. */
   accepted: number;
   /** Settlements of tasks that were not in hand any more: dropped meanwhile, or settled before. */
@@ -93,8 +105,7 @@ export interface Core {
   used: number;
   /** Events are not taken: `refuse` is for good until something is settled, `later` while room is being made. */
   full: "no" | "later" | "refuse";
-  /** A sweep (retention.ts) has ended. */
-  swept: () => void;
+  room: RoomWatch;
 }
 
 /** Events below this number are not needed by any handler. */

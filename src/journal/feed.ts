@@ -30,6 +30,8 @@ export interface FeedDoors {
   readonly limits: FeedLimits;
   /** Number of the next record that a commit of this log will bring. */
   readonly head: () => number;
+  /** Bytes that commits have brought to this log since start. */
+  readonly position: () => number;
   /** The consumer's progress or columns have changed. */
   readonly touched: (consumer: Consumer) => void;
   /** Reading failed in a way that is a bug or a broken disk. */
@@ -38,6 +40,8 @@ export interface FeedDoors {
 }
 
 const LOST = -1;
+/** How far back the pages may reach that live feeds share. */
+const SHARED_BYTES_MAX = 32 * 1024 * 1024;
 
 export abstract class Feed {
   protected readonly consumer: Consumer;
@@ -54,6 +58,8 @@ export abstract class Feed {
   #next: number;
   #nextSeq: number;
   #live = false;
+  /** Where the log was, in bytes, when the front of the queue was committed: its pages are shared with other feeds. */
+  #sharedSince = 0;
   #reading = false;
   /** take() found nothing: the next thing to take is worth a call of wake(). */
   #starving = true;
@@ -133,11 +139,34 @@ export abstract class Feed {
   /** A commit brought `slice`, a part of `page`. */
   offer(slice: Slice, last: number): void {
     if (!this.#live) return;
-    if (this.#size > 0 && (this.#bytes + slice.page.length > this.doors.limits.bytesMax() || this.#isFull())) {
+    if (this.#size > 0 && (this.#bytes + slice.bytes > this.doors.limits.bytesMax() || this.#isFull())) {
       this.#live = false;
       return;
     }
-    this.#push(slice, last);
+    if (this.#size === 0) this.#sharedSince = this.doors.position();
+    else this.letGo();
+    if (this.#live) this.#push(slice, last);
+  }
+
+  /**
+   * Pages that were offered are shared by all feeds that are live. One that falls behind must not keep them: it lets go
+   * of all but the front of its queue, and reads the rest from disk.
+   */
+  letGo(): void {
+    if (!this.#live || this.#size === 0 || this.doors.position() - this.#sharedSince < SHARED_BYTES_MAX) return;
+    const second = this.#queue[this.#front + 1];
+    this.#sharedSince = this.doors.position();
+    if (second === undefined) return;
+    this.#live = false;
+    for (let i = this.#front + 1; i < this.#queue.length; i++) {
+      const slice = this.#queue[i] as Slice;
+      this.#size -= slice.count;
+      this.#bytes -= slice.bytes;
+    }
+    this.#queue.length = this.#front + 1;
+    this.#next = second.ordinal;
+    this.#nextSeq = second.first;
+    this.#refill();
   }
 
   /** After a commit that offered something, settled something or made room: wakes the consumer if it can go on. */
@@ -188,14 +217,14 @@ export abstract class Feed {
     if (slice.ordinal > this.#next) this.#lose(slice.ordinal);
     this.#queue.push(slice);
     this.#size += slice.count;
-    this.#bytes += slice.page.length;
+    this.#bytes += slice.bytes;
     this.#next = slice.ordinal + slice.count;
     this.#nextSeq = last + 1;
     this.entered(slice);
   }
 
   #pass(slice: Slice): void {
-    this.#bytes -= slice.page.length;
+    this.#bytes -= slice.bytes;
     this.#queue[this.#front++] = PASSED;
     this.at = 0;
     if (this.#front > 64 && this.#front * 2 > this.#queue.length) {
@@ -210,7 +239,7 @@ export abstract class Feed {
   /** Tasks from the next one up to `ordinal` are in no sound page. */
   #lose(ordinal: number): void {
     const count = ordinal - this.#next;
-    this.#queue.push({ page: EMPTY, first: this.#nextSeq, count, ordinal: this.#next, places: LOST });
+    this.#queue.push({ page: EMPTY, first: this.#nextSeq, count, ordinal: this.#next, places: LOST, bytes: 0 });
     this.#size += count;
     this.#next = ordinal;
   }
@@ -257,7 +286,7 @@ export abstract class Feed {
         const head = this.doors.head();
         const ordinals = consumer.committed;
         let full = false;
-        await this.doors.reader.read(this.#log, this.#nextSeq, head, (page) => {
+        await this.doors.reader.readShared(this.#log, this.#nextSeq, head, (page) => {
           if (round !== this.#round) return false;
           this.#skipDropped();
           const slice = this.sliceOf(page, true);
@@ -295,4 +324,4 @@ export abstract class Feed {
 
 const EMPTY = Buffer.alloc(0);
 /** Stands in the queue where a slice was, so that the queue does not hold its page. */
-const PASSED: Slice = { page: EMPTY, first: 0, count: 0, ordinal: 0, places: LOST };
+const PASSED: Slice = { page: EMPTY, first: 0, count: 0, ordinal: 0, places: LOST, bytes: 0 };

@@ -30,16 +30,13 @@
 import { eventRecordBytesMax, writeEventRecord } from "../event.ts";
 import type { EventDraft } from "../event.ts";
 import { Fault } from "../fault.ts";
-import type { Log } from "../log.ts";
 import type { Outcome, Task } from "../task.ts";
 import { sleep } from "../time.ts";
-import type { Clock } from "../time.ts";
 import { audit } from "./audit.ts";
-import { landed } from "./commit.ts";
 import { COLUMN, Consumer, HANDLER, UPLINK } from "./consumer.ts";
-import type { Core, Limits, Outbox, OutboxLimits } from "./core.ts";
+import type { Core, OutboxLimits } from "./core.ts";
 import type { DamageReport } from "./damage.ts";
-import type { FeedDoors } from "./feed.ts";
+import { Feeds } from "./feeds.ts";
 import { figuresOf } from "./figures.ts";
 import type { JournalFigures } from "./figures.ts";
 import type { Receiver } from "./group.ts";
@@ -47,7 +44,8 @@ import { handlerColumns, ledgerOf } from "./ledger.ts";
 import type { EventColumns, Ledger } from "./ledger.ts";
 import { DeadLetters } from "./letters.ts";
 import { consumersOf, newOutbox, openCore } from "./open.ts";
-import { UplinkFeed } from "./outbox-feed.ts";
+import { limitsOf, STATE_CACHE_BYTES_MAX } from "./options.ts";
+import type { JournalOptions } from "./options.ts";
 import type { OutboxFeed } from "./outbox-feed.ts";
 import type { ParkedKey } from "./parked.ts";
 import { Progress } from "./progress.ts";
@@ -56,10 +54,9 @@ import { Room } from "./room.ts";
 import type { Admission } from "./room.ts";
 import { receive, settle } from "./settle.ts";
 import type { Receipt } from "./settle.ts";
-import type { StoreFactory } from "./store.ts";
-import { HandlerFeed } from "./task-feed.ts";
 import type { TaskFeed } from "./task-feed.ts";
 
+export type { JournalOptions } from "./options.ts";
 export type { Admission } from "./room.ts";
 export type { Receiver } from "./group.ts";
 export type { TaskFeed } from "./task-feed.ts";
@@ -74,43 +71,6 @@ export type { JournalFigures } from "./figures.ts";
 export type { StoreFactory } from "./store.ts";
 export { levelStore } from "./store.ts";
 
-export interface JournalOptions {
-  /** The data folder. */
-  readonly path: string;
-  readonly sizeMaxBytes: number;
-  readonly retainMs: number;
-  readonly whenFull: "refuse" | "drop-oldest";
-  /** Bytes staged and not on disk, beyond which append() says `later`. 32 MB. */
-  readonly stagedBytesMax?: number;
-  /** What a feed holds in memory: 8,192 tasks, 4 MB. All feeds together stay near 64 MB. */
-  readonly feedTasksMax?: number;
-  readonly feedBytesMax?: number;
-  /** Parked tasks of one handler, 10,000 and 16 MB. At the limit the handler's feed hands out nothing. */
-  readonly parkedMax?: number;
-  readonly parkedBytesMax?: number;
-  /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped. */
-  readonly deadMax?: number;
-  readonly deadBytesMax?: number;
-  /** State in memory, 32 MB. */
-  readonly stateCacheBytesMax?: number;
-  /** QoS 2 messages whose PUBREL has not come, 200,000. Beyond, further ones are refused. */
-  readonly claimsMax?: number;
-  /** How often what is old is looked for, 1,000 ms. */
-  readonly sweepMs?: number;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Tests inject faults. */
-  readonly store?: StoreFactory;
-}
-
-const MB = 1024 * 1024;
-/** The widest that a consumer's progress may get: tasks between the oldest in hand and the newest. */
-const HAND_MAX = 16_384;
-const FEEDS_BYTES_MAX = 64 * MB;
-const FEED_BYTES_MIN = 128 * 1024;
-/** Beyond this share of sizeMax tasks are not handed out: their outputs would have no room. */
-const BRIM = 1.1;
-
 export class Journal {
   /** Called once when `later` has ended, or has become `refused`. */
   onRoom: () => void = () => undefined;
@@ -122,7 +82,7 @@ export class Journal {
   readonly #handlerIds = new Map<string, number>();
   readonly #uplinkIds = new Map<string, number>();
   readonly #room: Room;
-  #openFeeds = 0;
+  readonly #feeds: Feeds;
   #closed = false;
 
   /**
@@ -132,33 +92,10 @@ export class Journal {
    *   JOURNAL_UNOPENABLE when neither opening nor repairing works.
    */
   static async open(options: JournalOptions): Promise<Journal> {
-    const limits: Limits = {
-      sizeMaxBytes: options.sizeMaxBytes,
-      retainMs: options.retainMs,
-      whenFull: options.whenFull,
-      stagedBytesMax: options.stagedBytesMax ?? 32 * MB,
-      feedTasksMax: Math.min(options.feedTasksMax ?? 8192, HAND_MAX),
-      feedBytesMax: options.feedBytesMax ?? 4 * MB,
-      parkedMax: options.parkedMax ?? 10_000,
-      parkedBytesMax: options.parkedBytesMax ?? 16 * MB,
-      deadMax: options.deadMax ?? 10_000,
-      deadBytesMax: options.deadBytesMax ?? 64 * MB,
-      claimsMax: options.claimsMax ?? 200_000,
-    };
-    let opened: Room | undefined;
-    const { path, clock, log, store, stateCacheBytesMax = 32 * MB } = options;
-    const core = await openCore(
-      { path, limits, clock, log, store, stateCacheBytesMax },
-      {
-        landed: (core, group) => {
-          landed(core, group);
-          opened?.landed();
-        },
-        givenUp: () => opened?.givenUp(),
-      },
-    );
+    const { path, clock, log, store } = options;
+    const stateCacheBytesMax = options.stateCacheBytesMax ?? STATE_CACHE_BYTES_MAX;
+    const core = await openCore({ path, limits: limitsOf(options), clock, log, store, stateCacheBytesMax });
     const journal = new Journal(core);
-    opened = journal.#room;
     journal.#retention.start(options.sweepMs ?? 1000);
     return journal;
   }
@@ -170,8 +107,9 @@ export class Journal {
     for (const { kind, name, id } of consumersOf(core)) {
       (kind === HANDLER ? this.#handlerIds : this.#uplinkIds).set(name, id);
     }
+    this.#feeds = new Feeds(core, this.#retention.soon);
     this.#room = new Room(core, this.#retention, () => this.onRoom());
-    core.swept = () => this.#room.swept();
+    core.room = this.#room;
   }
 
   /** Drawn with the data folder: 12 hex characters. See eventId(). */
@@ -328,81 +266,13 @@ export class Journal {
    * that one had in hand is handed out again.
    */
   tasks(handler: number, keyOf: (topic: string, device: string) => string, wake: () => void): TaskFeed {
-    const core = this.#core;
-    const consumer = core.handlers[handler] as Consumer;
-    core.feeds[handler]?.close();
-    consumer.rewind();
-    consumer.idleSinceMs = undefined;
-    const doors = this.#feedDoors(
-      core.limits.feedTasksMax,
-      core.limits.feedBytesMax,
-      () => core.committedHead,
-      () => {
-        core.feeds[handler] = undefined;
-        consumer.idleSinceMs = core.clock.monotonic();
-      },
-    );
-    const feed = new HandlerFeed(consumer, doors, keyOf, this.#mayTake, wake);
-    core.feeds[handler] = feed;
-    return feed;
+    return this.#feeds.tasks(handler, keyOf, wake);
   }
 
   /** The uplink's waiting outputs, from the oldest. See {@link tasks} for `wake` and for opening twice. */
   outbox(uplink: number, limits: OutboxLimits, wake: () => void): OutboxFeed {
-    const core = this.#core;
-    const outbox = core.outboxes[uplink] as Outbox;
-    const { uplink: consumer } = outbox;
-    outbox.feed?.close();
-    outbox.limits = limits;
-    outbox.pages.length = 0;
-    consumer.rewind();
-    consumer.idleSinceMs = undefined;
-    const { entriesMax = core.limits.feedTasksMax, bytesMax = core.limits.feedBytesMax } = limits;
-    const doors = this.#feedDoors(
-      entriesMax,
-      bytesMax,
-      () => consumer.committed,
-      () => {
-        outbox.feed = undefined;
-        consumer.idleSinceMs = core.clock.monotonic();
-      },
-    );
-    const feed = new UplinkFeed(consumer, doors, outbox.pages, wake);
-    outbox.feed = feed;
-    this.#retention.soon();
-    return feed;
+    return this.#feeds.outbox(uplink, limits, wake);
   }
-
-  #feedDoors(tasksMax: number, bytesMax: number, head: () => number, closed: () => void): FeedDoors {
-    const core = this.#core;
-    this.#openFeeds++;
-    return {
-      reader: core.reader,
-      limits: {
-        tasksMax,
-        // Many feeds share what one alone may have.
-        bytesMax: () => Math.min(bytesMax, Math.max(FEED_BYTES_MIN, FEEDS_BYTES_MAX / this.#openFeeds)),
-        handMax: HAND_MAX,
-      },
-      head,
-      touched: (consumer) => {
-        core.writer.group.touch(consumer);
-        core.writer.schedule();
-      },
-      failed: (error) => core.log.error({ err: error }, "a feed could not be read"),
-      closed: () => {
-        this.#openFeeds--;
-        closed();
-      },
-    };
-  }
-
-  /** Tasks are not handed out while too many are parked, or while their outputs would have no room. */
-  readonly #mayTake = (handler: Consumer): boolean => {
-    const { limits, used } = this.#core;
-    if (handler.parked >= limits.parkedMax || handler.parkedBytes >= limits.parkedBytesMax) return false;
-    return used < limits.sizeMaxBytes * BRIM;
-  };
 
   /**
    * State of each of `keys`, JSON text, undefined where there is none; staged changes count. Answers at once when memory

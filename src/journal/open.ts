@@ -9,15 +9,13 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import { lastCommit } from "./books.ts";
 import { Claims } from "./claims.ts";
-import { checkpoint, cut } from "./commit.ts";
-import { UPLINK } from "./consumer.ts";
+import { checkpoint, cut, landed } from "./commit.ts";
+import { COLUMN, UPLINK } from "./consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Core, Limits, Outbox } from "./core.ts";
-import { COLUMN } from "./consumer.ts";
 import { Damage } from "./damage.ts";
 import { DeadRows } from "./dead.ts";
 import type { Disk } from "./disk.ts";
-import type { Group } from "./group.ts";
 import { newHeader } from "./header.ts";
 import { keys } from "./keys.ts";
 import { EVENTS, LogReader } from "./log.ts";
@@ -42,19 +40,13 @@ export interface OpenOptions {
   readonly store: StoreFactory | undefined;
 }
 
-/** What the open journal does when a group has landed, and when writing has failed for long. */
-export interface OpenDoors {
-  landed(core: Core, group: Group): void;
-  givenUp(core: Core): void;
-}
-
 const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 const WRITE_BUFFER_BYTES_MIN = 1024 * 1024;
 const CACHE_BYTES = 8 * 1024 * 1024;
 /** Reopening after write errors: from this attempt on, a store that says it is corrupt is repaired. */
 const REPAIR_FROM_ATTEMPT = 3;
 
-export async function openCore(options: OpenOptions, doors: OpenDoors): Promise<Core> {
+export async function openCore(options: OpenOptions): Promise<Core> {
   const { path, limits, clock, log } = options;
   await mkdir(path, { recursive: true });
   const damage = new Damage(path, log);
@@ -85,7 +77,7 @@ export async function openCore(options: OpenOptions, doors: OpenDoors): Promise<
   const header = books.header ?? newHeader(witness?.id ?? randomBytes(6).toString("hex"));
   const previous = header.commit;
   header.commit = Math.max(header.commit, witness?.commit ?? 0);
-  const core = build(options, doors, { disk, damage, recovery, header, factory, mark: new Mark(markPath) });
+  const core = build(options, { disk, damage, recovery, header, factory, mark: new Mark(markPath) });
   for (const handler of books.handlers.values()) core.handlers[handler.id] = handler;
   for (const uplink of books.uplinks.values()) core.outboxes[uplink.id] = newOutbox(uplink);
   for (const consumer of consumersOf(core)) {
@@ -104,7 +96,7 @@ export async function openCore(options: OpenOptions, doors: OpenDoors): Promise<
     const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
     await adoptPages(core, from);
     if (witness !== undefined) believeWitness(core, witness);
-    await forgetRecords(core, stale, previous);
+    await forgetRecords(core, stale);
   }
   await countRows(core, stale);
   core.committedHead = header.head;
@@ -125,7 +117,7 @@ export async function openCore(options: OpenOptions, doors: OpenDoors): Promise<
 }
 
 /** The chain of commit records has been broken: it starts anew, and everything it carried is checkpointed. */
-async function forgetRecords(core: Core, stale: Stale, _previous: number): Promise<void> {
+async function forgetRecords(core: Core, stale: Stale): Promise<void> {
   await core.disk.walk(
     { ...keys.commits(0), values: false },
     (key) => {
@@ -153,7 +145,7 @@ interface Parts {
   readonly mark: Mark;
 }
 
-function build(options: OpenOptions, doors: OpenDoors, parts: Parts): Core {
+function build(options: OpenOptions, parts: Parts): Core {
   const { limits, clock, log } = options;
   const { disk, damage, header, mark } = parts;
   const handlers: Consumer[] = [];
@@ -174,8 +166,11 @@ function build(options: OpenOptions, doors: OpenDoors, parts: Parts): Core {
       cut: (group) => cut(core, group),
       write: (operations) => disk.write(operations),
       reopen: (number, attempt) => reopen(parts, number, attempt),
-      landed: (group) => doors.landed(core, group),
-      givenUp: () => doors.givenUp(core),
+      landed: (group) => {
+        landed(core, group);
+        core.room.landed();
+      },
+      givenUp: () => core.room.givenUp(),
       clock,
       log,
     },
@@ -203,16 +198,19 @@ function build(options: OpenOptions, doors: OpenDoors, parts: Parts): Core {
     recordBytes: [],
     recordBytesTotal: 0,
     committedHead: header.head,
+    position: 0,
     accepted: 0,
     late: 0,
     refused: 0,
     roomWanted: false,
     used: 0,
     full: "no",
-    swept: () => undefined,
+    room: { landed: nothing, swept: nothing, givenUp: nothing },
   };
   return core;
 }
+
+function nothing(): void {}
 
 export function newOutbox(uplink: Consumer): Outbox {
   return { uplink, writer: new PageWriter(uplink.id), pages: [], limits: {}, feed: undefined, ragged: false };

@@ -43,7 +43,7 @@ export class UplinkFeed extends Feed implements OutboxFeed {
   }
 
   protected override sliceOf(of: Page, _fromDisk: boolean): Slice {
-    return { page: of.page, first: of.first, count: of.count, ordinal: of.first, places: 0 };
+    return { page: of.page, first: of.first, count: of.count, ordinal: of.first, places: 0, bytes: of.page.length };
   }
 
   protected override entered(slice: Slice): void {

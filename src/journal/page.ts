@@ -37,6 +37,8 @@ export interface Slice {
   readonly ordinal: number;
   /** Offset in `page` of the tasks' places. */
   readonly places: number;
+  /** This part's share of the page's bytes. */
+  readonly bytes: number;
 }
 
 /** Handlers count into the page that is being filled through this. */
@@ -194,7 +196,7 @@ export const page = {
     for (let left = bytes.readUInt16BE(26); left > 0; left--) {
       const count = bytes.readUInt16BE(at + 2);
       const places = at + ENTRY_BYTES;
-      visit(bytes.readUInt16BE(at), { page: bytes, first, count, ordinal: bytes.readUIntBE(at + 4, 6), places });
+      visit(bytes.readUInt16BE(at), sliceAt(first, bytes, at, count));
       at = places + count * PLACE_BYTES;
     }
   },
@@ -205,7 +207,7 @@ export const page = {
       const count = bytes.readUInt16BE(at + 2);
       const places = at + ENTRY_BYTES;
       if (bytes.readUInt16BE(at) === handler) {
-        return { page: bytes, first, count, ordinal: bytes.readUIntBE(at + 4, 6), places };
+        return sliceAt(first, bytes, at, count);
       }
       at = places + count * PLACE_BYTES;
     }
@@ -228,6 +230,12 @@ export const page = {
       copy.writeUInt32BE(at, i * PLACE_BYTES + 2);
       at += slice.page.copy(copy, at, from, from + slice.page.readUInt32BE(from));
     }
-    return { page: copy, first: slice.first, count: slice.count, ordinal: slice.ordinal, places: 0 };
+    return { page: copy, first: slice.first, count: slice.count, ordinal: slice.ordinal, places: 0, bytes };
   },
 } as const;
+
+function sliceAt(first: number, bytes: Buffer, at: number, count: number): Slice {
+  const ordinal = bytes.readUIntBE(at + 4, 6);
+  const share = Math.ceil((bytes.length * count) / bytes.readUInt16BE(14));
+  return { page: bytes, first, count, ordinal, places: at + ENTRY_BYTES, bytes: share };
+}

@@ -78,6 +78,7 @@ export class Retention {
       while (this.#again && !this.#closed) {
         this.#again = false;
         for (const outbox of core.outboxes) if (outbox !== undefined) await this.#outbox(outbox);
+        for (const feed of core.feeds) feed?.letGo();
         this.#letters();
         await this.#gone();
         await this.#trim();
@@ -90,7 +91,7 @@ export class Retention {
     } finally {
       this.#running = false;
     }
-    core.swept();
+    core.room.swept();
   }
 
   // --- events

@@ -1,0 +1,57 @@
+/**
+ * What a journal is opened with, and what stands for what is left out.
+ */
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+import type { Limits } from "./core.ts";
+import type { StoreFactory } from "./store.ts";
+
+export interface JournalOptions {
+  /** The data folder. */
+  readonly path: string;
+  readonly sizeMaxBytes: number;
+  readonly retainMs: number;
+  readonly whenFull: "refuse" | "drop-oldest";
+  /** Bytes staged and not on disk, beyond which append() says `later`. 32 MB. */
+  readonly stagedBytesMax?: number;
+  /** What a feed holds in memory: 8,192 tasks, 4 MB. All feeds together stay near 64 MB. */
+  readonly feedTasksMax?: number;
+  readonly feedBytesMax?: number;
+  /** Parked tasks of one handler, 10,000 and 16 MB. At the limit the handler's feed hands out nothing. */
+  readonly parkedMax?: number;
+  readonly parkedBytesMax?: number;
+  /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped. */
+  readonly deadMax?: number;
+  readonly deadBytesMax?: number;
+  /** State in memory, 32 MB. */
+  readonly stateCacheBytesMax?: number;
+  /** QoS 2 messages whose PUBREL has not come, 200,000. Beyond, further ones are refused. */
+  readonly claimsMax?: number;
+  /** How often what is old is looked for, 1,000 ms. */
+  readonly sweepMs?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Tests inject faults. */
+  readonly store?: StoreFactory;
+}
+
+const MB = 1024 * 1024;
+export const STATE_CACHE_BYTES_MAX = 32 * MB;
+/** The widest that a consumer's progress may get: tasks between the oldest in hand and the newest. */
+export const HAND_MAX = 16_384;
+
+export function limitsOf(options: JournalOptions): Limits {
+  return {
+    sizeMaxBytes: options.sizeMaxBytes,
+    retainMs: options.retainMs,
+    whenFull: options.whenFull,
+    stagedBytesMax: options.stagedBytesMax ?? 32 * MB,
+    feedTasksMax: Math.min(options.feedTasksMax ?? 8192, HAND_MAX),
+    feedBytesMax: options.feedBytesMax ?? 4 * MB,
+    parkedMax: options.parkedMax ?? 10_000,
+    parkedBytesMax: options.parkedBytesMax ?? 16 * MB,
+    deadMax: options.deadMax ?? 10_000,
+    deadBytesMax: options.deadBytesMax ?? 64 * MB,
+    claimsMax: options.claimsMax ?? 200_000,
+  };
+}
