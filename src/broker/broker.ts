@@ -150,6 +150,10 @@ export class Broker {
       roster.roomFor("room");
     };
     local.onRoom = () => roster.roomFor("local");
+    const expire = (): void => {
+      for (const device of sessions.expire()) ingress.forget(device);
+    };
+    expire();
     for (const [device, will] of await sessions.wills()) {
       void wills.accept(device, will).then((isKept) => {
         if (isKept) local.deliver(will);
@@ -166,9 +170,7 @@ export class Broker {
       figures.refusedLogins.halfOpenMax++;
       socket.destroy();
     });
-    const expiry = setInterval(() => {
-      for (const device of sessions.expire()) ingress.forget(device);
-    }, EXPIRY_MS).unref();
+    const expiry = setInterval(expire, EXPIRY_MS).unref();
     stack.move();
     return new Broker(context, aedes, store, wills, listeners, expiry);
   }

@@ -5,7 +5,6 @@
 
 export type BrokerFigures = ReturnType<typeof zeroFigures>;
 
-// oxlint-disable-next-line typescript/explicit-function-return-type -- the type is made from it
 export function zeroFigures() {
   return {
     /** Devices logged in, connections not yet logged in. */

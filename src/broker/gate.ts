@@ -31,8 +31,6 @@ import type { RequestGate } from "./requests.ts";
 const LINGER_MS = 2000;
 /** What aedes may have waiting before the socket is not read. */
 const TO_AEDES_BYTES = 16_384;
-/** A replay of a queue waits while this much waits for the device. */
-const REPLAY_AHEAD_BYTES = 65_536;
 
 /**
  * new: until CONNECT; login: until the seat; greeting: until aedes' CONNACK; open; closing: no more input, last words
@@ -54,6 +52,8 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   /** What aedes knows of it. */
   #inAedes: "unknown" | "connecting" | "registered" | "gone" = "unknown";
   #isVacated = false;
+  /** The device has a newer connection. */
+  #isSuperseded = false;
   #keepaliveMs = 0;
   #isHeard = true;
   #heardAtMs: number;
@@ -64,6 +64,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   isFarewell = false;
   /** See Persistence.forward. */
   forwarded = -1;
+  promised = 0;
 
   constructor(context: GateContext, socket: Socket) {
     // What is written here is taken at once: the mark is only for what piles up within one turn.
@@ -75,9 +76,13 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     this.#sinceMs = this.#heardAtMs = context.clock.monotonic();
     context.roster.enter(this);
     context.figures.halfOpen++;
-    socket.on("end", () => this.#ended());
-    socket.on("error", () => this.#ended());
-    socket.on("close", () => this.#closed());
+    // "close" follows.
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.#sinceMs = context.clock.monotonic();
+      if (this.isLoggingIn) this.#shut();
+      this.#reader.end();
+    });
     // aedes listens while it has the connection; an error may come before and after.
     this.on("error", () => {});
   }
@@ -105,6 +110,11 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   heard(): void {
     this.#isHeard = true;
     if (this.#intake !== undefined) this.#intake.nowMs = this.#context.clock.now();
+  }
+
+  /** What speaks another protocol than MQTT is told so at once, and not after connectTimeout. */
+  mayBegin(first: number): boolean {
+    return this.#stage !== "new" || first === PACKET.connect << 4;
   }
 
   packet(bytes: Buffer, at: number, body: number, end: number): boolean {
@@ -249,6 +259,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     this.#context.deviceConnected(this.#device);
     // After the CONNACK is written, and not from within aedes' write.
     setImmediate(() => {
+      if (this.#isSuperseded) this.#shut();
       this.heard();
       this.#reader.release(HOLD.login);
     });
@@ -280,18 +291,18 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     this.#reader.release(HOLD.aedes);
   }
 
-  /** Resolves when the device has read most of what it was sent, or is gone. */
-  room(): Promise<void> | undefined {
-    if (this.#outbound.waiting < REPLAY_AHEAD_BYTES || !this.#socket.writable) return undefined;
-    return new Promise((resolve) => {
-      const go = (): void => {
-        this.#socket.off("drain", go);
-        this.#socket.off("close", go);
-        resolve();
-      };
-      this.#socket.on("drain", go);
-      this.#socket.on("close", go);
-    });
+  drops(bytes: number): boolean {
+    return this.#outbound.drops(bytes);
+  }
+
+  /** Resolves when so many bytes more may be sent ahead of what the device has read, or it is gone. */
+  async room(bytes: number): Promise<void> {
+    const ahead = this.#context.limits.outboundMax / 4;
+    const isCrowded = (): boolean => {
+      const waiting = this.#outbound.waiting + this.promised;
+      return waiting > 0 && waiting + bytes > ahead && this.#socket.writable;
+    };
+    while (isCrowded()) await this.#outbound.flushed();
   }
 
   dropping(): void {
@@ -333,6 +344,9 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   }
 
   takenOver(): void {
+    this.#isSuperseded = true;
+    // aedes cannot let go before it has got hold.
+    if (this.#stage === "greeting") return;
     this.#log("debug", "connection closed: the device connected anew");
     this.#shut();
   }
@@ -366,7 +380,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
       if (nowMs - this.#sinceMs < limits.connectTimeout) return;
       figures.refusedLogins.connectTimeout++;
       this.#shut();
-    } else if (this.#stage === "open" && !this.isFarewell) {
+    } else if (this.#stage === "open" && !this.isFarewell && !this.#socket.closed) {
       // A device whose socket is not read is silent too: its pings cannot be answered, and it will know.
       if (this.#keepaliveMs === 0 || nowMs - this.#heardAtMs <= this.#keepaliveMs) return;
       figures.keepaliveExpired++;
@@ -374,6 +388,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
       this.#shut();
     } else if (nowMs - this.#sinceMs > LINGER_MS) {
       this.#socket.destroy();
+      this.#shut();
       this.destroy();
       // aedes never got as far as to know it.
       if (this.#stage === "closed" && this.#inAedes === "connecting") this.unregistered();
@@ -387,7 +402,8 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     this.#sinceMs = this.#context.clock.monotonic();
     this.destroy();
     this.#reader.discard();
-    this.#socket.end();
+    if (this.#socket.closed) this.#closed();
+    else this.#socket.end();
   }
 
   override _destroy(_error: Error | null, done: (error: Error | null) => void): void {
@@ -395,12 +411,14 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     done(null);
   }
 
-  /** The other side ended. aedes still has to read a DISCONNECT, or the will would be published. */
-  #ended(): void {
-    if (!this.isFarewell) this.#shut();
+  ended(): void {
+    if (this.#socket.closed) this.#closed();
+    // aedes still has to read the DISCONNECT, or the will would be published.
+    else if (!this.isFarewell) this.#shut();
   }
 
   #closed(): void {
+    if (this.#stage === "closed") return;
     const isAedesReading = this.isFarewell && this.#stage === "open";
     this.#leaveStage("closed");
     this.#outbound.count();

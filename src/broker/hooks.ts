@@ -33,16 +33,21 @@ export function hookUp(
 
   // PUBLISH packets never get to aedes: this is a will.
   aedes.authorizePublish = (client, packet, done) => {
-    void offerWill(client, packet).then(done);
+    void offerWill(client, packet, done);
   };
 
-  async function offerWill(client: Client | null, packet: PublishPacket): Promise<Error | null> {
+  async function offerWill(
+    client: Client | null,
+    packet: PublishPacket,
+    done: (error: Error | null) => void,
+  ): Promise<void> {
+    let isKept = false;
     try {
-      return (await acceptWill(client, packet)) ? null : new Error("will refused");
+      isKept = await acceptWill(client, packet);
     } catch (error) {
       complaints.line("error", "will failed", { err: error });
-      return new Error("will failed");
     }
+    done(isKept ? null : new Error("will refused"));
   }
 
   async function acceptWill(client: Client | null, packet: PublishPacket): Promise<boolean> {

@@ -160,6 +160,7 @@ export class Intake implements Receiver {
         this.#context.figures.refusedQos0++;
       }
     }
+    this.#context.figures.acked += end / 4;
     if (end > 0) this.#gate.acknowledge(end === acks.length ? acks : acks.subarray(0, end));
     if (lost) this.#gate.refused(this.#failure);
     if (inflight.size <= this.#max / 2) this.#gate.release("inflight");

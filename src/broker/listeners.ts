@@ -35,7 +35,7 @@ export class Listeners {
       for (const url of urls) {
         const { host, port } = readUrl(url);
         const ip = await loopbackAddress(url, host);
-        const server = createServer({ noDelay: true }, connected);
+        const server = createServer({ noDelay: true, allowHalfOpen: true }, connected);
         servers.push(server);
         addresses.push({ url, port: await listen(server, url, ip, port) });
       }

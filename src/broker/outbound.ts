@@ -15,6 +15,8 @@ import { PACKET, bodyStart, packetBytes, remainingLength } from "./packets.ts";
 /** What any device may have waiting when all together are over their limit, and what answers may take beyond it. */
 const SHARE_BYTES = 65_536;
 
+const NOTHING = Buffer.alloc(0);
+
 export interface OutboundLimits {
   readonly outboundMax: number;
   readonly outboundTotalMax: number;
@@ -53,6 +55,21 @@ export class Outbound {
   /** Bytes that the socket has not taken. */
   get waiting(): number {
     return this.#socket.writableLength;
+  }
+
+  /** Whether a QoS 0 message of so many bytes has no room; it is then dropped and counted. */
+  drops(bytes: number): boolean {
+    const waiting = this.#socket.writableLength;
+    if (waiting === 0 || waiting + bytes <= this.#allowed()) return false;
+    this.#figures.outboundDropped++;
+    if (!this.#dropping) this.#watch.dropping();
+    this.#dropping = true;
+    return true;
+  }
+
+  /** Resolves when the socket has taken all that waits now, or is gone; not before the next turn. */
+  flushed(): Promise<void> {
+    return new Promise((resolve) => this.#socket.write(NOTHING, () => setImmediate(resolve)));
   }
 
   /** The gate's own answers: whole packets, few bytes each. */
@@ -123,16 +140,13 @@ export class Outbound {
       return true;
     }
     const spare = kind === PACKET.publish ? 0 : SHARE_BYTES;
-    if (this.#socket.writableLength + packet.length <= this.#allowed() + spare) {
+    // A packet longer than the limit may go when it goes alone.
+    const waiting = this.#socket.writableLength;
+    if (waiting === 0 || waiting + packet.length <= this.#allowed() + spare) {
       this.#write(packet);
       return true;
     }
-    if (kind === PACKET.publish && (first & 0b110) === 0) {
-      this.#figures.outboundDropped++;
-      if (!this.#dropping) this.#watch.dropping();
-      this.#dropping = true;
-      return true;
-    }
+    if (kind === PACKET.publish && (first & 0b110) === 0 && this.drops(packet.length)) return true;
     this.#watch.overflowed();
     return false;
   }

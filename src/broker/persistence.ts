@@ -23,8 +23,12 @@ import type { Store } from "./store.ts";
 export interface Reader {
   /** brokerCounter of the message that was forwarded to it last. */
   forwarded: number;
-  /** Resolves when the device has read most of what it was sent, or is gone. */
-  room(): Promise<void> | undefined;
+  /** Bytes of replayed and retained messages that aedes has in hand and has not written yet. */
+  promised: number;
+  /** Whether a QoS 0 message of so many bytes would be dropped; it is then counted as such. */
+  drops(bytes: number): boolean;
+  /** Resolves when so many bytes more may be sent, or the device is gone. */
+  room(bytes: number): Promise<void>;
 }
 
 interface Replay {
@@ -163,9 +167,10 @@ export class Persistence {
    * apart would drop a QoS 1 message that is overtaken by a QoS 0 one; it is off, for the broker has no id.
    */
   forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
-    // One of a replay.
-    if (packet.messageId !== undefined) return packet;
     const reader = client.conn as unknown as Reader;
+    const isReplayed = packet.messageId !== undefined;
+    if (isReplayed || packet.retain) reader.promised -= bytesOf(packet);
+    if (isReplayed) return packet;
     const order = packet.brokerCounter;
     if (reader.forwarded === order) return null;
     reader.forwarded = order;
@@ -176,12 +181,15 @@ export class Persistence {
       if (isReplaying && this.#sessions.get(client.id)?.queue.has(order) === true) return null;
     }
     packet.qos = Math.min(packet.qos, this.#granted(client.id, packet.topic)) as 0 | 1 | 2;
-    return packet;
+    // Cheaper here than at the end of aedes' way, when hundreds of devices do not read.
+    return packet.qos === 0 && !packet.retain && reader.drops(bytesOf(packet)) ? null : packet;
   }
 
   #granted(device: string, topic: string): number {
     const own = this.#filters.of(device);
     let granted = 0;
+    // aedes asks because a filter matches; one alone is that one.
+    if (own.size === 1) for (const qos of own.values()) return qos;
     for (const [filter, qos] of own) if (qos > granted && matches(filter, topic)) granted = qos;
     return granted;
   }
@@ -195,7 +203,6 @@ export class Persistence {
       for (const [order, queued] of session.queue) {
         replay.upTo = order;
         const ids = { brokerCounter: order, messageId: queued.packetId };
-        await reader.room();
         if (queued.isReleased) {
           yield { cmd: "pubrel", ...ids };
           continue;
@@ -206,6 +213,8 @@ export class Persistence {
           this.#sessions.drop(session, order);
           continue;
         }
+        await reader.room(bytesOf(message));
+        reader.promised += bytesOf(message);
         yield { cmd: "publish", ...message, retain: false, dup: queued.packetId !== 0, ...ids };
       }
     } finally {
@@ -215,11 +224,18 @@ export class Persistence {
 
   async *#retainedFor(topics: readonly string[], reader: Reader | undefined): AsyncGenerator<object> {
     for (const topic of topics) {
-      await reader?.room();
       const message = this.#retained.get(topic);
-      if (message !== undefined) yield { cmd: "publish", ...message };
+      if (message === undefined || reader === undefined) continue;
+      await reader.room(bytesOf(message));
+      reader.promised += bytesOf(message);
+      yield { cmd: "publish", ...message };
     }
   }
+}
+
+/** What a message takes on the wire, roughly. */
+function bytesOf(message: { readonly topic: string; readonly payload: string | Buffer }): number {
+  return message.topic.length + message.payload.length + 16;
 }
 
 /** aedes counts packet ids up without looking whether one is in use by a message of an earlier connection. */

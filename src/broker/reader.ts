@@ -21,8 +21,12 @@ export interface PacketSink {
    * it is shown again after the release.
    */
   packet(bytes: Buffer, at: number, body: number, end: number): boolean;
+  /** Asked of a packet that is not whole yet: whether it is worth waiting for, by its first byte. */
+  mayBegin(first: number): boolean;
   malformed(flaw: string): void;
   oversized(bytes: number): void;
+  /** The device has ended, and all that it sent before was shown. Called once or twice. */
+  ended(): void;
 }
 
 export class Reader {
@@ -31,11 +35,24 @@ export class Reader {
   readonly #tail = new Tail();
   #holds = 0;
   #rest: Buffer | undefined;
+  #hasEnded = false;
 
   constructor(socket: Socket, sink: PacketSink) {
     this.#socket = socket;
     this.#sink = sink;
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
+    socket.on("end", () => this.end());
+  }
+
+  /** Nothing more will come. What is held is still shown when its time has come: a DISCONNECT may be in it. */
+  end(): void {
+    this.#hasEnded = true;
+    if (!this.isBusy) this.#sink.ended();
+  }
+
+  /** Something that has come is still to be shown, or is being worked on. */
+  get isBusy(): boolean {
+    return this.#holds !== 0 && !this.isHeldFor(HOLD.closing);
   }
 
   isHeldFor(holds: number): boolean {
@@ -54,7 +71,8 @@ export class Reader {
     const rest = this.#rest;
     this.#rest = undefined;
     if (rest !== undefined) this.#take(rest);
-    if (this.#holds === 0) this.#socket.resume();
+    if (this.#hasEnded && !this.isBusy) this.#sink.ended();
+    else if (this.#holds === 0) this.#socket.resume();
   }
 
   /** For good. What comes from now on is read and thrown away: left unread, it would turn our last words into a reset. */
@@ -100,10 +118,13 @@ export class Reader {
     let at = from;
     while (at < end && this.#holds === 0) {
       const length = packetBytes(bytes, at, end);
-      if (length === 0) return at;
+      if (length === 0 || (length <= sink.packetMax && at + length > end)) {
+        if (!sink.mayBegin(bytes[at] as number)) sink.malformed("something else than CONNECT first [MQTT-3.1.0-1]");
+        return at;
+      }
       if (length < 0) sink.malformed("a remaining length of more than four bytes");
       else if (length > sink.packetMax) sink.oversized(length);
-      else if (at + length > end || !sink.packet(bytes, at, bodyStart(bytes, at), at + length)) return at;
+      else if (!sink.packet(bytes, at, bodyStart(bytes, at), at + length)) return at;
       else at += length;
     }
     return at;

@@ -32,6 +32,8 @@ export class MemoryIngress implements Ingress {
   admission: Admission = "taken";
   /** The next commits fail. */
   isFailing = false;
+  /** Nothing is taken: for the last moments of a broker that is to have died before. */
+  isDeaf = false;
   /** How many it takes before it says later; room comes with the commit. */
   stagedMax = Infinity;
   onRoom: () => void = () => {};
@@ -41,6 +43,7 @@ export class MemoryIngress implements Ingress {
   }
 
   accept(event: EventDraft, receiver: Receiver, tag: number, packetId?: number): Admission {
+    if (this.isDeaf) return "refused";
     if (this.admission !== "taken") return this.admission;
     if (this.#staged.length >= this.stagedMax) return "later";
     const { topic, device, qos, retain } = event;

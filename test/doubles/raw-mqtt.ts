@@ -88,7 +88,7 @@ export class RawMqtt {
     const client = await RawMqtt.open(port);
     client.send(connectPacket(options));
     const answer = await client.next();
-    if (answer.cmd !== "connack" || answer.returnCode !== 0) throw new Error(`no login: ${JSON.stringify(answer)}`);
+    if (answer.cmd !== "connack" || answer.returnCode !== 0) throw new Error(`no login: ${answer.cmd}`);
     return client;
   }
 
@@ -97,14 +97,14 @@ export class RawMqtt {
   }
 
   /** Takes the oldest packet received, waiting for it. */
-  async next(timeoutMs = 3000): Promise<Packet> {
+  async next(timeoutMs = 10_000): Promise<Packet> {
     await this.until(() => this.packets.length > 0 || this.isClosed, timeoutMs);
     const first = this.packets.shift();
     if (first === undefined) throw new Error("the connection closed");
     return first;
   }
 
-  async take(count: number, timeoutMs = 5000): Promise<Packet[]> {
+  async take(count: number, timeoutMs = 10_000): Promise<Packet[]> {
     await this.until(() => this.packets.length >= count || this.isClosed, timeoutMs);
     return this.packets.splice(0, count);
   }
@@ -118,16 +118,21 @@ export class RawMqtt {
     this.packets.splice(at, 1);
   }
 
-  async closed(timeoutMs = 3000): Promise<void> {
+  async closed(timeoutMs = 10_000): Promise<void> {
     await this.until(() => this.isClosed, timeoutMs);
   }
 
-  async until(holds: () => boolean, timeoutMs = 3000): Promise<void> {
+  async until(holds: () => boolean, timeoutMs = 10_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!holds()) {
       const left = deadline - Date.now();
       if (left <= 0)
-        throw new Error(`nothing came within ${timeoutMs} ms; received ${JSON.stringify(this.packets.slice(0, 5))}`);
+        throw new Error(
+          `nothing came within ${timeoutMs} ms; received ${this.packets.length}: ${this.packets
+            .slice(0, 5)
+            .map((one) => one.cmd)
+            .join(" ")}`,
+        );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(left, 50));
         this.#wake = () => {

@@ -1,7 +1,7 @@
 /**
  * A real broker on a free port and a data folder of its own, with an ingress in memory.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -19,6 +19,8 @@ export interface TestBroker extends AsyncDisposable {
   logged: Record<string, unknown>[];
   /** Closes it and opens it again on the same data and ingress. */
   restart(): Promise<void>;
+  /** Opens another one on a copy of the data as it lies on disk now; the old one is closed afterwards. */
+  crash(): Promise<void>;
 }
 
 export async function openBroker(
@@ -33,7 +35,10 @@ export async function openBroker(
   );
   const ingress = new MemoryIngress();
   const settings = brokerSettings.parse({ listeners: [{ url: "mqtt://127.0.0.1:0" }], limits });
-  const open = (): Promise<Broker> => Broker.open({ settings, ingress, data, clock: systemClock, log, ...options });
+  let folder = join(data, "0");
+  await mkdir(folder);
+  const open = (): Promise<Broker> =>
+    Broker.open({ settings, ingress, data: folder, clock: systemClock, log, ...options });
   const broker = await open();
   const opened: TestBroker = {
     broker,
@@ -44,6 +49,17 @@ export async function openBroker(
       await opened.broker.close(1000);
       opened.broker = await open();
       opened.port = opened.broker.addresses[0]?.port ?? 0;
+    },
+    async crash() {
+      const before = opened.broker;
+      const copy = `${folder}-crashed`;
+      await cp(folder, copy, { recursive: true });
+      folder = copy;
+      opened.broker = await open();
+      opened.port = opened.broker.addresses[0]?.port ?? 0;
+      ingress.isDeaf = true;
+      await before.close(0);
+      ingress.isDeaf = false;
     },
     async [Symbol.asyncDispose]() {
       await opened.broker.close(1000);

@@ -1,0 +1,113 @@
+import { expect, it } from "vitest";
+import { publishPacket, RawMqtt } from "../doubles/raw-mqtt.ts";
+import { openBroker } from "../doubles/test-broker.ts";
+
+const CHUNK = 65_536;
+
+it("a device that floods is held at its limit in flight, and others go on (I2, B4)", async () => {
+  await using it = await openBroker({ inflightPerDeviceMax: 20 });
+  it.ingress.commitAfterMs = undefined;
+  const flooder = await RawMqtt.login(it.port, { clientId: "flooder" });
+  const other = await RawMqtt.login(it.port, { clientId: "other" });
+  // 8 MB: more than all the buffers on the way.
+  const flood = Array.from({ length: 8000 }, (_, i) => publishPacket("flood", Buffer.alloc(1000), 1, (i % 65_535) + 1));
+  flooder.send(...flood);
+  await other.until(() => it.ingress.staged >= 20);
+  other.send(publishPacket("calm", "x", 1, 1));
+  await other.ping();
+  await other.ping();
+  expect(it.ingress.staged).toBe(21);
+  expect(it.broker.figures().held).toBe(1);
+  expect(flooder.socket.writableLength).toBeGreaterThan(1_000_000);
+
+  it.ingress.commit(21);
+  expect(await other.next()).toMatchObject({ cmd: "puback", messageId: 1 });
+  await flooder.until(() => it.ingress.staged >= 20);
+  expect(it.ingress.staged).toBe(20);
+
+  it.ingress.commitAfterMs = 0;
+  it.ingress.commit();
+  await flooder.until(() => flooder.packets.length === 8000);
+  expect(flooder.packets.every((one, i) => one.messageId === (i % 65_535) + 1)).toBe(true);
+});
+
+it("reading goes on below half of the limit, so that the socket is not started and stopped for each packet", async () => {
+  await using it = await openBroker({ inflightPerDeviceMax: 20 });
+  it.ingress.commitAfterMs = undefined;
+  const device = await RawMqtt.login(it.port);
+  device.send(...Array.from({ length: 40 }, (_, i) => publishPacket("a", "x", 1, i + 1)));
+  await device.until(() => it.ingress.staged === 20);
+  it.ingress.commit(9);
+  await device.take(9);
+  expect(it.ingress.staged).toBe(11);
+  it.ingress.commit(1);
+  await device.until(() => it.ingress.staged === 20);
+});
+
+it("a ping is answered through a hold that ends within the keepalive", async () => {
+  await using it = await openBroker({ inflightPerDeviceMax: 10 });
+  it.ingress.commitAfterMs = undefined;
+  const device = await RawMqtt.login(it.port, { keepalive: 1 });
+  device.send(...Array.from({ length: 30 }, (_, i) => publishPacket("a", "x", 1, i + 1)));
+  await device.until(() => it.ingress.staged === 10);
+  const ping = device.ping();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(device.isClosed).toBe(false);
+  it.ingress.commitAfterMs = 0;
+  it.ingress.commit();
+  await ping;
+});
+
+it("a device that is held beyond its keepalive is disconnected", async () => {
+  await using it = await openBroker({ inflightPerDeviceMax: 10 });
+  it.ingress.commitAfterMs = undefined;
+  const device = await RawMqtt.login(it.port, { keepalive: 1 });
+  device.send(...Array.from({ length: 30 }, (_, i) => publishPacket("a", "x", 1, i + 1)));
+  await device.closed();
+  expect(it.broker.figures().keepaliveExpired).toBe(1);
+});
+
+it("when the journal says later, nothing is lost and order holds; all go on when there is room", async () => {
+  await using it = await openBroker();
+  it.ingress.stagedMax = 7;
+  const devices = await Promise.all([0, 1, 2].map((n) => RawMqtt.login(it.port, { clientId: `d${n}` })));
+  for (const device of devices)
+    device.send(...Array.from({ length: 100 }, (_, i) => publishPacket("a", `${i}`, 1, i + 1)));
+  for (const device of devices) {
+    const acks = await device.take(100);
+    expect(acks.map((one) => one.messageId)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+  }
+  for (const n of [0, 1, 2]) {
+    const payloads = it.ingress.events
+      .filter((event) => event.device === `d${n}`)
+      .map((event) => Number(event.payload));
+    expect(payloads).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  }
+});
+
+it("while the journal says later, at most a chunk of each device's bytes is taken from its socket", async () => {
+  await using it = await openBroker();
+  it.ingress.admission = "later";
+  const device = await RawMqtt.login(it.port);
+  const flood = Array.from({ length: 8000 }, () => publishPacket("a", Buffer.alloc(1000), 0));
+  device.send(...flood);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(it.ingress.staged).toBe(0);
+  expect(device.socket.writableLength).toBeGreaterThan(CHUNK);
+  it.ingress.makeRoom();
+  await device.until(() => it.ingress.events.length === 8000);
+});
+
+it("when the journal refuses, QoS 0 is dropped and counted, QoS 1 ends the connection without an acknowledgement", async () => {
+  await using it = await openBroker();
+  it.ingress.admission = "refused";
+  const device = await RawMqtt.login(it.port);
+  device.send(publishPacket("a", "x"), publishPacket("a", "y"));
+  await device.ping();
+  expect(it.broker.figures().refusedQos0).toBe(2);
+  device.send(publishPacket("a", "z", 1, 1));
+  await device.closed();
+  expect(device.packets).toEqual([]);
+  expect(it.broker.figures().refusedConnections).toBe(1);
+  expect(it.logged.some((line) => String(line["msg"]).includes("cannot be stored"))).toBe(true);
+});

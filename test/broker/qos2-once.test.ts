@@ -1,0 +1,97 @@
+import { expect, it } from "vitest";
+import { ackPacket, publishPacket, RawMqtt } from "../doubles/raw-mqtt.ts";
+import { openBroker } from "../doubles/test-broker.ts";
+
+const persistent = { clientId: "meter", clean: false } as const;
+
+it("a repeat is not accepted again, with DUP or without, and is answered (I3)", async () => {
+  await using it = await openBroker();
+  const device = await RawMqtt.login(it.port, persistent);
+  device.send(publishPacket("a", "1", 2, 5));
+  await device.next();
+  device.send(publishPacket("a", "1", 2, 5, { dup: true }), publishPacket("a", "1", 2, 5));
+  expect((await device.take(2)).map((one) => [one.cmd, one.messageId])).toEqual([
+    ["pubrec", 5],
+    ["pubrec", 5],
+  ]);
+  expect(it.ingress.events).toHaveLength(1);
+  expect(it.broker.figures().repeated).toBe(2);
+});
+
+it("a repeat whose first is not committed yet is answered after it (I1)", async () => {
+  await using it = await openBroker();
+  it.ingress.commitAfterMs = undefined;
+  const device = await RawMqtt.login(it.port, persistent);
+  device.send(publishPacket("a", "1", 2, 5), publishPacket("a", "1", 2, 5, { dup: true }));
+  await device.ping();
+  expect(device.packets).toEqual([]);
+  it.ingress.commit();
+  await device.take(2);
+  expect(it.ingress.events).toHaveLength(1);
+});
+
+it("a repeat after a reconnect is not accepted again (I3)", async () => {
+  await using it = await openBroker();
+  const first = await RawMqtt.login(it.port, persistent);
+  first.send(publishPacket("a", "1", 2, 5));
+  await first.next();
+  first.cut();
+  const second = await RawMqtt.login(it.port, persistent);
+  second.send(publishPacket("a", "1", 2, 5, { dup: true }));
+  expect(await second.next()).toMatchObject({ cmd: "pubrec" });
+  second.send(ackPacket("pubrel", 5));
+  expect(await second.next()).toMatchObject({ cmd: "pubcomp" });
+  expect(it.ingress.events).toHaveLength(1);
+});
+
+it("a repeat on a new connection, while the first is still being committed, waits for that commit (R1)", async () => {
+  await using it = await openBroker();
+  it.ingress.commitAfterMs = undefined;
+  const first = await RawMqtt.login(it.port, persistent);
+  first.send(publishPacket("a", "1", 2, 5));
+  await first.ping();
+  first.cut();
+  const login = RawMqtt.login(it.port, persistent);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  it.ingress.commit();
+  const second = await login;
+  second.send(publishPacket("a", "1", 2, 5, { dup: true }));
+  expect(await second.next()).toMatchObject({ cmd: "pubrec" });
+  expect(it.ingress.events).toHaveLength(1);
+});
+
+it("a repeat after a restart of the gateway is not accepted again (I3)", async () => {
+  await using it = await openBroker();
+  const first = await RawMqtt.login(it.port, persistent);
+  first.send(publishPacket("a", "1", 2, 5));
+  await first.next();
+  await it.restart();
+  const second = await RawMqtt.login(it.port, persistent);
+  second.send(publishPacket("a", "1", 2, 5));
+  expect(await second.next()).toMatchObject({ cmd: "pubrec" });
+  expect(it.ingress.events).toHaveLength(1);
+});
+
+it("after PUBCOMP the packet id is free for the next message", async () => {
+  await using it = await openBroker();
+  const device = await RawMqtt.login(it.port, persistent);
+  for (const payload of ["1", "2", "3"]) {
+    device.send(publishPacket("a", payload, 2, 5));
+    await device.next();
+    device.send(ackPacket("pubrel", 5));
+    expect(await device.next()).toMatchObject({ cmd: "pubcomp", messageId: 5 });
+  }
+  expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2", "3"]);
+});
+
+it("a clean session begins without claims [MQTT-3.1.2-6]", async () => {
+  await using it = await openBroker();
+  const first = await RawMqtt.login(it.port, persistent);
+  first.send(publishPacket("a", "1", 2, 5));
+  await first.next();
+  first.cut();
+  const second = await RawMqtt.login(it.port, { ...persistent, clean: true });
+  second.send(publishPacket("a", "2", 2, 5));
+  await second.next();
+  expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2"]);
+});
