@@ -27,6 +27,10 @@ export class Load {
     return load;
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   /** Publish until so many have been sent in all. */
   limit(sentMax: number): void {
     this.#order({ at: "limit", sentMax });

@@ -29,6 +29,7 @@ interface Ledger {
 }
 
 const MAIN = resolve(import.meta.dirname, "../src/main.ts");
+const PROFILE = process.env["SLUICE_BENCH_PROFILE"];
 const READY_MS_MAX = 60_000;
 
 /** The work that Node-RED's function node does, too. */
@@ -44,13 +45,13 @@ export default (event) => {
 export class Sluice {
   readonly port: number;
   readonly #options: SluiceOptions;
-  readonly #control: string;
+  readonly control: string;
   #process: Started;
 
   private constructor(options: SluiceOptions, port: number, control: string, process: Started) {
     this.#options = options;
     this.port = port;
-    this.#control = control;
+    this.control = control;
     this.#process = process;
   }
 
@@ -99,7 +100,7 @@ export class Sluice {
 
   runnerPids(): number[] {
     return childrenOf(this.pid).filter((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("sandbox/runner"),
+      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--no-node-snapshot"),
     );
   }
 
@@ -109,7 +110,7 @@ export class Sluice {
 
   async ready(): Promise<void> {
     const ask = async (): Promise<true | undefined> => {
-      const answer = await fetch(`${this.#control}/readyz`).catch(() => undefined);
+      const answer = await fetch(`${this.control}/readyz`).catch(() => undefined);
       await answer?.arrayBuffer();
       return answer?.ok === true ? true : undefined;
     };
@@ -118,7 +119,7 @@ export class Sluice {
 
   async ledger(): Promise<Ledger> {
     const token = (await readFile(join(this.dataFolder, "admin.token"), "utf8")).trim();
-    const answer = await fetch(`${this.#control}/api/v1/status`, { headers: { authorization: `Bearer ${token}` } });
+    const answer = await fetch(`${this.control}/api/v1/status`, { headers: { authorization: `Bearer ${token}` } });
     if (!answer.ok) throw new Error(`status: ${answer.status} ${await answer.text()}`);
     return ((await answer.json()) as { ledger: Ledger }).ledger;
   }
@@ -133,12 +134,12 @@ export class Sluice {
   }
 
   async close(): Promise<void> {
-    await this.#process.stop("SIGKILL");
+    // A profile is written at the end of an orderly shutdown.
+    await this.#process.stop(PROFILE === undefined ? "SIGKILL" : "SIGTERM");
   }
 }
 
 function launch(folder: string): Started {
-  const profile = process.env["SLUICE_BENCH_PROFILE"];
-  const nodeArgs = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
+  const nodeArgs = PROFILE === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${PROFILE}`];
   return start(process.execPath, [...nodeArgs, MAIN, "run", "--config", join(folder, "sluice.yaml")], { cwd: folder });
 }

@@ -55,9 +55,6 @@ class EndlessOutbox implements Outboxes {
       get waitingBytes() {
         return 0;
       },
-      rewind() {
-        throw new Error("the broker was lost");
-      },
       close() {},
     };
   }
