@@ -2,8 +2,9 @@
  * Leaf: the log. JSON lines on stderr (pretty on a terminal), one line per decision; the message is constant, the data
  * is in fields. Rooms get a child: `log.child({ room: "journal" })`.
  */
+import { createRequire } from "node:module";
 import { pino } from "pino";
-import type { Logger } from "pino";
+import type { DestinationStream, Logger, LoggerOptions } from "pino";
 import { Fault } from "./fault.ts";
 
 export type Log = Logger;
@@ -24,15 +25,28 @@ export function createLog(options: LogOptions): Log {
     base: undefined,
     serializers: { fault: faultFields, err: faultFields },
     timestamp: pino.stdTimeFunctions.isoTime,
+    onChild: (child: Log) => children.push(child),
   };
-  if (!options.pretty) return pino(shared, pino.destination({ dest: 2, sync: true }));
-  return pino({
-    ...shared,
-    transport: {
-      target: "pino-pretty",
-      options: { destination: 2, sync: true, translateTime: "HH:MM:ss.l", ignore: "pid,hostname", singleLine: true },
-    },
-  });
+  const children: Log[] = [];
+  const log = options.pretty ? prettyLog(shared) : pino(shared, pino.destination({ dest: 2, sync: true }));
+  families.set(log, children);
+  return log;
+}
+
+/** Changes the level of a log that {@link createLog} made, and of its rooms' children, which pino would leave alone. */
+export function setLogLevel(log: Log, level: LogLevel): void {
+  for (const one of [log, ...(families.get(log) ?? [])]) one.level = level;
+}
+
+/** The children of each log: one for each room, so they need no end. */
+const families = new WeakMap<Log, Log[]>();
+
+/** In this thread: with pino's usual worker the last lines before a forced end would be lost. */
+function prettyLog(shared: LoggerOptions): Log {
+  // Only loaded for a terminal.
+  const pretty = createRequire(import.meta.url)("pino-pretty") as (options: object) => DestinationStream;
+  const format = { destination: 2, sync: true, translateTime: "HH:MM:ss.l", ignore: "pid,hostname", singleLine: true };
+  return pino(shared, pretty(format));
 }
 
 /** What a log line shows of an error: never a bare stack where there is a code. */

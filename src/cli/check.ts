@@ -22,7 +22,6 @@ interface Finding {
 
 export function checkCommand(done: (code: number) => void): Command {
   return new Command("check")
-    .summary("check the config and the handlers")
     .description(
       "Checks the config, then builds every handler and loads it in a sandbox. Starts nothing; a running gateway is not disturbed.",
     )

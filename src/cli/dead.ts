@@ -25,7 +25,6 @@ const PAGE = 500;
 
 export function deadCommand(done: (code: number) => void): Command {
   const dead = new Command("dead")
-    .summary("dead letters: ls, show, redrive, drop")
     .description(
       "Dead letters are tasks that will not be tried again by themselves. Each is kept with its event until you decide.",
     )

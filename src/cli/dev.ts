@@ -5,7 +5,6 @@ import { runGateway } from "./run.ts";
 
 export function devCommand(done: (code: number) => void): Command {
   return new Command("dev")
-    .summary("run the gateway while you write handlers")
     .description(
       "Runs the gateway with a readable log, and takes on each handler as soon as it is saved, whatever handlers.watch says.",
     )

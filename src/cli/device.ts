@@ -4,7 +4,6 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { connectAsync } from "mqtt";
 import type { IClientOptions, MqttClient } from "mqtt";
-import { configFile, loadConfig } from "../config.ts";
 import { Fault, messageOf } from "../fault.ts";
 
 export interface DeviceOptions {
@@ -60,14 +59,15 @@ async function brokerUrl(options: DeviceOptions, env: NodeJS.ProcessEnv): Promis
   if (options.host !== undefined || options.port !== undefined) {
     return `mqtt://${options.host ?? "127.0.0.1"}:${options.port ?? 1883}`;
   }
-  if (options.config === undefined && !hasConfig(env)) return "mqtt://127.0.0.1:1883";
+  const { configFile, loadConfig } = await import("../config.ts");
+  if (options.config === undefined && !isThere(() => configFile(undefined, env))) return "mqtt://127.0.0.1:1883";
   const config = await loadConfig(options.config, env);
   return config.broker.listeners[0]?.url ?? "mqtt://127.0.0.1:1883";
 }
 
-function hasConfig(env: NodeJS.ProcessEnv): boolean {
+function isThere(file: () => string): boolean {
   try {
-    return existsSync(configFile(undefined, env));
+    return existsSync(file());
   } catch {
     return false;
   }

@@ -8,7 +8,8 @@ export const EXIT = {
   config: 3,
   unreachable: 4,
   denied: 5,
-  missing: 6,
+  /** Not found, or in conflict with what is there. */
+  conflict: 6,
   partly: 7,
   interrupted: 130,
 } as const;
@@ -18,12 +19,13 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CLI_NOT_CONFIRMED: EXIT.usage,
   CLI_UNREACHABLE: EXIT.unreachable,
   CLI_BROKER: EXIT.unreachable,
-  CLI_EXISTS: EXIT.missing,
+  CLI_EXISTS: EXIT.conflict,
+  JOURNAL_LOCKED: EXIT.conflict,
   CONTROL_OPEN: EXIT.config,
   CONTROL_UNAUTHORIZED: EXIT.denied,
   CONTROL_DENIED: EXIT.denied,
   CONTROL_HOST: EXIT.denied,
-  CONTROL_NOT_FOUND: EXIT.missing,
+  CONTROL_NOT_FOUND: EXIT.conflict,
   CONTROL_REQUEST: EXIT.usage,
 };
 

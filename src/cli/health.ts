@@ -7,7 +7,6 @@ import { printJson, say } from "./terminal.ts";
 
 export function healthCommand(done: (code: number) => void): Command {
   return new Command("health")
-    .summary("exit status 0 when the gateway is ready, else 1")
     .description(
       "Asks the running gateway whether it accepts events. Made for Docker's HEALTHCHECK: exit status 0 or 1, no token.",
     )

@@ -12,7 +12,6 @@ const HANDLER_TYPES = new URL("../sandbox/api/handler.d.ts", import.meta.url);
 
 export function initCommand(done: (code: number) => void): Command {
   return new Command("init")
-    .summary("write a config and a sample handler")
     .description("Writes a config, a sample handler and the types for editors into a folder. Never overwrites.")
     .argument("[folder]", "where to; default: here", ".")
     .option("--json", "print {folder, files}")

@@ -2,42 +2,67 @@
 import { Command, CommanderError } from "commander";
 import { Fault } from "../fault.ts";
 import { version } from "../version.ts";
-import { checkCommand } from "./check.ts";
-import { deadCommand } from "./dead.ts";
-import { devCommand } from "./dev.ts";
 import { EXIT, exitOf } from "./exit.ts";
-import { healthCommand } from "./health.ts";
-import { initCommand } from "./init.ts";
-import { pubCommand } from "./pub.ts";
-import { runCommand } from "./run.ts";
-import { simulateCommand } from "./simulate.ts";
-import { statusCommand } from "./status.ts";
-import { subCommand } from "./sub.ts";
 import { sayFault } from "./terminal.ts";
 
 /** A command says through `done` what its exit code is. */
-export type MakeCommand = (done: (code: number) => void) => Command;
+type MakeCommand = (done: (code: number) => void) => Command;
 
-const COMMANDS: readonly MakeCommand[] = [
-  runCommand,
-  devCommand,
-  checkCommand,
-  initCommand,
-  statusCommand,
-  deadCommand,
-  pubCommand,
-  subCommand,
-  simulateCommand,
-  healthCommand,
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  /** Only the command that is asked for is loaded: a health check should not load the gateway. */
+  readonly load: () => Promise<MakeCommand>;
+}
+
+const COMMANDS: readonly Entry[] = [
+  { name: "run", summary: "run the gateway", load: async () => (await import("./run.ts")).runCommand },
+  {
+    name: "dev",
+    summary: "run the gateway while you write handlers",
+    load: async () => (await import("./dev.ts")).devCommand,
+  },
+  {
+    name: "check",
+    summary: "check the config and the handlers",
+    load: async () => (await import("./check.ts")).checkCommand,
+  },
+  {
+    name: "init",
+    summary: "write a config and a sample handler",
+    load: async () => (await import("./init.ts")).initCommand,
+  },
+  {
+    name: "status",
+    summary: "the ledger, handlers and uplinks of the running gateway",
+    load: async () => (await import("./status.ts")).statusCommand,
+  },
+  {
+    name: "dead",
+    summary: "dead letters: ls, show, redrive, drop",
+    load: async () => (await import("./dead.ts")).deadCommand,
+  },
+  { name: "pub", summary: "publish a message", load: async () => (await import("./pub.ts")).pubCommand },
+  { name: "sub", summary: "subscribe and print messages", load: async () => (await import("./sub.ts")).subCommand },
+  {
+    name: "simulate",
+    summary: "devices that publish telemetry",
+    load: async () => (await import("./simulate.ts")).simulateCommand,
+  },
+  {
+    name: "health",
+    summary: "exit status 0 when the gateway is ready, else 1",
+    load: async () => (await import("./health.ts")).healthCommand,
+  },
 ];
 
 /** Runs the command that `args` name and resolves with the exit code. Never rejects. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
-  const program = makeProgram((given) => {
-    code = given;
-  });
   try {
+    const program = await makeProgram(args, (given) => {
+      code = given;
+    });
     await program.parseAsync(args, { from: "user" });
     return code;
   } catch (thrown) {
@@ -48,13 +73,12 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-function makeProgram(done: (code: number) => void): Command {
+async function makeProgram(args: readonly string[], done: (code: number) => void): Promise<Command> {
   const program = new Command("sluice")
     .description(
       "An edge event gateway: devices publish MQTT, your functions run on every event, results reach the cloud.",
     )
     .version(version, "--version", "print the version")
-    .configureHelp({ showGlobalOptions: false })
     .addHelpText(
       "after",
       `
@@ -67,7 +91,11 @@ Start here:
 Exit status: 0 ok, 1 failed, 2 usage, 3 invalid config, 4 gateway unreachable, 5 denied, 6 not found or conflict,
 7 partly done, 130 interrupted.`,
     );
-  for (const make of COMMANDS) program.addCommand(make(done));
+  const wanted = args[0] === "help" ? args[1] : args[0];
+  for (const { name, summary, load } of COMMANDS) {
+    const command = name === wanted ? (await load())(done) : new Command(name);
+    program.addCommand(command.summary(summary));
+  }
   strict(program);
   return program;
 }

@@ -26,7 +26,6 @@ const INFLIGHT_MAX = 100;
 
 export function pubCommand(done: (code: number) => void): Command {
   return withDeviceOptions(new Command("pub"))
-    .summary("publish a message")
     .description(
       "Publishes as a device would. At QoS 1 and 2 it ends when the gateway has acknowledged: then the message is on its disk.",
     )

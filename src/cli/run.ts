@@ -9,7 +9,6 @@ import { paint, say } from "./terminal.ts";
 
 export function runCommand(done: (code: number) => void): Command {
   return new Command("run")
-    .summary("run the gateway")
     .description(
       "Runs the gateway in the foreground. The log goes to stderr: JSON lines, or coloured ones on a terminal.",
     )

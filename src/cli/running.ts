@@ -1,7 +1,6 @@
 /** The running gateway, as commands reach it: its control API, found through the config or SLUICE_URL and SLUICE_TOKEN. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadConfig } from "../config.ts";
 import { Fault, FAULTS, messageOf } from "../fault.ts";
 import type { FaultCode } from "../fault.ts";
 
@@ -21,6 +20,8 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
   let token = env["SLUICE_TOKEN"];
   let tokenFile: string | undefined;
   if (url === undefined || url === "") {
+    // Loaded only now: with SLUICE_URL nothing of it is needed.
+    const { loadConfig } = await import("../config.ts");
     const config = await loadConfig(configPath, env);
     url = config.control.url;
     tokenFile = join(config.gateway.data, "admin.token");

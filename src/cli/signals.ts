@@ -3,7 +3,7 @@ import { ConfigFault, diffConfig } from "../config.ts";
 import type { Config } from "../config.ts";
 import { problemFault } from "../config/problem.ts";
 import { messageOf } from "../fault.ts";
-import { faultFields } from "../log.ts";
+import { faultFields, setLogLevel } from "../log.ts";
 import type { Log } from "../log.ts";
 import { EXIT } from "./exit.ts";
 
@@ -78,7 +78,7 @@ async function reloadConfig(gateway: Signalled, before: Config, load: Life["load
     const settings = (when: "now" | "restart"): string[] =>
       changes.filter((change) => change.takesEffect === when).map((change) => change.setting);
     const [applied, needsRestart] = [settings("now"), settings("restart")];
-    if (applied.includes("log.level")) log.level = config.log.level;
+    if (applied.includes("log.level")) setLogLevel(log, config.log.level);
     if (needsRestart.length > 0)
       log.warn({ applied, needsRestart }, "the config was read again; some of it waits for a restart");
     else log.info({ applied }, "the config was read again");

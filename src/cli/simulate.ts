@@ -25,7 +25,6 @@ const LATENCIES_MAX = 100_000;
 
 export function simulateCommand(done: (code: number) => void): Command {
   return withDeviceOptions(new Command("simulate"))
-    .summary("devices that publish telemetry")
     .description("Connects simulated devices that publish temperatures, and counts what the gateway acknowledged.")
     .option("-n, --devices <n>", "how many devices", wholeNumber(1, 10_000), 10)
     .option("-r, --rate <n>", "messages a second, all devices together", wholeNumber(1, 1_000_000), 100)

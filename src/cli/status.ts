@@ -7,7 +7,6 @@ import { paint, plain, print, printJson, showBytes, showDuration, table } from "
 
 export function statusCommand(done: (code: number) => void): Command {
   return new Command("status")
-    .summary("the ledger, handlers and uplinks of the running gateway")
     .description(
       "Shows the ledger (every task and output is in exactly one column), and the state of handlers, uplinks and journal.",
     )

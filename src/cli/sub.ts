@@ -18,7 +18,6 @@ interface SubOptions extends DeviceOptions {
 
 export function subCommand(done: (code: number) => void): Command {
   return withDeviceOptions(new Command("sub"))
-    .summary("subscribe and print messages")
     .description("Subscribes as a device would, and prints each payload as a line.")
     .requiredOption(
       "-t, --topic <filter>",

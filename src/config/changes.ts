@@ -20,7 +20,6 @@ const LIVE: readonly (readonly string[])[] = [
   ["log", "level"],
   ["handlers", "defaults"],
   ["handlers", "settings"],
-  ["handlers", "watch"],
   ["uplinks"],
   ["routes"],
   ["gateway", "drain"],

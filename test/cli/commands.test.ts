@@ -1,0 +1,183 @@
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it, vi } from "vitest";
+import { runCommandLine } from "../../src/cli/program.ts";
+import { makeHome, sluice } from "./sluice.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+describe("check", () => {
+  it("ends with 0 for the config and the handlers of this repo", async () => {
+    const ran = await sluice(["check"], { cwd: root });
+    expect(ran.err).toBe("");
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain("config/sluice.yaml");
+  });
+
+  it("ends with 1 when a handler fails, and names file, line and column", async () => {
+    await using home = await makeHome({
+      "good.ts": 'export const config = { topic: "a" };\nexport default () => 1;\n',
+      "syntax.ts": "export default (event => { const x = ; });\n",
+      "throws.ts":
+        'export const config = { topic: "a" };\nconst x: number = JSON.parse("{");\nexport default () => x;\n',
+      "uplink.ts": 'export const config = { topic: "a", to: ["clod"] };\nexport default () => 1;\n',
+    });
+    const ran = await sluice(["check", "--config", home.config]);
+    expect(ran.code).toBe(1);
+    expect(ran.out).toContain("✓ good");
+    expect(ran.err).toContain("handlers/syntax.ts:1:38: ");
+    expect(ran.err).toContain("handlers/throws.ts:2:");
+    expect(ran.err).toContain('Did you mean "cloud"?');
+    const json = JSON.parse((await sluice(["check", "--config", home.config, "--json"])).out) as {
+      handlers: { name: string; ok: boolean }[];
+      problems: { code: string }[];
+    };
+    expect(json.handlers.filter(({ ok }) => ok).map(({ name }) => name)).toEqual(["good"]);
+    expect(json.problems).toHaveLength(3);
+    expect(existsSync(join(home.folder, "data"))).toBe(false);
+  });
+
+  it("ends with 3 when the config is invalid, in words and as JSON", async () => {
+    await using home = await makeHome({}, "brocker: {}\n");
+    const ran = await sluice(["check", "--config", home.config]);
+    expect(ran).toMatchObject({ code: 3, out: "" });
+    expect(ran.err).toContain("Did you mean `broker`? [CONFIG_UNKNOWN]");
+    const json = await sluice(["check", "--config", home.config, "--json"]);
+    expect(json).toMatchObject({ code: 3, err: "" });
+    expect(JSON.parse(json.out)).toMatchObject({
+      problems: [{ code: "CONFIG_UNKNOWN", where: expect.stringMatching(/sluice\.yaml:6:1$/) }],
+    });
+    expect((await sluice(["check", "--config", join(home.folder, "none.yaml")])).code).toBe(3);
+  });
+});
+
+describe("init", () => {
+  it("writes a folder that check finds good, and never overwrites", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "sluice-init-"));
+    try {
+      const ran = await sluice(["init", "edge"], { cwd: folder });
+      expect(ran.code).toBe(0);
+      const files = ran.out.trim().split("\n");
+      expect(files).toContain("edge/config/sluice.yaml");
+      expect((await sluice(["check"], { cwd: join(folder, "edge") })).code).toBe(0);
+      await writeFile(join(folder, "edge/handlers/overheat.ts"), "// mine");
+      const again = await sluice(["init", "edge"], { cwd: folder });
+      expect(again.code).toBe(6);
+      expect(again.err).toContain("[CLI_EXISTS]");
+      expect(await readFile(join(folder, "edge/handlers/overheat.ts"), "utf8")).toBe("// mine");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("writes a handler that its own tsconfig finds no fault with", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "sluice-init-"));
+    try {
+      await sluice(["init"], { cwd: folder });
+      const tsc = join(root, "node_modules/.bin/tsc");
+      const { stdout } = await promisify(execFile)(process.execPath, [tsc, "--noEmit", "-p", folder]).catch(
+        (error: { stdout: string }) => error,
+      );
+      expect(stdout).toBe("");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe("usage", () => {
+  it.each([
+    [["stauts"], "Did you mean status?"],
+    [["pub"], "required option '-t, --topic <topic>'"],
+    [["pub", "-t", "a"], "pass exactly one of -m, -f, -s, -l and -n"],
+    [["pub", "-t", "a", "-m", "x", "-n"], "pass exactly one of"],
+    [["pub", "-t", "a", "-m", "x", "-q", "3"], "Write 0, 1 or 2."],
+    [["sub", "-t", "a", "-C", "none"], "Write a whole number"],
+    [["run", "--port", "1"], "unknown option '--port'"],
+    [["dead", "redrive"], "say which"],
+  ])("%j ends with 2 and says what is wrong", async (args, text) => {
+    const ran = await within(args);
+    expect(ran).toMatchObject({ code: 2, out: "" });
+    expect(ran.err).toContain(text);
+  });
+
+  it.each([["run"], ["dev"], ["check"], ["init"], ["status"], ["dead"], ["pub"], ["sub"], ["simulate"], ["health"]])(
+    "%s --help teaches with examples, on stdout",
+    async (command) => {
+      const ran = await within([command, "--help"]);
+      expect(ran).toMatchObject({ code: 0, err: "" });
+      expect(ran.out).toContain("Examples:\n  ");
+      expect(ran.out).toContain(`sluice ${command}`);
+      expect(await within(["help", command])).toEqual(ran);
+    },
+  );
+
+  it("--version prints the version of package.json", async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    expect(await sluice(["--version"])).toEqual({ code: 0, out: `${version}\n`, err: "" });
+  });
+});
+
+/** In this process: what never gets as far as doing anything needs none of its own. */
+async function within(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  const texts = { out: "", err: "" };
+  const out = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    texts.out += String(text);
+    return true;
+  });
+  const err = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    texts.err += String(text);
+    return true;
+  });
+  try {
+    const code = await runCommandLine(args);
+    return { code, ...texts };
+  } finally {
+    out.mockRestore();
+    err.mockRestore();
+  }
+}
+
+describe("a gateway that is away", () => {
+  it("is exit 4 for commands that need it, and 1 for health", async () => {
+    const env = { SLUICE_URL: "http://127.0.0.1:1", SLUICE_TOKEN: "x" };
+    const ran = await sluice(["status"], { env });
+    expect(ran).toMatchObject({ code: 4, out: "" });
+    expect(ran.err).toContain("[CLI_UNREACHABLE]");
+    expect((await sluice(["health"], { env })).code).toBe(1);
+    expect((await sluice(["pub", "-h", "127.0.0.1", "-p", "1", "-t", "a", "-n"])).code).toBe(4);
+    await using home = await makeHome();
+    expect((await sluice(["status", "--config", home.config])).code).toBe(4);
+  });
+});
+
+describe("bin/sluice.js", () => {
+  const bin = join(root, "bin/sluice.js");
+
+  it("runs the command line on a Node that is new enough", async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [bin, "--version"]);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it("is JavaScript that an old Node can read, and says in one line which Node it needs", async () => {
+    const text = await readFile(bin, "utf8");
+    // An old Node is not at hand everywhere: the same file, told that it runs on one.
+    const old = text.replace("process.versions.node.split", '"20.19.0".split');
+    expect(old).not.toBe(text);
+    const folder = await mkdtemp(join(tmpdir(), "sluice-bin-"));
+    await writeFile(join(folder, "old.mjs"), old);
+    const ran = await promisify(execFile)(process.execPath, [join(folder, "old.mjs")]).catch(
+      (error: { code: number; stderr: string }) => error,
+    );
+    expect(ran).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: Sluice needs Node 24\.12 or later, .*\n$/),
+    });
+    await rm(folder, { recursive: true });
+  });
+});

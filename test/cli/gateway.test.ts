@@ -1,0 +1,195 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { StatusAnswer } from "../../src/control/shapes.ts";
+import { runHome, sluice, start } from "./sluice.ts";
+import type { RunningHome } from "./sluice.ts";
+
+const handlers = {
+  "double.js": `export const config = { topic: "in/{n}", to: ["cloud"] };
+export default (event) => ({ n: Number(event.params.n), twice: event.data.v * 2 });`,
+  "angry.js": `export const config = { topic: "angry/#", retry: { triesMax: 1 } };
+export default () => { throw new Error("never"); };`,
+};
+
+let home: RunningHome;
+let at: readonly string[];
+
+beforeAll(async () => {
+  home = await runHome(handlers);
+  at = ["-h", "127.0.0.1", "-p", String(home.mqttPort)];
+});
+afterAll(() => home[Symbol.asyncDispose]());
+
+/** Asked directly: a process for each look would take most of the time. */
+async function ask(path: string): Promise<string> {
+  const answer = await fetch(home.controlUrl + path, { headers: { authorization: `Bearer ${await home.token()}` } });
+  expect(answer.status).toBe(200);
+  return answer.text();
+}
+
+async function status(): Promise<StatusAnswer> {
+  return JSON.parse(await ask("/api/v1/status")) as StatusAnswer;
+}
+
+async function devices(count: number): Promise<void> {
+  for (let i = 0; i < 200; i++) {
+    if ((await ask("/metrics")).includes(`sluice_broker_devices ${count}\n`)) return;
+    await sleep(50);
+  }
+  throw new Error(`there are never ${count} devices`);
+}
+
+async function until(is: (status: StatusAnswer) => boolean): Promise<StatusAnswer> {
+  for (let i = 0; i < 100; i++) {
+    const now = await status();
+    if (is(now)) return now;
+    await sleep(50);
+  }
+  throw new Error(`it never came to that: ${JSON.stringify(await status())}`);
+}
+
+describe("pub, status and health on a running gateway", () => {
+  it("what pub publishes goes through the handler to the uplink, and status shows the books", async () => {
+    expect(await sluice(["pub", ...at, "-t", "in/7", "-m", '{"v": 21}'])).toEqual({ code: 0, out: "", err: "" });
+    const lines = await sluice(["pub", "--config", home.config, "-t", "in/8", "-l", "--json", "-q", "2"], {
+      input: '{"v":1}\n{"v":2}\n{"v":3}\n',
+    });
+    expect(lines).toMatchObject({ code: 0, out: '{"topic":"in/8","count":3,"bytes":21}\n' });
+    const seen = await until(({ ledger }) => ledger.uplinks["cloud"]?.delivered === 4);
+    expect(seen.ledger.events).toMatchObject({ accepted: 4, done: 4, dead: 0 });
+    expect(seen.handlers.map(({ name }) => name)).toEqual(expect.arrayContaining(["angry", "double"]));
+    const cloud = (await readFile(join(home.folder, "cloud.ndjson"), "utf8")).trim().split("\n");
+    expect(cloud.map((line) => (JSON.parse(line) as { data: unknown }).data)).toContainEqual({ n: 7, twice: 42 });
+    const json = await sluice(["status", "--json", "--config", home.config]);
+    expect(json).toMatchObject({ code: 0, err: "" });
+    expect(JSON.parse(json.out)).toMatchObject({ ledger: seen.ledger });
+    const table = await sluice(["status", "--config", home.config]);
+    expect(table.code).toBe(0);
+    expect(table.out).toMatch(/^edge-cli ready, up /);
+    expect(table.out).toMatch(/TASKS +accepted +done/);
+    expect(table.out).toMatch(/cloud +file +\w+ +4 +4/);
+  });
+
+  it("health says 0 on a running gateway, also by SLUICE_URL and without a token", async () => {
+    expect(await sluice(["health", "--config", home.config])).toEqual({ code: 0, out: "", err: "" });
+    const env = { SLUICE_URL: home.controlUrl };
+    expect(await sluice(["health", "--json"], { env })).toMatchObject({
+      code: 0,
+      out: '{"ready":true,"reasons":[]}\n',
+    });
+    expect((await sluice(["status"], { env })).code).toBe(5);
+    expect((await sluice(["status"], { env: { ...env, SLUICE_TOKEN: "wrong" } })).code).toBe(5);
+    expect((await sluice(["status"], { env: { ...env, SLUICE_TOKEN: await home.token() } })).code).toBe(0);
+  });
+
+  it("the token stands in a file that only its owner reads, and never in the log", async () => {
+    const log = await home.gateway.said("ready");
+    expect(log).not.toContain(await home.token());
+  });
+});
+
+describe("sub", () => {
+  it("prints what comes, with -v the topic, with --json one object a line, and ends after -C", async () => {
+    const plain = start(["sub", ...at, "-t", "local/#", "-t", "other", "-v", "-C", "2", "-W", "10"]);
+    const json = start(["sub", ...at, "-t", "local/+", "--json", "-C", "1", "-W", "10"]);
+    await devices(2);
+    const both = sluice(["pub", ...at, "-t", "local/a", "-l"], { input: "hello\nhello\n" });
+    expect((await both).code).toBe(0);
+    expect(await plain.ended).toEqual({ code: 0, out: "local/a hello\nlocal/a hello\n", err: "" });
+    const ran = await json.ended;
+    expect(JSON.parse(ran.out)).toMatchObject({ topic: "local/a", payload: "hello", retain: false, qos: 1 });
+  });
+
+  it("shows retained messages, leaves them out with -R, and says when nothing came within -W", async () => {
+    await sluice(["pub", ...at, "-t", "kept", "-r", "-m", "still here"]);
+    expect(await sluice(["sub", ...at, "-t", "kept", "-C", "1", "-W", "5"])).toMatchObject({
+      code: 0,
+      out: "still here\n",
+    });
+    const none = await sluice(["sub", ...at, "-t", "kept", "-R", "-C", "1", "-W", "1"]);
+    expect(none).toMatchObject({ code: 1, out: "" });
+    expect(none.err).toContain("[CLI_TIMEOUT]");
+    await sluice(["pub", ...at, "-t", "kept", "-r", "-n"]);
+  });
+
+  it("ends with 130 when it is interrupted, and says when a subscription is refused", async () => {
+    await sluice(["pub", ...at, "-t", "kept", "-r", "-m", "it listens"]);
+    const running = start(["sub", ...at, "-t", "kept"]);
+    await running.printed("it listens");
+    running.child.kill("SIGINT");
+    expect((await running.ended).code).toBe(130);
+    const refused = await sluice(["sub", ...at, "-t", "$share/g/t", "-W", "5"]);
+    expect(refused).toMatchObject({ code: 4, out: "" });
+    expect(refused.err).toContain("[CLI_BROKER]");
+  });
+});
+
+describe("simulate", () => {
+  it("publishes so many messages, and counts the acknowledged ones", async () => {
+    const ran = await sluice(["simulate", ...at, "-n", "5", "-r", "500", "-c", "50", "--json"]);
+    expect(ran.code).toBe(0);
+    expect(JSON.parse(ran.out)).toMatchObject({ devices: 5, sent: 50, acked: 50, unacked: 0, held: 0 });
+  });
+
+  it("says on stderr what became of it, and ends with 130 when it is interrupted", async () => {
+    const running = start(["simulate", ...at, "-n", "2", "-r", "50"]);
+    await devices(2);
+    running.child.kill("SIGINT");
+    const ran = await running.ended;
+    expect(ran).toMatchObject({ code: 130, out: "" });
+    expect(ran.err).toMatch(/^\d+ sent, \d+ acknowledged/);
+  });
+});
+
+describe("dead", () => {
+  const dead = (...args: string[]): ReturnType<typeof sluice> => sluice(["dead", ...args, "--config", home.config]);
+
+  it("lists, shows, redrives and drops dead letters", async () => {
+    for (const n of [1, 2, 3]) await sluice(["pub", ...at, "-t", `angry/${n}`, "-m", `{"n":${n}}`]);
+    await until(({ ledger }) => ledger.events.dead === 3);
+    const listed = await dead("ls", "--json");
+    const letters = listed.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { id: string; topic: string; failure: { message: string } });
+    expect(letters.map(({ topic }) => topic).sort()).toEqual(["angry/1", "angry/2", "angry/3"]);
+    expect((await dead("ls")).out).toMatch(/ID +died +handler/);
+    const [first, second] = letters.map(({ id }) => id) as [string, string];
+
+    const shown = await dead("show", first);
+    expect(shown.code).toBe(0);
+    expect(shown.out).toMatch(/handler +angry version/);
+    expect(shown.out).toContain("never");
+    expect((await dead("show", "nothing")).code).toBe(6);
+
+    // Redriven, it fails again: a dead letter with a later id.
+    expect((await dead("redrive", first)).code).toBe(0);
+    await until(({ ledger }) => ledger.events.dead === 3);
+
+    const asked = await dead("drop", second);
+    expect(asked.code).toBe(2);
+    expect(asked.err).toContain("[CLI_NOT_CONFIRMED]");
+    expect(await dead("drop", second, "--yes", "--json")).toMatchObject({ code: 0, out: '{"count":1}\n' });
+    expect(await dead("drop", "--all", "--yes", "--json")).toMatchObject({ code: 0, out: '{"count":2}\n' });
+    expect((await dead("ls")).err).toBe("there are no dead letters\n");
+    const { events } = (await status()).ledger;
+    expect(events.accepted).toBe(events.done + events.dead + events.expired + events.dropped + events.pending);
+  });
+
+  it("redrives all of a handler that was mended", async () => {
+    for (const n of [1, 2]) await sluice(["pub", ...at, "-t", `angry/${n}`, "-m", "{}"]);
+    const before = await until(({ ledger }) => ledger.events.dead === 2);
+    await writeFile(join(home.folder, "handlers", "angry.js"), handlers["angry.js"].replace("throw", "return; throw"));
+    const version = before.handlers.find(({ name }) => name === "angry")?.version ?? 0;
+    await until(({ handlers }) => (handlers.find(({ name }) => name === "angry")?.version ?? 0) > version);
+    expect(await dead("redrive", "--handler", "angry", "--json")).toMatchObject({ code: 0, out: '{"count":2}\n' });
+    await until(({ ledger }) => ledger.events.dead === 0 && ledger.events.pending === 0);
+  });
+
+  it("wants to know which", async () => {
+    expect((await dead("redrive")).code).toBe(2);
+    expect((await dead("redrive", "x", "--all")).code).toBe(2);
+  });
+});

@@ -1,0 +1,109 @@
+import { connect } from "node:net";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { makeHome, runHome, sluice, start } from "./sluice.ts";
+
+const slow = `export const config = { topic: "slow", timeout: "20s" };
+export default () => { const end = Date.now() + 15000; while (Date.now() < end); };`;
+
+describe("sluice run", () => {
+  it("says as its last line of the start where things are, and ends with 0 on SIGTERM", async () => {
+    await using home = await runHome();
+    const log = await home.gateway.said("the gateway is ready");
+    const ready = JSON.parse(log.trim().split("\n").at(-1) ?? "") as Record<string, unknown>;
+    expect(ready).toMatchObject({
+      gateway: "edge-cli",
+      broker: [`mqtt://127.0.0.1:${home.mqttPort}`],
+      control: home.controlUrl,
+      data: join(home.folder, "data"),
+    });
+    home.gateway.child.kill("SIGTERM");
+    const ran = await home.gateway.ended;
+    expect(ran).toMatchObject({ code: 0, out: "" });
+    expect(ran.err.trim().split("\n").at(-1)).toContain('"msg":"closed"');
+  });
+
+  it("drains within its deadline, and a second signal ends it at once", async () => {
+    await using home = await runHome(
+      { "slow.js": slow },
+      "sandbox: { slice: 20s }\n".replace("sandbox: { slice: 20s }\n", ""),
+    );
+    expect((await sluice(["pub", "-p", String(home.mqttPort), "-t", "slow", "-m", "x"])).code).toBe(0);
+    home.gateway.child.kill("SIGINT");
+    await home.gateway.said("shutting down");
+    home.gateway.child.kill("SIGINT");
+    const ran = await home.gateway.ended;
+    expect(ran.code).toBe(130);
+    expect(ran.err).toContain("forced to end");
+  });
+
+  it("reads its config again on SIGHUP: says what it took on and what waits for a restart, and survives a bad one", async () => {
+    await using home = await runHome();
+    await home.writeConfig("log: { level: debug }\njournal: { sizeMax: 1GB }\n");
+    home.gateway.child.kill("SIGHUP");
+    const log = await home.gateway.said("waits for a restart");
+    expect(log).toContain('"applied":["log.level"],"needsRestart":["journal.sizeMax"]');
+    await home.writeConfig("jurnal: {}\nbrocker: {}\n");
+    home.gateway.child.kill("SIGHUP");
+    const refused = await home.gateway.said("goes on with the one it has");
+    expect(refused).toContain("CONFIG_INVALID");
+    expect(refused).toContain("there is no setting `jurnal`");
+    expect(refused).toContain("there is no setting `brocker`");
+    expect((await sluice(["health", "--config", home.config])).code).toBe(1);
+    expect((await fetch(`${home.controlUrl}/readyz`)).status).toBe(200);
+  });
+
+  it("refuses a data folder that another gateway has, and a port that is taken, with a fault and not a stack", async () => {
+    await using home = await runHome();
+    const second = await sluice(["run", "--config", home.config]);
+    expect(second.code).toBe(6);
+    expect(second.err).toContain("[JOURNAL_LOCKED]");
+    expect(second.err).not.toMatch(/^ {4}at /m);
+    await using other = await makeHome();
+    await writeFile(
+      other.config,
+      `gateway: { data: data }\nhandlers: { dir: handlers }\ncontrol: { url: "${home.controlUrl}" }\n`,
+    );
+    const third = await sluice(["run", "--config", other.config]);
+    expect(third.code).toBe(1);
+    expect(third.err).toContain("[CONTROL_LISTEN]");
+    expect(third.err).not.toMatch(/^ {4}at /m);
+  });
+
+  it("ends with 3 and all problems when its config is invalid, before anything is opened", async () => {
+    await using home = await makeHome({}, "brocker: {}\nlog: { level: loud }\n");
+    const ran = await sluice(["run", "--config", home.config]);
+    expect(ran).toMatchObject({ code: 3, out: "" });
+    expect(ran.err).toContain("sluice.yaml:6:1: there is no setting `brocker`");
+    expect(ran.err).toContain("[CONFIG_UNKNOWN]");
+    expect(ran.err).toContain("`log.level` must be one of");
+    await expect(once(connect(home.mqttPort, "127.0.0.1"), "connect")).rejects.toThrow();
+  });
+});
+
+describe("sluice dev", () => {
+  it("watches handlers whatever the config says, and writes lines for people", async () => {
+    await using home = await makeHome({}, "");
+    await writeFile(
+      home.config,
+      `gateway: { id: edge-dev, data: data }\nhandlers: { dir: handlers, watch: false }\nbroker: { listeners: [{ url: "mqtt://127.0.0.1:0" }] }\ncontrol: { url: "http://127.0.0.1:0" }\n`,
+    );
+    const dev = start(["dev", "--config", home.config]);
+    try {
+      expect(await dev.said("edge-dev is ready")).toMatch(
+        /devices mqtt:\/\/127\.0\.0\.1:\d+, control http:\/\/127\.0\.0\.1:\d+/,
+      );
+      await writeFile(
+        join(home.folder, "handlers", "new.js"),
+        'export const config = { topic: "x" };\nexport default () => 1;\n',
+      );
+      expect(await dev.said("handler live")).not.toContain('{"level"');
+      dev.child.kill("SIGTERM");
+      expect((await dev.ended).code).toBe(0);
+    } finally {
+      dev.child.kill("SIGKILL");
+    }
+  });
+});
