@@ -6,8 +6,8 @@
  * are awaited) → `waiting` (backoff) → `sending`. `throttled` is the rate cap's wait; `paused` an operator's. After
  * {@link DeliverySettings.breakerAfter} faults in a row the breaker is open: each further try carries a single entry.
  *
- * D1  Entries go out in the order of `seq`. After a fault nothing new leaves before everything outstanding has come back
- *     and the feed is rewound, so what was not acknowledged goes first, in order.
+ * D1  Entries go out in the order of `seq`. After a fault nothing new leaves before everything outstanding has come back;
+ *     then what was not acknowledged goes first, in order.
  * D2  A receipt is handed in only for what the other side acknowledged or refused for good, or what ran out of age or room.
  * D3  An entry is rejected alone: a refused batch is halved until the bad entry stands by itself.
  * D4  At most `window` batches are outstanding, each at most the kind's limits; the backlog is the feed's, on disk.
@@ -15,12 +15,14 @@
  */
 import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
+import type { OutboxEntry } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
 import { BatchLimits } from "./batch-limits.ts";
+import { within } from "./deadline.ts";
 import type { DeliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
-import { flightOf, receiptsOf } from "./flight.ts";
+import { flightOf, land } from "./flight.ts";
 import type { Flight } from "./flight.ts";
 import { Health } from "./health.ts";
 import { Intake } from "./intake.ts";
@@ -102,6 +104,8 @@ export class Delivery {
   readonly #hunt = new PoisonHunt();
   readonly #tally = new Tally();
   readonly #flights: Flight[] = [];
+  /** What came back without a receipt, until everything is back. */
+  #left: OutboxEntry[] = [];
   readonly #tidyTimer: NodeJS.Timeout;
   #state: State = IDLE;
   #landed: (() => void) | undefined;
@@ -225,15 +229,19 @@ export class Delivery {
 
   #build(countMax: number): Flight | undefined {
     const { entries, bytes } = this.#intake.batch(countMax, this.#limits.bytes);
-    return entries.length === 0 ? undefined : flightOf(entries, bytes);
+    const [first] = entries;
+    if (first === undefined) return undefined;
+    return flightOf(entries, bytes, { condemned: entries.length === 1 && this.#hunt.isCondemned(first.seq) });
   }
 
   /** One entry that lies behind the suspected one, to see whether anything gets through. */
   #probe(): Flight | undefined {
-    const [suspected, other] = this.#hunt.candidate(this.#intake);
+    const candidate = this.#hunt.candidate(this.#intake);
+    if (candidate === undefined) return undefined;
+    const { suspected, other, skipped } = candidate;
     const entry = other ?? suspected;
-    if (entry === undefined) return undefined;
-    return flightOf([entry], entry.data.length + ENVELOPE_BYTES, other === undefined ? undefined : suspected);
+    const bytes = entry.data.length + ENVELOPE_BYTES;
+    return flightOf([entry], bytes, { probe: other === undefined ? undefined : { suspected, skipped } });
   }
 
   #launch(flight: Flight): void {
@@ -264,8 +272,9 @@ export class Delivery {
     if (index < 0) return;
     this.#flights.splice(index, 1);
     clearTimeout(flight.timer);
-    const { receipts, lone } = receiptsOf(flight, verdict);
+    const { receipts, left, lone } = land(flight, verdict);
     if (receipts.length > 0) this.#handIn(receipts);
+    if (left.length > 0) this.#left.push(...left);
     if (this.#state.at !== "closed") {
       this.#learn(flight, verdict, lone);
       this.#onward();
@@ -293,15 +302,19 @@ export class Delivery {
       else this.#limits.halve(flight.entries.length - verdict.acked);
       this.#fail(anew("UPLINK_REJECTED", "a batch was refused and goes again in smaller ones"));
     } else {
-      this.#limits.delivered();
-      this.#hunt.delivered(this.#limits.narrowed);
-      // What lies between the suspected entry and the one behind it was taken and skipped.
-      if (flight.suspected !== undefined) this.#fail(anew("UPLINK_POISON", "a poisoned entry was found"));
+      if (flight.probe === undefined) {
+        this.#limits.delivered();
+        this.#hunt.delivered(this.#limits.narrowed);
+        return;
+      }
+      // What lies around was taken and skipped, and goes first now.
+      this.#hunt.probed(flight.probe.suspected.seq);
+      this.#fail(anew("UPLINK_POISON", "a poisoned entry was found"));
     }
   }
 
   #suspect(flight: Flight, verdict: Verdict): void {
-    const head = flight.suspected ?? flight.entries[verdict.acked];
+    const head = flight.probe?.suspected ?? flight.entries[verdict.acked];
     this.#hunt.hungUp(head?.seq ?? 0, flight.entries.length === 1);
     if (this.#hunt.active) this.#limits.probe();
   }
@@ -321,13 +334,18 @@ export class Delivery {
     if (state.at === "sending" || state.at === "idle") {
       this.#pump();
     } else if (this.#flights.length === 0 && state.at === "paused" && state.failing !== undefined) {
-      this.#intake.rewind();
+      this.#putBack();
       this.#state = { at: "paused", failing: undefined };
     } else if (this.#flights.length === 0 && state.at === "recovering") {
-      this.#intake.rewind();
+      this.#putBack();
       if (state.failing.atOnce) this.#go();
       else this.#wait(state.failing);
     }
+  }
+
+  #putBack(): void {
+    this.#intake.putBack(this.#left.sort((a, b) => a.seq - b.seq));
+    this.#left = [];
   }
 
   #wait({ fault, retryAfterMs, hunting }: Failing): void {
@@ -367,16 +385,4 @@ function unexplained({ entries }: Flight, { acked, refused }: Verdict, where: st
 /** Sends again at once, in another way. */
 function anew(code: "UPLINK_REJECTED" | "UPLINK_POISON", message: string): Failing {
   return { fault: new Fault(code, message), retryAfterMs: 0, atOnce: true, hunting: false };
-}
-
-/** Resolves when `work` is over or after `ms`, and never rejects. */
-function within(ms: number, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    const over = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    work.then(over, over);
-  });
 }

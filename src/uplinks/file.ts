@@ -112,8 +112,8 @@ class FileUplink implements Uplink {
 
   #lines(batch: readonly OutboxEntry[]): Buffer {
     let estimate = 0;
-    for (const entry of batch) estimate += entry.data.length + ENVELOPE_BYTES * 2;
-    const into = new GrowingBuffer(estimate);
+    for (const entry of batch) estimate += entry.data.length + ENVELOPE_BYTES + 64;
+    const into = new GrowingBuffer(estimate + 4096);
     for (const entry of batch) {
       const start = into.length;
       this.#context.envelopes.write(into, entry);

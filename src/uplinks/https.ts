@@ -144,8 +144,8 @@ class HttpsUplink implements Uplink {
 
   #joined(batch: readonly OutboxEntry[]): Buffer {
     let estimate = 2;
-    for (const entry of batch) estimate += entry.data.length + ENVELOPE_BYTES * 2;
-    const into = new GrowingBuffer(estimate);
+    for (const entry of batch) estimate += entry.data.length + ENVELOPE_BYTES + 64;
+    const into = new GrowingBuffer(estimate + 4096);
     for (let i = 0; i < batch.length; i++) {
       into.reserve(2);
       into.bytes[into.length++] = i === 0 ? BRACKET_OPEN : COMMA;

@@ -1,6 +1,7 @@
 /**
  * The loop's end of the outbox: hands out entries in order, and gives up those that are past their age or do not fit any
- * more (`buffer:`). Looking at the oldest entry costs no rewind, for it is held until it is taken.
+ * more (`buffer:`). What came back unacknowledged is put back in front: no more than was outstanding, and an outage of
+ * days reads nothing from disk twice.
  */
 import type { OutboxEntry } from "../task.ts";
 import type { Clock } from "../time.ts";
@@ -26,7 +27,9 @@ export interface IntakeOptions {
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #feed: OutboxFeed;
-  #held: OutboxEntry | undefined;
+  /** Goes before the feed, from `#heldAt` on. */
+  #held: readonly OutboxEntry[] = [];
+  #heldAt = 0;
   #expired: Receipt[] = [];
 
   constructor(options: IntakeOptions) {
@@ -71,7 +74,7 @@ export class Intake {
       if (entry === undefined) break;
       const more = entry.data.length + ENVELOPE_BYTES;
       if (entries.length > 0 && bytes + more > bytesMax) {
-        this.#held = entry;
+        this.putBack([entry]);
         break;
       }
       entries.push(entry);
@@ -84,7 +87,8 @@ export class Intake {
   /** Gives up what is past its age or does not fit. Nothing is outstanding. */
   tidy(): void {
     if (this.#feed.waiting === 0) return;
-    this.#held = this.take();
+    const oldest = this.take();
+    if (oldest !== undefined) this.putBack([oldest]);
     if (this.overflowing) this.drop();
   }
 
@@ -96,8 +100,7 @@ export class Intake {
       // The journal frees whole pages: what is freed may be less than asked for, and then it is asked again.
       let excess = this.#feed.waitingBytes - this.#options.buffer.sizeMax;
       while (excess > 0 && dropped + receipts.length < GIVEN_UP_MAX) {
-        const entry = this.#held ?? this.#feed.take();
-        this.#held = undefined;
+        const entry = this.#first();
         if (entry === undefined) break;
         receipts.push({ seq: entry.seq, verdict: "dropped" });
         excess -= entry.data.length;
@@ -109,20 +112,23 @@ export class Intake {
     if (this.overflowing) setImmediate(this.#options.wake);
   }
 
-  /** Everything taken and without a receipt will be taken again, in order. */
-  rewind(): void {
-    this.#held = undefined;
-    this.#feed.rewind();
+  /** Entries that were taken and have no receipt, in order, all older than what is still to be taken. */
+  putBack(entries: readonly OutboxEntry[]): void {
+    this.#held = this.#heldAt < this.#held.length ? [...entries, ...this.#held.slice(this.#heldAt)] : entries;
+    this.#heldAt = 0;
   }
 
   close(): void {
     this.#feed.close();
   }
 
+  #first(): OutboxEntry | undefined {
+    return this.#heldAt < this.#held.length ? this.#held[this.#heldAt++] : this.#feed.take();
+  }
+
   #next(oldestMs: number): OutboxEntry | undefined {
     for (;;) {
-      const entry = this.#held ?? this.#feed.take();
-      this.#held = undefined;
+      const entry = this.#first();
       if (entry === undefined || entry.timeMs >= oldestMs || entry.timeMs < CLOCK_UNSET_BEFORE_MS) return entry;
       this.#expired.push({ seq: entry.seq, verdict: "expired" });
       if (this.#expired.length < GIVEN_UP_MAX) continue;

@@ -50,6 +50,8 @@ interface Flight {
 /** Nudges that a piece of the stream with PUBACKs in it pays for, and the most that are saved up. */
 const NUDGES_EACH = 2;
 const NUDGES_MAX = 16;
+/** A server that does not close after DISCONNECT is left after this. */
+const GOODBYE_MS = 500;
 const PINGREQ = Buffer.from([0xc0, 0]);
 const PACKET_IDS = 65_536;
 /** PUBACKs prove that the connection lives as well as a PINGRESP does; mqtt.js is told this often. */
@@ -144,12 +146,17 @@ export class MqttLink {
     this.#socket.destroy();
   }
 
-  /** Says goodbye, and waits until the socket is closed. Nothing is outstanding. */
+  /** Says goodbye, and waits a moment for the server to close. Nothing is outstanding. */
   close(): Promise<void> {
     return new Promise((resolve) => {
-      this.#socket.once("close", () => resolve());
-      if (this.#socket.destroyed) resolve();
-      else this.#client.end(false, () => this.#socket.destroy());
+      const patience = setTimeout(() => this.#socket.destroy(), GOODBYE_MS);
+      const closed = (): void => {
+        clearTimeout(patience);
+        resolve();
+      };
+      if (this.#socket.destroyed) closed();
+      else this.#socket.once("close", closed);
+      this.#client.end(false);
     });
   }
 

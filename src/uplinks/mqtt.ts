@@ -174,8 +174,8 @@ class MqttUplink implements Uplink {
       count: batch.length,
       buffer: () => {
         let bytes = 0;
-        for (let i = 0; i < batch.length; i++) bytes += (batch[i] as OutboxEntry).data.length + ENVELOPE_BYTES * 2;
-        return new GrowingBuffer(bytes);
+        for (let i = 0; i < batch.length; i++) bytes += (batch[i] as OutboxEntry).data.length + ENVELOPE_BYTES + 64;
+        return new GrowingBuffer(bytes + 4096);
       },
       write(into, index, packetId) {
         entry = batch[index] as OutboxEntry;

@@ -13,8 +13,6 @@ export interface OutboxFeed {
   readonly waiting: number;
   /** Bytes of the same. */
   readonly waitingBytes: number;
-  /** Everything taken and without a receipt will be taken again, in order. Counts a receipt as soon as it was handed in. */
-  rewind(): void;
   close(): void;
 }
 

@@ -6,7 +6,7 @@
  * other side has of it. So one slow or dead uplink costs the others nothing, and its backlog waits on disk.
  *
  *     outbox feed ─take→ delivery ─batch→ kind ─→ the other side
- *          ↑ rewind          └─receipts→ journal (group commit) → released
+ *                            └─receipts→ journal (group commit) → released
  *
  * U1  An entry gets a receipt `delivered` only when the other side acknowledged it (G3).
  * U2  Entries of one uplink go out in the order of `seq`, after a fault as well.

@@ -137,11 +137,6 @@ export class MemoryOutbox implements Outboxes, OutboxFeed {
     return this.#openBytes;
   }
 
-  rewind(): void {
-    this.#cursor = this.#firstOpen;
-    this.#refilled = Math.min(this.entries.length, this.#cursor + this.#limits.entriesMax);
-  }
-
   close(): void {
     this.#closed = true;
   }
