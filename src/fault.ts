@@ -169,7 +169,7 @@ export const FAULTS = {
     false,
     "Check the file that the uplink's settings name: it must exist, be readable and hold what it should.",
   ),
-  UPLINK_UNKNOWN: kind("usage", false, "`sluice uplinks ls` shows the names."),
+  UPLINK_UNKNOWN: kind("usage", false, "`sluice status` shows the names."),
   UPLINK_CLOSING: kind("sluice", true, "Nothing: what was not acknowledged is sent again after the start."),
   // journal
   JOURNAL_LOCKED: kind(
