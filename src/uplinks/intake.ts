@@ -123,7 +123,10 @@ export class Intake {
   }
 
   #first(): OutboxEntry | undefined {
-    return this.#heldAt < this.#held.length ? this.#held[this.#heldAt++] : this.#feed.take();
+    if (this.#heldAt < this.#held.length) return this.#held[this.#heldAt++];
+    // Entries are views: what has left must not keep its pages in memory.
+    if (this.#heldAt > 0) this.putBack(NONE);
+    return this.#feed.take();
   }
 
   #next(oldestMs: number): OutboxEntry | undefined {
@@ -144,3 +147,5 @@ export class Intake {
     this.#options.handIn(expired);
   }
 }
+
+const NONE: readonly OutboxEntry[] = [];
