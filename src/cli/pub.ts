@@ -2,10 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import type { MqttClient } from "mqtt";
 import { Fault, messageOf } from "../fault.ts";
-import { connectDevice, withDeviceOptions } from "./device.ts";
+import { connectDevice, wholeNumber, withDeviceOptions } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { printJson } from "./terminal.ts";
@@ -18,6 +19,7 @@ interface PubOptions extends DeviceOptions {
   readonly lines?: boolean;
   readonly null?: boolean;
   readonly retain?: boolean;
+  readonly wait: number;
   readonly json?: boolean;
 }
 
@@ -36,6 +38,7 @@ export function pubCommand(done: (code: number) => void): Command {
     .option("-l, --lines", "each line of stdin is a message")
     .option("-n, --null", "an empty payload; with -r it removes the retained message")
     .option("-r, --retain", "retain it")
+    .option("-W, --wait <seconds>", "give up when it is not acknowledged by then; not for -l", wholeNumber(1, 1e6), 30)
     .option("--json", "print {topic, count, bytes} when done")
     .addHelpText(
       "after",
@@ -51,16 +54,21 @@ Examples:
       const client = await connectDevice(options);
       try {
         const sending = payload === undefined ? publishLines(client, options) : publish(client, options, payload);
-        const sent = await Promise.race([sending, lossOf(client)]);
+        const sent = await Promise.race([
+          sending,
+          lossOf(client),
+          ...(payload === undefined ? [] : [patience(options.wait)]),
+        ]);
+        await client.endAsync();
         if (options.json === true) printJson({ topic: options.topic, ...sent });
       } catch (thrown) {
+        // Without waiting for what is still on its way.
+        await client.endAsync(true);
         if (thrown instanceof Fault) throw thrown;
         throw new Fault("CLI_BROKER", `the message was not acknowledged: ${messageOf(thrown)}`, {
           where: options.topic,
           cause: thrown,
         });
-      } finally {
-        await client.endAsync();
       }
       done(EXIT.ok);
     });
@@ -98,6 +106,12 @@ function lossOf(client: MqttClient): Promise<never> {
   });
   lost.catch(() => undefined);
   return lost;
+}
+
+/** A gateway that has no room does not refuse: it acknowledges later. */
+async function patience(seconds: number): Promise<never> {
+  await sleep(seconds * 1000, undefined, { ref: false });
+  throw new Fault("CLI_TIMEOUT", `it was not acknowledged within ${seconds} s; the gateway may have no room`);
 }
 
 async function publish(client: MqttClient, options: PubOptions, payload: Buffer): Promise<Sent> {

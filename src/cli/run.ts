@@ -4,7 +4,7 @@ import { configFile, loadConfig } from "../config.ts";
 import type { Config } from "../config.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
-import { watchSignals } from "./signals.ts";
+import { endSurely, watchSignals } from "./signals.ts";
 import { paint, say } from "./terminal.ts";
 
 export function runCommand(done: (code: number) => void): Command {
@@ -46,7 +46,13 @@ export async function runGateway(path: string | undefined, { pretty, change }: R
   // Loaded only now: the rest of the command line starts quicker without the gateway.
   const { Gateway } = await import("../gateway.ts");
   const signals = watchSignals(log);
-  const gateway = await Gateway.open(config, { log, configPath: file });
+  let gateway;
+  try {
+    gateway = await Gateway.open(config, { log, configPath: file });
+  } catch (thrown) {
+    endSurely(log);
+    throw thrown;
+  }
   announce(config, gateway.addresses, log, pretty);
   return signals.until({ gateway, config, load });
 }

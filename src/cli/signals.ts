@@ -107,7 +107,17 @@ async function close(gateway: Signalled, deadlineMs: number, log: Log): Promise<
     return EXIT.failed;
   } finally {
     clearTimeout(watchdog);
+    endSurely(log);
   }
+}
+
+/** Everything is closed, so the process ends by itself; should something keep it alive, that is said, and it ends. */
+export function endSurely(log: Log): void {
+  const overdue = (): void => {
+    log.error({ open: stillOpen() }, "closed, and yet something keeps the process alive; ending without it");
+    process.exit(EXIT.failed);
+  };
+  setTimeout(overdue, GRACE_MS).unref();
 }
 
 /** What keeps the process alive, by kind: {"TCPSocketWrap": 3}. */

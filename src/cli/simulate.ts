@@ -83,7 +83,7 @@ async function simulate(options: SimulateOptions): Promise<number> {
     while (tally.acked + tally.failed < tally.sent && performance.now() < deadlineMs) await turn();
   } finally {
     clearInterval(progress);
-    await Promise.all(devices.map(({ client }) => client.endAsync(true)));
+    await Promise.all(devices.map(({ client }) => client.endAsync(tally.acked < tally.sent)));
   }
   report(tally, options, performance.now() - startedMs);
   if (ended === "lost") throw new Fault("CLI_BROKER", "the broker closed the connection of a device");

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connectAsync } from "mqtt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StatusAnswer } from "../../src/control/shapes.ts";
 import { runHome, sluice, start } from "./sluice.ts";
@@ -21,6 +22,13 @@ beforeAll(async () => {
   at = ["-h", "127.0.0.1", "-p", String(home.mqttPort)];
 });
 afterAll(() => home[Symbol.asyncDispose]());
+
+/** Published directly, where `pub` is not what is tested. */
+async function publish(topic: string, ...payloads: string[]): Promise<void> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${home.mqttPort}`);
+  for (const payload of payloads) await client.publishAsync(topic, payload, { qos: 1, retain: topic === "kept" });
+  await client.endAsync();
+}
 
 /** Asked directly: a process for each look would take most of the time. */
 async function ask(path: string): Promise<string> {
@@ -72,6 +80,13 @@ describe("pub, status and health on a running gateway", () => {
     expect(table.out).toMatch(/cloud +file +\w+ +4 +4/);
   });
 
+  it("pub ends with 4 when the broker does not take the message", async () => {
+    await writeFile(join(home.folder, "large"), Buffer.alloc(300_000));
+    const ran = await sluice(["pub", ...at, "-t", "large", "-f", join(home.folder, "large")]);
+    expect(ran).toMatchObject({ code: 4, out: "" });
+    expect(ran.err).toContain("[CLI_BROKER]");
+  });
+
   it("health says 0 on a running gateway, also by SLUICE_URL and without a token", async () => {
     expect(await sluice(["health", "--config", home.config])).toEqual({ code: 0, out: "", err: "" });
     const env = { SLUICE_URL: home.controlUrl };
@@ -95,8 +110,7 @@ describe("sub", () => {
     const plain = start(["sub", ...at, "-t", "local/#", "-t", "other", "-v", "-C", "2", "-W", "10"]);
     const json = start(["sub", ...at, "-t", "local/+", "--json", "-C", "1", "-W", "10"]);
     await devices(2);
-    const both = sluice(["pub", ...at, "-t", "local/a", "-l"], { input: "hello\nhello\n" });
-    expect((await both).code).toBe(0);
+    await publish("local/a", "hello", "hello");
     expect(await plain.ended).toEqual({ code: 0, out: "local/a hello\nlocal/a hello\n", err: "" });
     const ran = await json.ended;
     expect(JSON.parse(ran.out)).toMatchObject({ topic: "local/a", payload: "hello", retain: false, qos: 1 });
@@ -111,11 +125,11 @@ describe("sub", () => {
     const none = await sluice(["sub", ...at, "-t", "kept", "-R", "-C", "1", "-W", "1"]);
     expect(none).toMatchObject({ code: 1, out: "" });
     expect(none.err).toContain("[CLI_TIMEOUT]");
-    await sluice(["pub", ...at, "-t", "kept", "-r", "-n"]);
+    expect((await sluice(["pub", ...at, "-t", "kept", "-r", "-n"])).code).toBe(0);
   });
 
   it("ends with 130 when it is interrupted, and says when a subscription is refused", async () => {
-    await sluice(["pub", ...at, "-t", "kept", "-r", "-m", "it listens"]);
+    await publish("kept", "it listens");
     const running = start(["sub", ...at, "-t", "kept"]);
     await running.printed("it listens");
     running.child.kill("SIGINT");
@@ -147,7 +161,7 @@ describe("dead", () => {
   const dead = (...args: string[]): ReturnType<typeof sluice> => sluice(["dead", ...args, "--config", home.config]);
 
   it("lists, shows, redrives and drops dead letters", async () => {
-    for (const n of [1, 2, 3]) await sluice(["pub", ...at, "-t", `angry/${n}`, "-m", `{"n":${n}}`]);
+    for (const n of [1, 2, 3]) await publish(`angry/${n}`, `{"n":${n}}`);
     await until(({ ledger }) => ledger.events.dead === 3);
     const listed = await dead("ls", "--json");
     const letters = listed.out
@@ -179,7 +193,7 @@ describe("dead", () => {
   });
 
   it("redrives all of a handler that was mended", async () => {
-    for (const n of [1, 2]) await sluice(["pub", ...at, "-t", `angry/${n}`, "-m", "{}"]);
+    await publish("angry/1", "{}", "{}");
     const before = await until(({ ledger }) => ledger.events.dead === 2);
     await writeFile(join(home.folder, "handlers", "angry.js"), handlers["angry.js"].replace("throw", "return; throw"));
     const version = before.handlers.find(({ name }) => name === "angry")?.version ?? 0;
