@@ -1,8 +1,8 @@
 /** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
 import { builtinModules } from "node:module";
 import { dirname, relative, resolve } from "node:path";
-import { build } from "esbuild";
-import type { Message, OutputFile, Plugin } from "esbuild";
+import { build, stop } from "esbuild";
+import type { BuildOptions, Message, OutputFile, Plugin } from "esbuild";
 import { Fault, messageOf } from "../fault.ts";
 
 export interface Build {
@@ -41,11 +41,27 @@ const ownModule: Plugin = {
   },
 };
 
+/** esbuild works in a process of its own, which takes 17 MB. It ends when nothing was built for this long. */
+const BUILDER_IDLE_MS = 5000;
+let builds = 0;
+let resting: NodeJS.Timeout | undefined;
+
+async function withBuilder<Result>(work: () => Promise<Result>): Promise<Result> {
+  builds++;
+  clearTimeout(resting);
+  try {
+    return await work();
+  } finally {
+    builds--;
+    if (builds === 0) resting = setTimeout(() => void stop(), BUILDER_IDLE_MS).unref();
+  }
+}
+
 /** Paths in errors and stacks are relative to `root`. Throws Fault DEPLOY_BUILD_FAILED or DEPLOY_NODE_BUILTIN. */
 export async function buildHandler(name: string, entry: string, root: string): Promise<Build> {
   let result;
   try {
-    result = await build({
+    const options = {
       entryPoints: [entry],
       absWorkingDir: root,
       outfile: resolve(root, `${name}.js`),
@@ -66,7 +82,8 @@ export async function buildHandler(name: string, entry: string, root: string): P
       // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
       tsconfigRaw: {},
       plugins: [ownModule, noNode],
-    });
+    } as const satisfies BuildOptions;
+    result = await withBuilder(() => build(options));
   } catch (cause) {
     throw buildFault(cause, relative(root, entry));
   }

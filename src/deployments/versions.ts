@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
 import type { Build } from "./build.ts";
@@ -102,9 +102,10 @@ export class Versions {
     const version = this.#list.next;
     const added = entry.parse({ version, hash: hashOf(build), builtMs, config, file });
     await this.#guarded(async () => {
-      await mkdir(this.#folder, { recursive: true });
-      await writeDurably(this.#folder, `${version}.js`, build.code);
-      await writeDurably(this.#folder, `${version}.js.map`, build.sourceMap);
+      if ((await mkdir(this.#folder, { recursive: true })) !== undefined) await syncFolder(dirname(this.#folder));
+      // The list names them: their contents are synced before it is written, their names with it.
+      await writeAside(this.#folder, `${version}.js`, build.code);
+      await writeAside(this.#folder, `${version}.js.map`, build.sourceMap);
       await this.#save({ ...this.#list, next: version + 1, versions: [...this.#list.versions, added] });
     });
     return added;
@@ -124,7 +125,8 @@ export class Versions {
   }
 
   async #save(versions: VersionList): Promise<void> {
-    await writeDurably(this.#folder, "versions.json", `${JSON.stringify(versions, undefined, 2)}\n`);
+    await writeAside(this.#folder, "versions.json", `${JSON.stringify(versions, undefined, 2)}\n`);
+    await syncFolder(this.#folder);
     this.#list = versions;
   }
 
@@ -146,8 +148,8 @@ async function afresh(folder: string): Promise<VersionList> {
   return { format: 1, next: Math.max(0, ...numbers) + 1, live: 0, versions: [] };
 }
 
-/** All of it or nothing, also when the power fails: written aside, synced, renamed, and the folder synced. */
-async function writeDurably(folder: string, file: string, text: string): Promise<void> {
+/** All of it or nothing: written aside, synced, renamed. The name lasts once the folder is synced. */
+async function writeAside(folder: string, file: string, text: string): Promise<void> {
   const path = join(folder, file);
   const aside = `${path}.new`;
   const handle = await open(aside, "w");
@@ -158,10 +160,13 @@ async function writeDurably(folder: string, file: string, text: string): Promise
     await handle.close();
   }
   await rename(aside, path);
-  const parent = await open(folder, "r");
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
   try {
-    await parent.sync();
+    await handle.sync();
   } finally {
-    await parent.close();
+    await handle.close();
   }
 }

@@ -189,7 +189,8 @@ class Guest {
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     try {
-      result = (this.#handle as Handle)(event, context);
+      const handle = this.#handle as Handle; // Called bare: as a method it would get hold of the guest.
+      result = handle(event, context);
       promise = promiseOf(result);
     } catch (thrown) {
       this.#fail(draft, key, thrown);

@@ -45,6 +45,8 @@ const STOP_GRACE_MS = 500;
 /** A run that is only waiting is noticed this long after its timeout; one that is busy is stopped at it. */
 const WAITING_GRACE_MS = 100;
 const COLLECT_MS = 50;
+/** A module has this long to load, or its handler's timeout when that is longer: it happens once, and may be a cold start. */
+export const LOAD_MS_MIN = 1000;
 /** Longer strings are kept outside the isolate's heap, where its garbage collector does not feel them. */
 const PART_BYTES = 1000;
 /** What an isolate needs beside what the user's code may have: built-ins, the guest, one batch. */
@@ -115,16 +117,20 @@ export class VersionIsolate {
         lineOffset: -1,
       });
       const define = script.runSync(context, { reference: true });
-      const options = { timeout: this.#bundle.timeoutMs };
+      const timeout = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs);
+      const options = { timeout };
       const applied = load.apply(undefined, [define.derefInto()], options) as Promise<string>;
-      const text = await withDeadline(applied, this.#bundle.timeoutMs + STOP_GRACE_MS);
+      const text = await withDeadline(applied, timeout + STOP_GRACE_MS);
       if (text === OVERDUE) throw new Error("Script execution timed out.");
       if (!text.startsWith("!")) return { at: "ready", config: text };
       this.#drop();
       return { at: "failed", failure: JSON.parse(text.slice(1)) as GuestFailure };
     } catch (error) {
       this.#drop();
-      return { at: "failed", failure: this.#lost(error, "HANDLER_LOAD_THREW") };
+      const failure = this.#lost(error, "HANDLER_LOAD_THREW");
+      if (failure.code !== "SANDBOX_TIMEOUT") return { at: "failed", failure };
+      const seconds = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs) / 1000;
+      return { at: "failed", failure: { ...failure, message: `the module took longer than ${seconds} s to load` } };
     }
   }
 

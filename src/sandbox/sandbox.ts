@@ -76,6 +76,8 @@ interface Live extends Version {
 
 /** A load whose runner was lost is tried again on its successor, for another handler may have cost it. */
 const LOADS_MAX = 2;
+/** A runner without handlers, and what a garbage collector leaves lying about. */
+const RUNNER_RSS_BYTES = 128 * 1024 * 1024;
 const HANDLER_RSS_BYTES = 3 * 1024 * 1024;
 
 export class Sandbox {
@@ -103,7 +105,7 @@ export class Sandbox {
           sliceMs: settings.slice,
           clock,
           log,
-          rssBytesMax: () => settings.runnerMemoryMax + this.#versions.size * HANDLER_RSS_BYTES,
+          rssBytesMax: () => this.#rssBytesMax(),
           versions: () => this.#versions.values(),
         }),
     );
@@ -112,8 +114,13 @@ export class Sandbox {
   /** Resolves when every runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
   static async open(options: SandboxOptions): Promise<Sandbox> {
     const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()));
-    await Promise.all(sandbox.#supervisors.map((supervisor) => supervisor.ready()));
-    return sandbox;
+    try {
+      await Promise.all(sandbox.#supervisors.map((supervisor) => supervisor.ready()));
+      return sandbox;
+    } catch (error) {
+      await sandbox.close();
+      throw error;
+    }
   }
 
   /** Evaluates the bundle in an isolate of its own, for the config that it exports. Nothing stays behind. */
@@ -215,6 +222,14 @@ export class Sandbox {
   /** What is in flight is answered `unrun`. Resolves when all processes are gone. */
   async close(): Promise<void> {
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+  }
+
+  /** What all may have, or what the largest single handler was promised; and what idle isolates take. */
+  #rssBytesMax(): number {
+    let largest = 0;
+    for (const { guest } of this.#versions.values()) largest = Math.max(largest, guest.memoryBytes);
+    const shared = Math.max(this.#options.settings.runnerMemoryMax, largest + RUNNER_RSS_BYTES);
+    return shared + this.#versions.size * HANDLER_RSS_BYTES;
   }
 
   #forget(version: Live): void {

@@ -5,11 +5,12 @@
  * says something that no runner of ours says. Whatever it had in flight is answered at once; what was not sent yet
  * waits for its successor.
  */
-import { messageOf } from "../fault.ts";
+import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
+import { LOAD_MS_MIN } from "./isolates.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
@@ -75,6 +76,8 @@ const LOOK_MS = 15;
 const START_MS_MAX = 15_000;
 /** Beyond what the runner itself allows a batch, which includes stopping it. */
 const GRACE_MS = 2500;
+/** Starts that may fail in a row before opening is given up. Later on, starting is never given up. */
+const FIRST_STARTS_MAX = 3;
 const RESTART = { firstMs: 100, maxMs: 5000 };
 
 export interface SupervisorFigures {
@@ -97,10 +100,11 @@ export class Supervisor {
   readonly #inFlight = new Map<number, InFlight>();
   #budgetMs = 0;
   #waiting: Waiting[] = [];
-  #whenReady: (() => void)[] = [];
+  #whenReady: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = [];
   #state: State;
   #lastId = 0;
   #startsFailed = 0;
+  #hasBeenReady = false;
   #look: NodeJS.Timeout | undefined;
   #rssBytes = 0;
 
@@ -125,10 +129,13 @@ export class Supervisor {
     return this.#state.at === "ready";
   }
 
-  /** Resolves when a runner is at work, at once when one is; also when the supervisor is closed. */
+  /**
+   * Resolves when a runner is at work, at once when one is; also when the supervisor is closed. Rejects with Fault
+   * SANDBOX_UNAVAILABLE when no runner has ever come up and the first starts failed.
+   */
   ready(): Promise<void> {
     if (this.#state.at === "ready" || this.#state.at === "closed") return Promise.resolve();
-    return new Promise((resolve) => this.#whenReady.push(resolve));
+    return new Promise((resolve, reject) => this.#whenReady.push({ resolve, reject }));
   }
 
   run(work: Waiting): void {
@@ -139,11 +146,11 @@ export class Supervisor {
   /** undefined: the runner was lost meanwhile, perhaps by this. */
   async load(version: Version): Promise<Loaded | undefined> {
     const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: false };
-    return this.#ask("load", body, version.guest.timeoutMs);
+    return this.#ask("load", body, Math.max(LOAD_MS_MIN, version.guest.timeoutMs));
   }
 
   async inspect(bundle: GuestBundle): Promise<Loaded | undefined> {
-    return this.#ask("inspect", bundle, bundle.timeoutMs);
+    return this.#ask("inspect", bundle, Math.max(LOAD_MS_MIN, bundle.timeoutMs));
   }
 
   unload(serial: number): void {
@@ -158,7 +165,7 @@ export class Supervisor {
     clearInterval(this.#look);
     for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
     this.#answerAll("unrun");
-    for (const resolve of this.#whenReady.splice(0)) resolve();
+    for (const { resolve } of this.#whenReady.splice(0)) resolve();
     if (!("runner" in state)) return;
     state.runner.kill("closed");
     await state.runner.exited;
@@ -176,13 +183,14 @@ export class Supervisor {
 
   #ready(runner: RunnerProcess): void {
     this.#state = { at: "ready", runner };
+    this.#hasBeenReady = true;
     this.#startsFailed = 0;
     for (const version of this.#options.versions()) {
       const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: true };
       runner.send(jsonFrame("load", 0, body));
     }
     for (const work of this.#waiting.splice(0)) this.#send(runner, work);
-    for (const resolve of this.#whenReady.splice(0)) resolve();
+    for (const { resolve } of this.#whenReady.splice(0)) resolve();
   }
 
   #send(runner: RunnerProcess, { version: newest, batch, states, done }: Waiting): void {
@@ -326,6 +334,10 @@ export class Supervisor {
       const waitMs = backoffMs(RESTART, ++this.#startsFailed, Math.random);
       const timer = setTimeout(() => (this.#state = this.#start()), waitMs);
       this.#state = { at: "down", timer };
+      if (this.#startsFailed >= FIRST_STARTS_MAX && !this.#hasBeenReady) {
+        const fault = new Fault("SANDBOX_UNAVAILABLE", `no runner can be started: it ${why}`);
+        for (const { reject } of this.#whenReady.splice(0)) reject(fault);
+      }
     } else {
       this.#state = this.#start();
     }

@@ -1,6 +1,7 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { patient } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
@@ -21,11 +22,11 @@ describe("a watched folder", () => {
     folder.write("a.ts", source("return 1"));
     opened = await openDeployments(folder, watch);
     folder.write("a.ts", source("return 2"));
-    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
     folder.write("b/index.ts", source("return 1"));
-    await expect.poll(codes, { timeout: 4000 }).toEqual(["a@1", "a@2", "b@1"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2", "b@1"]);
     folder.remove("a.ts");
-    await expect.poll(() => opened.removed).toEqual(["a"]);
+    await expect.poll(() => opened.removed, patient).toEqual(["a"]);
     expect(opened.deployments.handlers.map(({ name }) => name)).toEqual(["b"]);
   });
 
@@ -34,7 +35,7 @@ describe("a watched folder", () => {
     folder.write("a.ts", `import { limit } from "../shared/limit.ts";\n${source("return limit")}`);
     opened = await openDeployments(folder, watch);
     folder.write("../shared/limit.ts", "export const limit: number = 2;");
-    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
   });
 
   it("notices the way editors save: aside, then renamed over", async () => {
@@ -42,17 +43,17 @@ describe("a watched folder", () => {
     opened = await openDeployments(folder, watch);
     folder.write(".a.ts.swp", source("return 2"));
     renameSync(join(folder.dir, ".a.ts.swp"), join(folder.dir, "a.ts"));
-    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
   });
 
   it("reports a broken save, keeps the last good version, and takes on the mended one", async () => {
     folder.write("a.ts", source("return 1"));
     opened = await openDeployments(folder, watch);
     folder.write("a.ts", "export default ((((");
-    await expect.poll(() => opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_BUILD_FAILED"]);
+    await expect.poll(() => opened.failed.map(([, { code }]) => code), patient).toEqual(["DEPLOY_BUILD_FAILED"]);
     expect(opened.deployments.handlers.map(({ version }) => version)).toEqual([1]);
     folder.write("a.ts", source("return 3"));
-    await expect.poll(codes).toEqual(["a@1", "a@2"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
   });
 
   it("does nothing more for a save that changes nothing", async () => {
@@ -60,13 +61,13 @@ describe("a watched folder", () => {
     opened = await openDeployments(folder, watch);
     folder.write("a.ts", source("return 1"));
     folder.write("b.ts", source("return 1"));
-    await expect.poll(codes).toEqual(["a@1", "b@1"]);
+    await expect.poll(codes, patient).toEqual(["a@1", "b@1"]);
   });
 
   it("takes on many saves as one, and ends on the last", async () => {
     folder.write("a.ts", source("return 0"));
     opened = await openDeployments(folder, watch);
     for (let n = 1; n <= 10; n++) folder.write("a.ts", source(`return ${n}`));
-    await expect.poll(() => opened.deployments.handlers[0]?.code ?? "").toContain("return 10");
+    await expect.poll(() => opened.deployments.handlers[0]?.code ?? "", patient).toContain("return 10");
   });
 });

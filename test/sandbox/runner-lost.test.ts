@@ -1,9 +1,14 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import { alive, bundle, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
+import { alive, bundle, loadAll, openSandbox, patient, run, shortly, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
-let opened: Opened;
-afterEach(() => opened.sandbox.close());
+let opened: Opened | undefined;
+afterEach(async () => {
+  await opened?.sandbox.close();
+  opened = undefined;
+});
 
 describe("a runner that is killed", () => {
   it("answers what it had in flight as crashed, is replaced, and knows all handlers again (S1, S5)", async () => {
@@ -30,21 +35,21 @@ describe("a runner that is killed", () => {
     const { sandbox } = opened;
     const good = bundle("return event.data.n");
     await loadAll(sandbox, good);
-    const batches = 120;
-    const send = async (n: number): Promise<unknown[]> => {
-      await new Promise((resolve) => setTimeout(resolve, n * 10));
-      const only = task(good.id, { payload: Buffer.from(`{"n":${n}}`) });
-      return shortly((await run(sandbox, good.id, [only])).results);
+    const batches = 60;
+    const answers: unknown[][] = [];
+    const runOnes = async (from: number): Promise<void> => {
+      for (let n = from; n < batches; n += 3) {
+        const only = task(good.id, { payload: Buffer.from(`{"n":${n}}`) });
+        answers[n] = shortly((await run(sandbox, good.id, [only])).results);
+        // Now and then with others in flight, and never one that is only starting.
+        const [pid] = sandbox.pids;
+        if (n % 10 === 0 && pid !== undefined && sandbox.figures().runnersReady === 1) process.kill(pid, "SIGKILL");
+      }
     };
-    const all = Array.from({ length: batches }, (_, n) => send(n));
-    const killing = setInterval(() => {
-      const [pid] = sandbox.pids;
-      if (pid !== undefined && pid > 0) process.kill(pid, "SIGKILL");
-    }, 250);
-    const answers = await Promise.all(all);
-    clearInterval(killing);
+    await Promise.all([runOnes(0), runOnes(1), runOnes(2)]);
     for (const [n, answer] of answers.entries()) expect([[[String(n)]], ["crashed"]]).toContainEqual(answer);
     expect(answers.filter(([only]) => only !== "crashed").length).toBeGreaterThan(batches / 2);
+    expect(sandbox.figures().runnersLost).toBeGreaterThan(1);
     expect(sandbox.figures().batchesInFlight).toBe(0);
   });
 
@@ -83,5 +88,39 @@ describe("a runner's process", () => {
     expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toBe("");
     expect(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")).toContain("--permission");
     expect(readdirSync(`/proc/${pid}/fd`).length).toBeLessThan(40);
+  });
+});
+
+describe("open()", () => {
+  it("says so when no runner can be started, and leaves no process", async () => {
+    const command = {
+      args: ["--input-type=module", "-"],
+      stdin: "process.stderr.write('no library'); process.exit(9)",
+      guestCode: "",
+    };
+    await expect(openSandbox({ runners: 2 }, { command })).rejects.toMatchObject({
+      code: "SANDBOX_UNAVAILABLE",
+      message: expect.stringContaining("no library"),
+    });
+  });
+});
+
+describe("runners", () => {
+  it("end with the gateway, however it ends", async () => {
+    const script = `
+      import { openSandbox, bundle, loadAll, run, task } from ${JSON.stringify(new URL("opened.ts", import.meta.url).href)};
+      const { sandbox } = await openSandbox({ runners: 2 });
+      const loop = bundle("for (;;);", { settings: { timeoutMs: 60000 } });
+      await loadAll(sandbox, loop);
+      void run(sandbox, loop.id, [task(loop.id)]);
+      console.log(JSON.stringify(sandbox.pids));`;
+    const gateway = spawn(process.execPath, ["--input-type=module-typescript", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = (await once(gateway.stdout, "data")) as [Buffer];
+    const pids = JSON.parse(line.toString()) as number[];
+    expect(pids.map(alive)).toEqual([true, true]);
+    gateway.kill("SIGKILL");
+    await expect.poll(() => pids.map(alive), patient).toEqual([false, false]);
   });
 });

@@ -4,7 +4,7 @@ import { FRAME_KINDS, FrameReader, ranFrame, readRunHead, runFrame, textFrame } 
 import type { Frame } from "../../src/sandbox/wire.ts";
 import { readAnswer, strike, WireError } from "../../src/sandbox/results.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
-import { bundle, openSandbox, run, task } from "./opened.ts";
+import { bundle, openSandbox, patient, run, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 describe("frames", () => {
@@ -213,7 +213,7 @@ describe("a runner that was taken over", () => {
     expect(await sandbox.load(handler)).toMatchObject({ at: "ready" });
     const pid = sandbox.pids[0];
     expect((await run(sandbox, handler.id, [task(handler.id)])).results).toEqual([{ at: "crashed" }]);
-    await expect.poll(() => sandbox.figures().runnersReady).toBe(1);
+    await expect.poll(() => sandbox.figures().runnersReady, patient).toBe(1);
     expect(sandbox.pids[0]).not.toBe(pid);
     expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });
   });
