@@ -31,7 +31,6 @@ import type { Environment, Path } from "./config/source.ts";
 import { Fault, messageOf } from "./fault.ts";
 
 export { diffConfig } from "./config/changes.ts";
-export type { ConfigChange } from "./config/changes.ts";
 export { ConfigFault } from "./config/problem.ts";
 export type { ConfigProblem } from "./config/problem.ts";
 export type { Environment } from "./config/source.ts";

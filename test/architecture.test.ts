@@ -32,8 +32,9 @@ const GRANTED: { readonly from: string; readonly to: RegExp; readonly because: s
     to: /^(gateway$|check$|config$|config\/|control\/)/,
     because: "commands start the gateway and speak to its control API",
   },
+  { from: "gateway", to: /./, because: "these are the parts of the composition root" },
   { from: "config", to: /\/([a-z-]+-)?settings$/, because: "the schema is composed of the rooms' schemas" },
-  { from: "tasks", to: /^pipeline$/, because: "lanes are the inside of the pipeline, and take its types" },
+  { from: "gateway", to: /./, because: "the composition root, in parts" },
 ];
 
 interface Source {
