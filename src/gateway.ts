@@ -96,7 +96,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
   const { stack } = closing;
   const { data, id: gatewayId } = config.gateway;
   const room = (name: string): Log => log.child({ room: name });
-  let broker: Broker | undefined;
+  const late: { broker: Broker | undefined } = { broker: undefined };
 
   const journal = await openJournal(config, room("journal"));
   stack.defer(() => journal.close());
@@ -104,7 +104,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
   const outlets = new Outlets(journal, config.uplinks, {
     gatewayId,
     folder: dirname(configPath),
-    broker: () => broker,
+    broker: () => late.broker,
     log: room("uplinks"),
   });
   stack.defer(() => outlets.close(closing.leftMs()));
@@ -160,7 +160,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     pipeline,
     hosting,
     deployments,
-    broker: () => broker,
+    broker: () => late.broker,
   });
   const control = await Control.open({ settings: config.control, data, source: report, clock, log: room("control") });
   stack.defer(() => control.close(closing.leftMs()));
@@ -173,9 +173,9 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     onRoom: (): void => undefined,
   };
   journal.onRoom = () => ingress.onRoom();
-  const opened = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
-  broker = opened;
-  stack.defer(() => opened.close(closing.leftMs() / 2));
+  const broker = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
+  late.broker = broker;
+  stack.defer(() => broker.close(closing.leftMs() / 2));
   return { outlets, hosting, deployments, control, broker };
 }
 
