@@ -40,7 +40,7 @@ describe("a disk that is full", () => {
       if (isKilled) gateway.launch();
       const before = fleet.acked;
       await until("acknowledgements once there is room", () => fleet.acked > before + 20, {
-        withinMs: 15_000,
+        withinMs: 30_000,
         tell: () => [fleet.figures(), gateway.logTail()],
       });
     }

@@ -38,7 +38,7 @@ describe("mosquitto upstream", () => {
     for (let restart = 1; restart <= RESTARTS; restart++) {
       const before = tap.acknowledged.length;
       await until("outputs upstream", () => tap.acknowledged.length > before + 50, {
-        withinMs: 15_000,
+        withinMs: 30_000,
         tell: () => [tap.acknowledged.length, gateway.logTail()],
       });
       await sleep(random.between(0, 300));

@@ -40,7 +40,7 @@ describe("a power cut", () => {
     for (let cut = 0; cut < CUTS; cut++) {
       const before = fleet.acked;
       await until("new acknowledgements", () => fleet.acked > before, {
-        withinMs: 10_000,
+        withinMs: 30_000,
         tell: () => gateway.logTail(),
       });
       await sleep(random.between(20, 300));
@@ -85,7 +85,7 @@ async function toyLosses(disk: CuttableDisk, mode: ToyMode): Promise<number> {
   for (let cut = 0; cut < 5; cut++) {
     const before = fleet.acked;
     await until("acknowledgements", () => fleet.acked > before + 100, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       tell: () => fleet.figures(),
     });
     const promises = fleet.promises();

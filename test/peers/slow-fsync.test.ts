@@ -34,7 +34,7 @@ describe("with every fsync taking 60 ms, kill -9", () => {
     for (let kill = 1; kill <= KILLS; kill++) {
       const before = fleet.acked;
       await until("new acknowledgements", () => fleet.acked > before, {
-        withinMs: 15_000,
+        withinMs: 30_000,
         tell: () => gateway.logTail(),
       });
       await sleep(random.next() * 600);
@@ -65,7 +65,7 @@ async function toyLosses(mode: ToyMode): Promise<number> {
       await using toy = new Toy(port, file, mode, straceWords(SLOW_FSYNC));
       using fleet = new Fleet({ port, devices: 12, ratePerSecond: 2_000, qos: () => 1 });
       fleet.start();
-      await until("acknowledgements", () => fleet.acked > 200, { withinMs: 10_000, tell: () => fleet.figures() });
+      await until("acknowledgements", () => fleet.acked > 200, { withinMs: 30_000, tell: () => fleet.figures() });
       await toy.kill9();
       lost += lostInFile(fleet.promises(), file);
     }

@@ -52,7 +52,7 @@ describe("a stock MQTT client's first events", () => {
     expect(await gateway.status()).toMatchObject({ unmatched: 1 });
 
     const { lines } = await until("three lines", () => readFileUplink(join(gateway.folder, "cloud", "events.ndjson")), {
-      withinMs: 5_000,
+      withinMs: 15_000,
     });
     const overheats = lines.filter(({ source }) => source === "//edge-test/overheat") as unknown as Record<
       string,

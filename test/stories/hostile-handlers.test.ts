@@ -87,7 +87,7 @@ describe("a runner that is killed under load", () => {
     for (let kill = 0; kill < 6; kill++) {
       await sleep(random.between(50, 300));
       const runners = await until("a runner", () => (gateway.children().length > 0 ? gateway.children() : undefined), {
-        withinMs: 5_000,
+        withinMs: 15_000,
       });
       process.kill(random.pick(runners), "SIGKILL");
     }

@@ -24,11 +24,11 @@ describe("saving a handler under load", () => {
     const live = (): number | undefined => readFileUplink(cloud).lines.at(-1)?.data.version;
     using fleet = new Fleet({ port: gateway.mqttPort, devices: 8, ratePerSecond: 800, qos: () => 2 });
     fleet.start();
-    await until("outputs of version 1", () => live() === 1, { withinMs: 10_000, everyMs: 50 });
+    await until("outputs of version 1", () => live() === 1, { withinMs: 30_000, everyMs: 50 });
 
     gateway.saveHandler("count.ts", countingHandler({ version: 2 }));
     await until("outputs of version 2", () => live() === 2, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       everyMs: 50,
       tell: () => gateway.logTail(),
     });
@@ -36,19 +36,19 @@ describe("saving a handler under load", () => {
     gateway.saveHandler("count.ts", BROKEN);
     // The error leads to the place: file, line and column.
     await until("the error", () => gateway.logged("count.ts:4:24").length > 0, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       tell: () => gateway.logTail(),
     });
     const before = readFileUplink(cloud).lines.length;
     await until("more outputs", () => readFileUplink(cloud).lines.length > before + 100, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       everyMs: 50,
     });
     expect(live()).toBe(2);
 
     gateway.saveHandler("count.ts", countingHandler({ version: 3 }));
     await until("outputs of version 3", () => live() === 3, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       everyMs: 50,
       tell: () => gateway.logTail(),
     });

@@ -30,7 +30,7 @@ describe("an acknowledged event survives kill -9", () => {
       if (!isYoung) {
         const before = fleet.acked;
         await until("new acknowledgements", () => fleet.acked > before, {
-          withinMs: 10_000,
+          withinMs: 30_000,
           tell: () => gateway.logTail(),
         });
       }

@@ -33,14 +33,14 @@ describe("a restart", () => {
     const orders: string[] = [];
     const back = mqtt.connect(url, away);
     back.on("message", (topic, payload) => void (topic.startsWith("orders/") && orders.push(payload.toString())));
-    await until("the queued orders", () => orders.length >= 20, { withinMs: 10_000, tell: () => orders });
+    await until("the queued orders", () => orders.length >= 20, { withinMs: 30_000, tell: () => orders });
     expect(orders).toEqual(Array.from({ length: 20 }, (_, i) => String(i + 1)));
 
     const retained = new Map<string, string>();
     back.on("message", (topic, payload, packet) => void (packet.retain && retained.set(topic, payload.toString())));
     await back.subscribeAsync(["state/#", "wills/#"], { qos: 1 });
     await until("the retained state and the will", () => retained.size === 2, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       tell: () => [...retained],
     });
     expect(Object.fromEntries(retained)).toEqual({ "state/pump": "on", "wills/doomed": "gone" });
@@ -82,12 +82,12 @@ export default (event, ctx) => ({ ...event.data, version: ctx.params.limit });
     const live = (): number | undefined => readFileUplink(cloud).lines.at(-1)?.data.version;
     using fleet = new Fleet({ port: gateway.mqttPort, devices: 4, ratePerSecond: 400, qos: () => 2 });
     fleet.start();
-    await until("outputs", () => live() === 1, { withinMs: 10_000, everyMs: 50, tell: () => gateway.logTail() });
+    await until("outputs", () => live() === 1, { withinMs: 30_000, everyMs: 50, tell: () => gateway.logTail() });
 
     gateway.writeConfig({ handlers: { settings: { limit: { params: { limit: 2 } } } } });
     gateway.signal("SIGHUP");
     await until("the new parameter", () => live() === 2, {
-      withinMs: 10_000,
+      withinMs: 30_000,
       everyMs: 50,
       tell: () => gateway.logTail(),
     });
@@ -95,11 +95,11 @@ export default (event, ctx) => ({ ...event.data, version: ctx.params.limit });
     writeFileSync(gateway.configFile, "gateway: { idd: edge-1 }\n");
     gateway.signal("SIGHUP");
     await until("the refusal", () => gateway.log.some((line) => line.includes("CONFIG_INVALID")), {
-      withinMs: 10_000,
+      withinMs: 30_000,
       tell: () => gateway.logTail(),
     });
     const before = fleet.acked;
-    await until("more acknowledgements", () => fleet.acked > before + 100, { withinMs: 10_000 });
+    await until("more acknowledgements", () => fleet.acked > before + 100, { withinMs: 30_000 });
     await fleet.settled();
     const ledger = await gateway.drained();
     expect(live()).toBe(2);

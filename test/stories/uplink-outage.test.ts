@@ -38,7 +38,7 @@ describe("an uplink's outage", () => {
     await gateway.start();
     await fleet.online();
     await fleet.publish(250);
-    await until("all outputs", async () => (await gateway.ledger()).events.pending === 0, { withinMs: 10_000 });
+    await until("all outputs", async () => (await gateway.ledger()).events.pending === 0, { withinMs: 30_000 });
     const before = await gateway.ledger();
     expect(before.uplinks.cloud).toMatchObject({ delivered: 0, dropped: 0 });
     expect(imbalances(before)).toEqual([]);
@@ -104,7 +104,7 @@ describe("an uplink that misbehaves", () => {
       // Never: nothing gets through meanwhile, except what the cloud takes without saying so.
       const seen = cloud.requests;
       cloud.behave = () => behaviour;
-      await until("requests that fail", () => cloud.requests >= seen + 2, { withinMs: 10_000 });
+      await until("requests that fail", () => cloud.requests >= seen + 2, { withinMs: 30_000 });
       await sleep(200);
       // Now and then: some get through.
       cloud.behave = () => (random.next() < 0.5 ? behaviour : { at: "take" });

@@ -75,8 +75,9 @@ export class Fleet {
     this.#timer = undefined;
   }
 
-  /** Publishes exactly `count` messages on each device, and waits until all of them are acknowledged. */
-  async publish(count: number, withinMs = 20_000): Promise<void> {
+  /** Ends the steady load, publishes exactly `count` messages on each device, and waits until all of them are acknowledged. */
+  async publish(count: number, withinMs = 30_000): Promise<void> {
+    this.pause();
     const goals = this.devices.map((device) => device.published + count);
     await until(
       `${count} messages of each device`,
@@ -91,7 +92,7 @@ export class Fleet {
   }
 
   /** Pauses and waits until every message that was sent is acknowledged. */
-  async settled(withinMs = 20_000): Promise<void> {
+  async settled(withinMs = 30_000): Promise<void> {
     this.pause();
     await until(
       "the acknowledgement of all that was sent",
@@ -103,7 +104,7 @@ export class Fleet {
     );
   }
 
-  async online(withinMs = 20_000): Promise<void> {
+  async online(withinMs = 30_000): Promise<void> {
     await until("every device online", () => this.devices.every((device) => device.isOnline), { withinMs });
   }
 

@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,8 +14,8 @@ import { freePort } from "./ports.ts";
 import { until } from "./wait.ts";
 
 const MAIN = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-const READY_MS = 20_000;
-const STOP_MS = 20_000;
+const READY_MS = 40_000;
+const STOP_MS = 30_000;
 const LOG_LINES_MAX = 20_000;
 
 /** A part of a config file, merged over the rig's defaults, objects key by key. */
@@ -356,13 +356,24 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-function groupIsAlive(pid: number): boolean {
+/** A process that has ended and that its new parent has not yet buried does not count. */
+function groupIsAlive(group: number): boolean {
   try {
-    process.kill(-pid, 0);
-    return true;
+    process.kill(-group, 0);
   } catch {
     return false;
   }
+  return readdirSync("/proc").some((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      // After the name, which may hold anything, in parentheses: state, parent, group.
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const [state, , itsGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(itsGroup) === group && state !== "Z" && state !== "X";
+    } catch {
+      return false;
+    }
+  });
 }
 
 async function timeout(ms: number, message: () => string): Promise<never> {

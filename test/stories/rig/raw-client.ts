@@ -44,7 +44,7 @@ export class RawClient {
   /** The next packet of this kind, taken out of those received. */
   async expect<Command extends Packet["cmd"]>(
     cmd: Command,
-    withinMs = 10_000,
+    withinMs = 30_000,
   ): Promise<Extract<Packet, { cmd: Command }>> {
     return await until(
       cmd,
