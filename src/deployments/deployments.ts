@@ -15,7 +15,6 @@
  *
  * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
  */
-import { stat } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
@@ -24,6 +23,7 @@ import type { Clock } from "../time.ts";
 import { buildHandler, shownRoot } from "./build.ts";
 import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
+import { hasChanged, looksOf } from "./looks.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { mergeSettings } from "./settings.ts";
 import { findSources } from "./sources.ts";
@@ -316,20 +316,4 @@ function isSame(a: LiveHandler, b: LiveHandler): boolean {
 function asFault(error: unknown, where: string): Fault {
   if (error instanceof Fault) return error;
   return new Fault("DEPLOY_STORE_FAILED", messageOf(error), { where, cause: error });
-}
-
-async function looksOf(paths: readonly string[]): Promise<Map<string, string>> {
-  const looks = new Map<string, string>();
-  for (const path of paths) {
-    const { mtimeMs, size, ino } = await stat(path).catch(() => ({ mtimeMs: 0, size: -1, ino: 0 }));
-    looks.set(path, `${mtimeMs} ${size} ${ino}`);
-  }
-  return looks;
-}
-
-async function hasChanged(looks: ReadonlyMap<string, string>, entry: string): Promise<boolean> {
-  if (!looks.has(entry)) return true;
-  const now = await looksOf([...looks.keys()]);
-  for (const [path, look] of looks) if (now.get(path) !== look) return true;
-  return false;
 }

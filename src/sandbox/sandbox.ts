@@ -30,7 +30,7 @@ import type { BatchResult, LogLevel } from "./results.ts";
 import type { SandboxSettings } from "./settings.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
-import type { Version } from "./supervisor.ts";
+import type { Version } from "./in-flight.ts";
 
 /** One version of a handler, built. */
 export interface HandlerBundle {

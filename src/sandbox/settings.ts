@@ -13,12 +13,10 @@ export const sandboxSettings = z
       .max(64)
       .default(1)
       .meta({ description: "Processes that run handlers. Each key is always with the same one." }),
-    runnerMemoryMax: size
-      .prefault("300MB")
-      .meta({
-        description:
-          "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 3MB for each handler, is killed and replaced.",
-      }),
+    runnerMemoryMax: size.prefault("300MB").meta({
+      description:
+        "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 3MB for each handler, is killed and replaced.",
+    }),
     slice: duration
       .prefault("50ms")
       .meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),

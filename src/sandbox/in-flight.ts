@@ -1,0 +1,99 @@
+/** What one runner was asked and has not answered, with the time until which it has to. */
+import type { Task } from "../task.ts";
+import type { Clock } from "../time.ts";
+import type { GuestBundle, Loaded } from "./isolates.ts";
+import { asFailure, WireError } from "./results.ts";
+import type { AnswerReader, RunResult } from "./results.ts";
+
+/** A loaded version, as the supervisor needs it. */
+export interface Version {
+  /** Names it on the wire. */
+  readonly serial: number;
+  readonly guest: GuestBundle;
+  readonly reader: AnswerReader;
+}
+
+export type Done = (version: Version | undefined, results: readonly RunResult[]) => void;
+
+/** Work that has not been sent. The version is chosen when it is: the newest one then. */
+export interface Waiting {
+  readonly version: () => Version | undefined;
+  readonly batch: readonly Task[];
+  readonly states: readonly (string | undefined)[];
+  readonly done: Done;
+}
+
+type Request =
+  | { readonly at: "run"; readonly version: Version; readonly batch: readonly Task[]; readonly done: Done }
+  | { readonly at: "load"; readonly answered: (loaded: Loaded | undefined) => void };
+
+interface Timed {
+  readonly request: Request;
+  readonly budgetMs: number;
+  readonly dueMs: number;
+}
+
+/** Beyond what the runner itself allows a batch, which includes stopping it. */
+const GRACE_MS = 2500;
+
+export class InFlightTable {
+  readonly #clock: Clock;
+  readonly #requests = new Map<number, Timed>();
+  #budgetMs = 0;
+  #lastId = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#requests.size;
+  }
+
+  /**
+   * Returns the request's id. It may take `budgetMs`, and as long as all others in flight together: isolates share a few
+   * threads, so in the worst case they run one after another.
+   */
+  add(request: Request, budgetMs: number): number {
+    this.#lastId = (this.#lastId + 1) >>> 0;
+    this.#budgetMs += budgetMs;
+    const dueMs = this.#clock.monotonic() + this.#budgetMs + GRACE_MS;
+    this.#requests.set(this.#lastId, { request, budgetMs, dueMs });
+    return this.#lastId;
+  }
+
+  get(id: number): Request | undefined {
+    return this.#requests.get(id)?.request;
+  }
+
+  /** It has been answered. */
+  take(id: number): void {
+    this.#budgetMs -= this.#requests.get(id)?.budgetMs ?? 0;
+    this.#requests.delete(id);
+  }
+
+  takeAll(): Request[] {
+    const all = [...this.#requests.values()].map(({ request }) => request);
+    this.#requests.clear();
+    this.#budgetMs = 0;
+    return all;
+  }
+
+  isOverdue(nowMs: number): boolean {
+    for (const { dueMs } of this.#requests.values()) if (nowMs > dueMs) return true;
+    return false;
+  }
+}
+
+/** What a runner says of a load, checked. Throws WireError or SyntaxError. */
+export function asLoaded(said: unknown): Loaded {
+  if (typeof said !== "object" || said === null) throw new WireError("a load without a result");
+  const { at, config, failure } = said as Record<string, unknown>;
+  if (at === "ready" && typeof config === "string") {
+    JSON.parse(config); // Throws here, where it costs the runner.
+    return { at, config };
+  }
+  if (at !== "failed" || typeof failure !== "object" || failure === null)
+    throw new WireError("a load without a result");
+  return { at, failure: { ...asFailure(failure as Record<string, unknown>), final: false } };
+}
