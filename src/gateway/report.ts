@@ -60,7 +60,7 @@ export class Report implements ControlSource {
       ledger: ledgerOf(journal),
       unmatched: pipeline.figures().unmatched,
       handlers: this.#handlers(),
-      uplinks: outlets.status(),
+      uplinks: outlets.status().map((uplink) => ({ ...uplink, failure: uplink.fault?.explain() })),
       journal: { bytes: usedBytes, sizeMaxBytes },
       damage: journal.damage,
     };

@@ -24,26 +24,23 @@ export function openDevices(broker: () => DeviceBroker | undefined): Uplink {
     window: 1,
     batchCountMax: BATCH_COUNT_MAX,
     batchBytesMax: BATCH_BYTES_MAX,
-    send: async (batch, signal) => send(batch, broker(), signal),
+    send: (batch) => send(batch, broker()),
     test: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }
 
-async function send(
-  batch: readonly OutboxEntry[],
-  broker: DeviceBroker | undefined,
-  signal: AbortSignal,
-): Promise<Verdict> {
+/** All at once, in order: the broker queues them as they are handed over. */
+async function send(batch: readonly OutboxEntry[], broker: DeviceBroker | undefined): Promise<Verdict> {
   if (broker === undefined) return { acked: 0, fault: new Fault("UPLINK_UNREACHABLE", "the broker is not open yet") };
-  const rejected: { index: number; failure: { code: string; message: string } }[] = [];
-  for (const [index, { topic, data, qos, retain }] of batch.entries()) {
-    if (signal.aborted) return { acked: index, rejected };
-    try {
-      await broker.publish(topic, data, { qos, retain });
-    } catch (error) {
-      rejected.push({ index, failure: { code: error instanceof Fault ? error.code : "", message: messageOf(error) } });
-    }
-  }
+  const failures = await Promise.all(
+    batch.map(({ topic, data, qos, retain }) =>
+      broker.publish(topic, data, { qos, retain }).then(
+        () => undefined,
+        (error: unknown) => ({ code: error instanceof Fault ? error.code : "", message: messageOf(error) }),
+      ),
+    ),
+  );
+  const rejected = failures.flatMap((failure, index) => (failure === undefined ? [] : [{ index, failure }]));
   return { acked: batch.length, rejected };
 }
