@@ -33,6 +33,8 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
     try {
       return await fetch(base + path, {
         method,
+        // Whatever redirects is not Sluice, and must not get the token.
+        redirect: "error",
         headers: {
           ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
           ...(body === undefined ? {} : { "content-type": "application/json" }),

@@ -82,14 +82,26 @@ function describe(issue: Issue, path: Path, source: Source, data: unknown): Conf
   if (value === undefined && issue.code !== "custom") {
     return { code: "CONFIG_INVALID", path, message: `${name} is missing`, ...place };
   }
+  const isSecret = source.fromEnvironment(path) || SECRET_NAME.test(String(path.at(-1)));
   const shown =
-    typeof value === "string" && !source.fromEnvironment(path) ? `, not ${JSON.stringify(value.slice(0, 80))}` : "";
-  const { message: plain, remedy } = wording(issue, value, shown);
-  // F2: a room's own words may quote the value; one from the environment could be a secret.
-  const mayQuote = issue.code === "custom" || issue.code === "invalid_format";
-  const isHidden = mayQuote && source.fromEnvironment(path) && typeof value === "string" && value !== "";
-  const message = isHidden ? plain.replaceAll(value, "…") : plain;
-  return { code: codeOf(issue), path, message: `${name} ${message}`, remedy, ...place };
+    typeof value === "string" && !isSecret ? `, not ${JSON.stringify(withoutLogin(value.slice(0, 80)))}` : "";
+  const { message: plain, remedy } = wording(issue, isSecret && typeof value === "number" ? Number.NaN : value, shown);
+  return { code: codeOf(issue), path, message: `${name} ${quoted(plain, issue, value, isSecret)}`, remedy, ...place };
+}
+
+/** A setting whose value is nobody's business, wherever it came from. */
+const SECRET_NAME = /pass|secret|token/i;
+
+/** F2: a room's own words may quote the value; what is or may be a secret is taken out of them. */
+function quoted(message: string, issue: Issue, value: unknown, isSecret: boolean): string {
+  if (issue.code !== "custom" && issue.code !== "invalid_format") return message;
+  const isLong = typeof value === "string" && value.length > 2;
+  return withoutLogin(isSecret && isLong ? message.replaceAll(value, "…") : message);
+}
+
+/** A url without its user name and password. */
+function withoutLogin(text: string): string {
+  return text.replaceAll(/\/\/[^@/\s"]*@/g, "//…@");
 }
 
 function wording(issue: Issue, value: unknown, shown: string): { message: string; remedy?: string | undefined } {
@@ -146,6 +158,7 @@ function kindOf(value: unknown): string {
   if (value === null) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a section";
+  if (Number.isNaN(value)) return "a number";
   return typeof value === "string" ? "text" : `the ${typeof value} ${JSON.stringify(value)}`;
 }
 

@@ -120,6 +120,16 @@ control: { url: "http://0.0.0.0:80" }
     );
   });
 
+  it("never quotes a password, nor the login of a url, wherever they came from (G8)", () => {
+    const found = problems(`uplinks:
+  a: { kind: mqtt, url: "http://joe:hunter22@host/x", password: 48151623 }
+control: { url: "ftp://joe:hunter22@127.0.0.1" }
+broker: { listeners: [{ url: mqtt://h }], limits: { packetMax: "//joe:hunter22@h" } }
+`);
+    expect(found.length).toBeGreaterThanOrEqual(3);
+    expect(JSON.stringify(found)).not.toMatch(/hunter22|48151623/);
+  });
+
   it("never quotes a value that came from the environment (F2, G8)", () => {
     const secret = "s3cret-in-the-environment";
     const text = `control: { url: "\${S}" }\nlog: { level: "\${S}" }\nroutes: [{ from: "a/#/b\${S}", to: ["\${S}"] }]\nbroker: { limits: { packetMax: "\${S}" } }\n`;
