@@ -50,7 +50,17 @@ for (const [name, readings] of [
 ] as const) {
   const rates = readings.map((one) => one.perSecond);
   const cpu = readings.map((one) => one.cpuUs);
-  console.log(`${name.padEnd(8)} ${thousands(median(rates))}/s ±${Math.round(spread(rates) * 100)} %, ${round(median(cpu), 2)} µs of processor a message`);
+  console.log(
+    `${name.padEnd(8)} ${thousands(median(rates))}/s ±${Math.round(spread(rates) * 100)} %, ${round(median(cpu), 2)} µs of processor a message`,
+  );
 }
 const ratio = (of: (one: Reading) => number): number => median(ours.map(of)) / median(aedes.map(of));
-console.log(`ratio    rate ${round(ratio((one) => one.perSecond), 2)}, processor time ${round(ratio((one) => one.cpuUs), 2)}`);
+console.log(
+  `ratio    rate ${round(
+    ratio((one) => one.perSecond),
+    2,
+  )}, processor time ${round(
+    ratio((one) => one.cpuUs),
+    2,
+  )}`,
+);

@@ -115,8 +115,12 @@ export class Broker {
     (aedes as { id: string }).id = "";
     await aedes.listen();
     stack.defer(() => new Promise((resolve) => aedes.close(resolve)));
-    const retainer = { retain: retained.retain.bind(retained), isWanted: filters.wants.bind(filters) };
-    const local = new Local(aedes, retainer, figures, limits.localMax, () => store.isBehind);
+    const audience = {
+      retain: retained.retain.bind(retained),
+      audience: filters.audience.bind(filters),
+      isBehind: () => store.isBehind,
+    };
+    const local = new Local(aedes, audience, figures, limits.localMax);
     const roster = stack.adopt(new Roster(clock, limits.connectRateMax, () => local.check()), (opened) =>
       opened.close(),
     );
@@ -156,7 +160,7 @@ export class Broker {
     expire();
     for (const [device, will] of await sessions.wills()) {
       void wills.accept(device, will).then((isKept) => {
-        if (isKept) local.deliver(will);
+        if (isKept) local.publish(will);
         sessions.forgetWill(device);
       });
     }
@@ -188,7 +192,7 @@ export class Broker {
     const flaw = topicFlaw(topic) ?? (topic.startsWith("$") ? "a topic that starts with $" : undefined);
     if (flaw !== undefined) throw new Fault("BROKER_TOPIC_INVALID", `cannot publish to ${flaw}`, { where: topic });
     await new Promise<void>((resolve) =>
-      this.#context.local.deliver({ topic, payload: Buffer.from(payload), ...options }, resolve),
+      this.#context.local.publish({ topic, payload: Buffer.from(payload), ...options }, resolve),
     );
   }
 

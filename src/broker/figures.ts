@@ -39,7 +39,7 @@ export function zeroFigures() {
     refusedQos0: 0,
     refusedConnections: 0,
     refusedWills: 0,
-    /** Local delivery: handed to sessions, on the way. */
+    /** Local delivery: messages handed to sessions; deliveries (messages times subscribers) on the way. */
     localDelivered: 0,
     localPending: 0,
     /** Towards devices that do not read. */

@@ -12,15 +12,16 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Fault } from "../fault.ts";
-import { readConnect, rewriteConnect } from "./connect.ts";
+import { rewriteConnect } from "./connect.ts";
 import type { Connect } from "./connect.ts";
 import type { GateContext } from "./context.ts";
 import { Intake } from "./intake.ts";
 import type { IntakeGate } from "./intake.ts";
-import { login } from "./login.ts";
+import { takeConnect } from "./login.ts";
+import type { Welcome } from "./login.ts";
 import { Outbound } from "./outbound.ts";
 import type { OutboundWatch } from "./outbound.ts";
-import { PACKET, connack, flagsFlaw } from "./packets.ts";
+import { PACKET, connack } from "./packets.ts";
 import type { Level } from "./packets.ts";
 import { HOLD, Reader } from "./reader.ts";
 import type { PacketSink } from "./reader.ts";
@@ -41,7 +42,7 @@ type Stage = "new" | "login" | "greeting" | "open" | "closing" | "closed";
 export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate, OutboundWatch {
   readonly #context: GateContext;
   readonly #socket: Socket;
-  readonly #outbound: Outbound;
+  readonly outbound: Outbound;
   readonly #reader: Reader;
   #stage: Stage = "new";
   #level: Level = 4;
@@ -62,16 +63,13 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   #hasNotedReserved = false;
   /** The device said DISCONNECT: its will is void [MQTT-3.14.4-3]. */
   isFarewell = false;
-  /** See Persistence.forward. */
-  forwarded = -1;
-  promised = 0;
 
   constructor(context: GateContext, socket: Socket) {
     // What is written here is taken at once: the mark is only for what piles up within one turn.
     super({ readableHighWaterMark: TO_AEDES_BYTES, writableHighWaterMark: context.limits.outboundMax });
     this.#context = context;
     this.#socket = socket;
-    this.#outbound = new Outbound(socket, context.limits, context.figures, this);
+    this.outbound = new Outbound(socket, context.limits, context.figures, this);
     this.#reader = new Reader(socket, this);
     this.#sinceMs = this.#heardAtMs = context.clock.monotonic();
     context.roster.enter(this);
@@ -120,7 +118,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   packet(bytes: Buffer, at: number, body: number, end: number): boolean {
     const first = bytes[at] as number;
     const intake = this.#intake;
-    if (intake === undefined) this.#connect(bytes, first, at, end);
+    if (intake === undefined) takeConnect(this, this.#context, bytes, at, end);
     else if (first >> 4 === PACKET.publish) return intake.publish(bytes, first, body, end);
     else takeRequest(this, intake, this.#level, bytes, at, body, end);
     return true;
@@ -133,7 +131,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   /** aedes works on several at a time, and on one filter's SUBSCRIBE and UNSUBSCRIBE in either order: one by one here. */
   request(packet: Buffer, positions: readonly number[]): void {
     this.#reader.hold(HOLD.request);
-    this.#outbound.expect(positions);
+    this.outbound.expect(positions);
     this.toAedes(packet);
   }
 
@@ -161,71 +159,28 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
 
   // --- logging in
 
-  #connect(bytes: Buffer, first: number, at: number, end: number): void {
-    if (first >> 4 !== PACKET.connect) {
-      this.malformed("something else than CONNECT first [MQTT-3.1.0-1]");
-      return;
-    }
-    const flaw = flagsFlaw(PACKET.connect, first & 0b1111, 4);
-    const verdict = flaw === undefined ? readConnect(bytes, at, end) : ({ at: "malformed", flaw } as const);
-    switch (verdict.at) {
-      case "malformed":
-        this.malformed(verdict.flaw);
-        return;
-      case "refused":
-        this.#refuseProtocol(verdict.returnCode, verdict.why);
-        return;
-      case "sound":
-        this.#level = verdict.connect.level;
-        this.#stage = "login";
-        this.#reader.hold(HOLD.login);
-        void this.#login(verdict.connect, Buffer.from(bytes.subarray(at, end)));
-    }
+  beginLogin(connect: Connect): void {
+    this.#level = connect.level;
+    this.#stage = "login";
+    this.#reader.hold(HOLD.login);
   }
 
-  #refuseProtocol(returnCode: 1 | 2, why: "mqtt-5" | "level" | "client-id"): void {
-    const { refusedLogins } = this.#context.figures;
-    if (why === "client-id") {
-      refusedLogins.clientId++;
-      this.#log("warn", "login refused: the client id is empty without a clean session, or does not suit MQTT 3.1");
-    } else {
-      refusedLogins.protocol++;
-      const remedy =
-        "set the device's protocol version to MQTT 3.1.1 (mqtt.js: protocolVersion 4, mosquitto_pub: -V 311)";
-      this.#log(
-        "warn",
-        why === "mqtt-5" ? "login refused: the device speaks MQTT 5" : "login refused: unknown protocol level",
-        { remedy },
-      );
-    }
+  /** A last word: CONNACK with this return code. */
+  refuse(returnCode: number, message: string, fields: object): void {
+    this.#log("warn", message, fields);
     this.#socket.write(connack(returnCode));
     this.#shut();
   }
 
-  async #login(connect: Connect, packet: Buffer): Promise<void> {
-    const context = this.#context;
-    const result = await login(context, this, connect).catch((error: unknown) => {
-      this.#log("error", "login failed", { err: error });
-      return { at: "gone" } as const;
-    });
-    if (!this.isLoggingIn || result.at === "gone") {
-      this.#shut();
-      return;
-    }
-    if (result.at === "refused") {
-      context.figures.refusedLogins[result.why]++;
-      this.#log("warn", "login refused", { why: result.why });
-      this.#socket.write(connack(result.returnCode));
-      this.#shut();
-      return;
-    }
-    this.#sessionPresent = result.sessionPresent;
+  /** aedes hears of the device. */
+  welcome({ device, sessionPresent, claimed }: Welcome, connect: Connect, packet: Buffer): void {
+    this.#sessionPresent = sessionPresent;
     this.#keepaliveMs = connect.keepaliveS * 1500;
-    this.#intake = new Intake(context, this, result.device, result.claimed);
+    this.#intake = new Intake(this.#context, this, device, claimed);
     this.#stage = "greeting";
     this.#inAedes = "connecting";
-    context.handle(this);
-    this.push(rewriteConnect(packet, connect, result.device));
+    this.#context.handle(this);
+    this.push(rewriteConnect(packet, connect, device));
   }
 
   /** The roster has given the seat; it is vacated when the gate is over. */
@@ -268,7 +223,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
 
   acknowledge(packets: Buffer): void {
     if (this.#stage !== "open" || !this.#socket.writable) return;
-    this.#outbound.answer(packets);
+    this.outbound.answer(packets);
   }
 
   /** aedes may write after the end; a `false` would have it wait for a drain that never comes, with all others. */
@@ -278,31 +233,17 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.#socket.writable) this.#outbound.pass(chunk);
+    if (this.#socket.writable) this.outbound.pass(chunk);
     done();
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
-    if (this.#socket.writable) this.#outbound.pass(Buffer.concat(chunks.map((one) => one.chunk)));
+    if (this.#socket.writable) this.outbound.pass(Buffer.concat(chunks.map((one) => one.chunk)));
     done();
   }
 
   override _read(): void {
     this.#reader.release(HOLD.aedes);
-  }
-
-  drops(bytes: number): boolean {
-    return this.#outbound.drops(bytes);
-  }
-
-  /** Resolves when so many bytes more may be sent ahead of what the device has read, or it is gone. */
-  async room(bytes: number): Promise<void> {
-    const ahead = this.#context.limits.outboundMax / 4;
-    const isCrowded = (): boolean => {
-      const waiting = this.#outbound.waiting + this.promised;
-      return waiting > 0 && waiting + bytes > ahead && this.#socket.writable;
-    };
-    while (isCrowded()) await this.#outbound.flushed();
   }
 
   dropping(): void {
@@ -373,7 +314,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   /** Every TICK_MS (R2). */
   tick(nowMs: number): void {
     const { figures, limits } = this.#context;
-    this.#outbound.count();
+    this.outbound.count();
     if (this.#isHeard) this.#heardAtMs = nowMs;
     this.#isHeard = false;
     if (this.isLoggingIn) {
@@ -421,7 +362,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     if (this.#stage === "closed") return;
     const isAedesReading = this.isFarewell && this.#stage === "open";
     this.#leaveStage("closed");
-    this.#outbound.count();
+    this.outbound.count();
     if (!isAedesReading) this.destroy();
     this.#vacate();
   }

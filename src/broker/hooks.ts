@@ -86,7 +86,7 @@ export function hookUp(
   };
 
   aedes.on("subscribe", (_subscriptions: Subscription[], client: Client) => {
-    persistence.subscriber = client === null ? undefined : gateOf(client);
+    persistence.subscriber = client === null ? undefined : gateOf(client).outbound;
   });
   aedes.on("unsubscribe", (topics: string[], client: Client) => {
     for (const topic of topics) filters.remove(client.id, topic);

@@ -14,6 +14,12 @@ export interface LocalMessage {
   readonly retain: boolean;
 }
 
+/** One that has its place in the local delivery already. */
+export interface Delivery extends LocalMessage {
+  /** How many subscriptions match, at least 1. */
+  readonly audience: number;
+}
+
 const PENDING = 0;
 const DONE = 1;
 const LOST = 2;
@@ -23,7 +29,7 @@ export class Inflight {
   readonly #state: Uint8Array;
   /** Acknowledgement: type << 16 | packet id, or 0 for none. */
   readonly #ack: Uint32Array;
-  readonly #local: (LocalMessage | undefined)[];
+  readonly #local: (Delivery | undefined)[];
   #head = 0;
   #tail = 0;
 
@@ -33,7 +39,7 @@ export class Inflight {
     this.#mask = capacity - 1;
     this.#state = new Uint8Array(capacity);
     this.#ack = new Uint32Array(capacity);
-    this.#local = Array.from<LocalMessage | undefined>({ length: capacity });
+    this.#local = Array.from<Delivery | undefined>({ length: capacity });
   }
 
   get size(): number {
@@ -41,7 +47,7 @@ export class Inflight {
   }
 
   /** Takes a slot and returns its tag. `ackType` 0: no acknowledgement. */
-  add(ackType: number, packetId: number, local: LocalMessage | undefined): number {
+  add(ackType: number, packetId: number, local: Delivery | undefined): number {
     const slot = this.#tail & this.#mask;
     this.#state[slot] = PENDING;
     this.#ack[slot] = (ackType << 16) | packetId;
@@ -67,17 +73,17 @@ export class Inflight {
   }
 
   /**
-   * Takes the slot at the head, which is settled, delivers its message and writes its acknowledgement at `at`. Returns
+   * Takes the slot at the head, which is settled, hands over its message and writes its acknowledgement at `at`. Returns
    * the offset after it, or that the packet was lost: -1 when it wanted an acknowledgement, -2 when it did not.
    */
-  leave(into: Buffer, at: number, deliver: (message: LocalMessage) => void): number {
+  leave(into: Buffer, at: number, deliver: (delivery: Delivery, isKept: boolean) => void): number {
     const slot = this.#head++ & this.#mask;
     const kept = this.#state[slot] === DONE;
     const ack = this.#ack[slot] as number;
     const local = this.#local[slot];
     if (local !== undefined) {
       this.#local[slot] = undefined;
-      if (kept) deliver(local);
+      deliver(local, kept);
     }
     if (!kept) return ack === 0 ? -2 : -1;
     if (ack === 0) return at;

@@ -12,7 +12,7 @@
 import type { Fault } from "../fault.ts";
 import type { GateContext } from "./context.ts";
 import { Inflight } from "./inflight.ts";
-import type { LocalMessage } from "./inflight.ts";
+import type { Delivery } from "./inflight.ts";
 import type { Receiver } from "./ingress.ts";
 import { PACKET } from "./packets.ts";
 
@@ -40,7 +40,7 @@ export class Intake implements Receiver {
   readonly #claimed: Set<number>;
   readonly #inflight: Inflight;
   readonly #max: number;
-  readonly #deliver: (message: LocalMessage) => void;
+  readonly #deliver: (delivery: Delivery, isKept: boolean) => void;
   #isDirty = false;
   #failure: Fault | undefined = undefined;
   /** Wall time of the chunk that is being read. */
@@ -53,7 +53,11 @@ export class Intake implements Receiver {
     this.#claimed = claimed;
     this.#max = context.limits.inflightPerDeviceMax;
     this.#inflight = new Inflight(this.#max);
-    this.#deliver = context.local.deliver;
+    const { local } = context;
+    this.#deliver = (delivery, isKept) => {
+      if (isKept) local.deliver(delivery);
+      else local.cancel(delivery.audience);
+    };
   }
 
   get inflight(): number {
@@ -87,15 +91,16 @@ export class Intake implements Receiver {
     }
     const retain = (first & 1) !== 0;
     const payload = bytes.subarray(payloadAt, end);
-    let message: LocalMessage | undefined;
-    if (retain || topics.wanted(topic)) {
+    let delivery: Delivery | undefined;
+    const audience = topics.audience(topic);
+    if (retain || audience > 0) {
       if (local.isFull) {
         this.#gate.hold("local");
         return false;
       }
-      message = { topic: topic.text, payload: Buffer.from(payload), qos, retain };
+      delivery = { topic: topic.text, payload: Buffer.from(payload), qos, retain, audience: local.reserve(audience) };
     }
-    const tag = this.#inflight.add(ACKS[qos], packetId, message);
+    const tag = this.#inflight.add(ACKS[qos], packetId, delivery);
     const event = {
       kind: "topic",
       topic: topic.text,
@@ -114,6 +119,7 @@ export class Intake implements Receiver {
       return true;
     }
     this.#inflight.undo();
+    if (delivery !== undefined) local.cancel(delivery.audience);
     if (admission === "later") {
       this.#gate.hold("room");
       return false;

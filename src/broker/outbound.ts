@@ -38,6 +38,10 @@ export class Outbound {
   readonly #limits: OutboundLimits;
   readonly #figures: BrokerFigures;
   readonly #watch: OutboundWatch;
+  /** brokerCounter of the message that was forwarded to it last; see Persistence.forward. */
+  forwarded = -1;
+  /** Bytes of replayed and retained messages that aedes has in hand and has not written yet. */
+  promised = 0;
   #greeted = false;
   #dropping = false;
   /** What of figures.outboundBytes is ours. */
@@ -52,11 +56,6 @@ export class Outbound {
     this.#watch = watch;
   }
 
-  /** Bytes that the socket has not taken. */
-  get waiting(): number {
-    return this.#socket.writableLength;
-  }
-
   /** Whether a QoS 0 message of so many bytes has no room; it is then dropped and counted. */
   drops(bytes: number): boolean {
     const waiting = this.#socket.writableLength;
@@ -67,9 +66,13 @@ export class Outbound {
     return true;
   }
 
-  /** Resolves when the socket has taken all that waits now, or is gone; not before the next turn. */
-  flushed(): Promise<void> {
-    return new Promise((resolve) => this.#socket.write(NOTHING, () => setImmediate(resolve)));
+  /** Resolves when so many bytes more may be sent ahead of what the device has read, or it is gone. */
+  async room(bytes: number): Promise<void> {
+    const isCrowded = (): boolean => {
+      const waiting = this.#socket.writableLength + this.promised;
+      return waiting > 0 && waiting + bytes > this.#limits.outboundMax / 4 && this.#socket.writable;
+    };
+    while (isCrowded()) await this.#flushed();
   }
 
   /** The gate's own answers: whole packets, few bytes each. */
@@ -111,6 +114,11 @@ export class Outbound {
     const now = this.#socket.destroyed ? 0 : this.#socket.writableLength;
     this.#figures.outboundBytes += now - this.#counted;
     this.#counted = now;
+  }
+
+  /** The socket has taken all that waits now, or is gone; not before the next turn. */
+  #flushed(): Promise<void> {
+    return new Promise((resolve) => this.#socket.write(NOTHING, () => setImmediate(resolve)));
   }
 
   #allowed(): number {

@@ -15,21 +15,11 @@ import { Readable } from "node:stream";
 import type { AedesPublishPacket, Client, PublishPacket, PubrelPacket, Subscription } from "aedes";
 import type { Filters } from "./filters.ts";
 import { matches } from "./filters.ts";
+import type { Gate } from "./gate.ts";
+import type { Outbound } from "./outbound.ts";
 import type { Retained } from "./retained.ts";
 import type { Session, Sessions } from "./sessions.ts";
 import type { Store } from "./store.ts";
-
-/** The gate, as seen from here. */
-export interface Reader {
-  /** brokerCounter of the message that was forwarded to it last. */
-  forwarded: number;
-  /** Bytes of replayed and retained messages that aedes has in hand and has not written yet. */
-  promised: number;
-  /** Whether a QoS 0 message of so many bytes would be dropped; it is then counted as such. */
-  drops(bytes: number): boolean;
-  /** Resolves when so many bytes more may be sent, or the device is gone. */
-  room(bytes: number): Promise<void>;
-}
 
 interface Replay {
   /** Messages up to this order were, or will be, sent by the replay. */
@@ -52,7 +42,7 @@ export class Persistence {
   readonly #filters: Filters;
   readonly #replays = new WeakMap<Client, Replay>();
   /** Whose SUBSCRIBE is being completed; aedes emits "subscribe" just before it asks for the retained messages. */
-  subscriber: Reader | undefined;
+  subscriber: Outbound | undefined;
 
   constructor(store: Store, sessions: Sessions, retained: Retained, filters: Filters) {
     this.#store = store;
@@ -167,7 +157,7 @@ export class Persistence {
    * apart would drop a QoS 1 message that is overtaken by a QoS 0 one; it is off, for the broker has no id.
    */
   forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
-    const reader = client.conn as unknown as Reader;
+    const reader = (client.conn as Gate).outbound;
     const isReplayed = packet.messageId !== undefined;
     if (isReplayed || packet.retain) reader.promised -= bytesOf(packet);
     if (isReplayed) return packet;
@@ -197,7 +187,7 @@ export class Persistence {
   async *#replay(client: Client, session: Session): AsyncGenerator<object> {
     const replay: Replay = { upTo: 0, isOver: false };
     this.#replays.set(client, replay);
-    const reader = client.conn as unknown as Reader;
+    const reader = (client.conn as Gate).outbound;
     try {
       // The map shows what is added meanwhile.
       for (const [order, queued] of session.queue) {
@@ -222,7 +212,7 @@ export class Persistence {
     }
   }
 
-  async *#retainedFor(topics: readonly string[], reader: Reader | undefined): AsyncGenerator<object> {
+  async *#retainedFor(topics: readonly string[], reader: Outbound | undefined): AsyncGenerator<object> {
     for (const topic of topics) {
       const message = this.#retained.get(topic);
       if (message === undefined || reader === undefined) continue;

@@ -40,9 +40,9 @@ const limits = z.strictObject({
   outboundTotalMax: size
     .prefault("128MB")
     .meta({ description: "The same over all devices: beyond it, a device may have no more than 64KB waiting." }),
-  localMax: count.default(2000).meta({
+  localMax: count.default(1000).meta({
     description:
-      "Messages on their way to local subscribers; at the limit, messages that somebody wants wait in their sockets.",
+      "Deliveries (messages times subscribers) on their way to local subscribers; at the limit, messages that somebody wants wait in their sockets.",
   }),
   subscriptionsPerDeviceMax: count
     .default(1000)

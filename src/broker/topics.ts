@@ -1,6 +1,6 @@
 /**
  * Topics seen lately, so that a publish costs one map look-up: the bytes read as Latin-1 (a copy without decoding) lead
- * to the checked text and to the answer whether any local session wants it. Bounded by two generations: when the young
+ * to the checked text and to the number of local subscriptions to it. Bounded by two generations: when the young
  * half is full it becomes the old one, and what is not asked for again is forgotten.
  */
 import type { Filters } from "./filters.ts";
@@ -16,9 +16,9 @@ export interface Topic {
   readonly flaw: string | undefined;
   /** Starts with $: a broker's own. */
   readonly reserved: boolean;
-  /** Filters.generation at which `wanted` was found. */
+  /** Filters.generation at which `audience` was found. */
   generation: number;
-  wanted: boolean;
+  audience: number;
 }
 
 export class Topics {
@@ -45,18 +45,18 @@ export class Topics {
     return topic;
   }
 
-  /** Whether any local session wants messages on it. */
-  wanted(topic: Topic): boolean {
+  /** How many local subscriptions match it. */
+  audience(topic: Topic): number {
     if (topic.generation !== this.#filters.generation) {
       topic.generation = this.#filters.generation;
-      topic.wanted = this.#filters.wants(topic.text);
+      topic.audience = this.#filters.audience(topic.text);
     }
-    return topic.wanted;
+    return topic.audience;
   }
 }
 
 function check(bytes: Buffer, start: number, end: number): Topic {
   const text = readText(bytes, start, end);
   const flaw = text === undefined ? "text in a topic that MQTT does not allow [MQTT-1.5.3-1]" : topicFlaw(text);
-  return { text: text ?? "", flaw, reserved: text?.startsWith("$") === true, generation: -1, wanted: false };
+  return { text: text ?? "", flaw, reserved: text?.startsWith("$") === true, generation: -1, audience: 0 };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { publishPacket, RawMqtt } from "../doubles/raw-mqtt.ts";
+import { publishPacket, RawMqtt, subscribePacket } from "../doubles/raw-mqtt.ts";
 import { openBroker } from "../doubles/test-broker.ts";
 
 const CHUNK = 65_536;
@@ -110,4 +110,46 @@ it("when the journal refuses, QoS 0 is dropped and counted, QoS 1 ends the conne
   expect(device.packets).toEqual([]);
   expect(it.broker.figures().refusedConnections).toBe(1);
   expect(it.logged.some((line) => String(line["msg"]).includes("cannot be stored"))).toBe(true);
+});
+
+it("local delivery is bounded in messages times subscribers: what somebody wants waits in its socket, the rest goes on", async () => {
+  await using it = await openBroker({ localMax: 100, inflightPerDeviceMax: 10_000 });
+  const subscribers = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => RawMqtt.login(it.port, { clientId: `s${i}` })),
+  );
+  for (const one of subscribers) one.send(subscribePacket(1, ["loud", 0]));
+  await Promise.all(subscribers.map((one) => one.next()));
+  it.ingress.commitAfterMs = undefined;
+  const loud = await RawMqtt.login(it.port, { clientId: "loud" });
+  const quiet = await RawMqtt.login(it.port, { clientId: "quiet" });
+  loud.send(...Array.from({ length: 200 }, (_, i) => publishPacket("loud", `${i}`, 1, i + 1)));
+  await loud.until(() => it.ingress.staged > 0);
+  quiet.send(...Array.from({ length: 200 }, (_, i) => publishPacket("quiet", "x", 1, i + 1)));
+  await quiet.ping();
+  expect(it.ingress.staged).toBe(202);
+  expect(it.broker.figures()).toMatchObject({ localPending: 100, held: 1 });
+  it.ingress.commitAfterMs = 0;
+  it.ingress.commit();
+  await Promise.all(subscribers.map((one) => one.until(() => one.packets.length === 200)));
+  for (const one of subscribers) {
+    expect(one.packets.map((got) => String((got as { payload: Buffer }).payload))).toEqual(
+      Array.from({ length: 200 }, (_, i) => `${i}`),
+    );
+  }
+  await expect.poll(() => it.broker.figures().localPending).toBe(0);
+});
+
+it("places in the local delivery are given back when a message is not taken, or lost", async () => {
+  await using it = await openBroker();
+  const device = await RawMqtt.login(it.port);
+  device.send(subscribePacket(1, ["a", 0]));
+  await device.next();
+  it.ingress.admission = "refused";
+  device.send(publishPacket("a", "x"));
+  await device.ping();
+  it.ingress.admission = "taken";
+  it.ingress.isFailing = true;
+  device.send(publishPacket("a", "x", 1, 1));
+  await device.closed();
+  expect(it.broker.figures().localPending).toBe(0);
 });

@@ -21,7 +21,7 @@ async function retained(
     return [one.topic, one.payload.toString(), one.qos] as [string, string, number];
   });
   device.cut();
-  return got.toSorted();
+  return got.toSorted(([a], [b]) => a.localeCompare(b));
 }
 
 async function publish(it: TestBroker, ...packets: Buffer[]): Promise<void> {

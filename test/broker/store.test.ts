@@ -1,0 +1,122 @@
+import { mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Level } from "level";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { zeroFigures } from "#src/broker/figures.ts";
+import { Store } from "#src/broker/store.ts";
+
+let data: string;
+let lines: string[];
+const log = pino({ level: "info", base: undefined }, { write: (line: string) => void lines.push(line) });
+
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), "sluice-store-"));
+  lines = [];
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(data, { recursive: true, force: true });
+});
+
+async function all(store: Store): Promise<Record<string, string>> {
+  const rows: Record<string, string> = {};
+  for await (const [key, value] of store.rows("k")) rows[key] = value.toString();
+  return rows;
+}
+
+it("what was put is read at once, and is there after a restart (S1)", async () => {
+  const store = await Store.open(data, log, zeroFigures());
+  store.put("k1", Buffer.from("one"));
+  store.put("k2", Buffer.from("two"));
+  store.put("k1", Buffer.from("one again"));
+  store.del("k2");
+  expect((await store.get("k1"))?.toString()).toBe("one again");
+  expect(await store.get("k2")).toBeUndefined();
+  await store.synced();
+  expect((await store.get("k1"))?.toString()).toBe("one again");
+  store.put("k3", Buffer.from("last words"));
+  await store.close(1000);
+  const again = await Store.open(data, log, zeroFigures());
+  expect(await all(again)).toEqual({ k1: "one again", k3: "last words" });
+  await again.close(1000);
+});
+
+it("a write that fails is tried again on a store opened anew, and nothing is lost (S2)", async () => {
+  const figures = zeroFigures();
+  const store = await Store.open(data, log, figures);
+  const batch = vi
+    .spyOn(Level.prototype, "batch")
+    .mockRejectedValueOnce(new Error("no space left on device"))
+    .mockRejectedValueOnce(new Error("still none"));
+  const reopened = vi.spyOn(Level.prototype, "open");
+  store.put("k1", Buffer.from("one"));
+  const synced = store.synced();
+  store.put("k2", Buffer.from("two"));
+  expect((await store.get("k1"))?.toString()).toBe("one");
+  await synced;
+  expect(batch).toHaveBeenCalledTimes(3);
+  expect(reopened).toHaveBeenCalledTimes(2);
+  expect(figures.storeFailures).toBe(2);
+  expect(lines.filter((line) => line.includes("BROKER_STORE_FAILED"))).toHaveLength(1);
+  await store.close(1000);
+  const again = await Store.open(data, log, zeroFigures());
+  expect(await all(again)).toEqual({ k1: "one", k2: "two" });
+  await again.close(1000);
+});
+
+it("closing does not wait for ever on a disk that keeps failing, and `isBehind` tells in time", async () => {
+  const store = await Store.open(data, log, zeroFigures());
+  vi.spyOn(Level.prototype, "batch").mockRejectedValue(new Error("no space left on device"));
+  for (let i = 0; i < 20; i++) store.put(`k${i}`, Buffer.alloc(1024 * 1024));
+  expect(store.isBehind).toBe(true);
+  await store.close(200);
+});
+
+it("a record that was damaged is left out, counted and logged; the others are there (S3)", async () => {
+  const store = await Store.open(data, log, zeroFigures());
+  store.put("k1", Buffer.from("x".repeat(200)));
+  store.put("k2", Buffer.from("y".repeat(200)));
+  await store.close(1000);
+  const db = new Level<string, Buffer>(join(data, "broker"), { valueEncoding: "buffer" });
+  const row = await db.get("k1");
+  if (row === undefined) throw new Error("not there");
+  row[100] = (row[100] as number) ^ 1;
+  await db.put("k1", row);
+  await db.close();
+  const figures = zeroFigures();
+  const again = await Store.open(data, log, figures);
+  expect(Object.keys(await all(again))).toEqual(["k2"]);
+  expect(await again.get("k1")).toBeUndefined();
+  expect(figures.storeDamaged).toBe(2);
+  expect(lines.some((line) => line.includes('"k1"'))).toBe(true);
+  await again.close(1000);
+});
+
+it("a database that is damaged is set aside, not deleted, and a new one begun (S3)", async () => {
+  const store = await Store.open(data, log, zeroFigures());
+  store.put("k1", Buffer.from("one"));
+  await store.close(1000);
+  const folder = join(data, "broker");
+  const manifest = (await readdir(folder)).find((name) => name.startsWith("MANIFEST")) as string;
+  await using file = await open(join(folder, manifest), "r+");
+  await file.write(Buffer.alloc(20, 0xa5), 0, 20, 0);
+  const again = await Store.open(data, log, zeroFigures());
+  expect(await all(again)).toEqual({});
+  expect((await readdir(data)).toSorted()).toEqual(["broker", expect.stringMatching(/^broker\.damaged-\d+$/)]);
+  expect(lines.some((line) => line.includes("set aside"))).toBe(true);
+  await again.close(1000);
+});
+
+it("a folder that cannot be used at all is a fault", async () => {
+  await writeFile(join(data, "broker"), "a file, not a folder");
+  await expect(Store.open(data, log, zeroFigures())).rejects.toMatchObject({ code: "BROKER_STORE_FAILED" });
+});
+
+it("a store that another gateway has open is a fault, and is not set aside", async () => {
+  const store = await Store.open(data, log, zeroFigures());
+  await expect(Store.open(data, log, zeroFigures())).rejects.toMatchObject({ code: "BROKER_STORE_FAILED" });
+  expect(await readdir(data)).toEqual(["broker"]);
+  await store.close(1000);
+});
