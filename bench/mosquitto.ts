@@ -26,7 +26,6 @@ export class Mosquitto {
       `listener ${port} 127.0.0.1`,
       "allow_anonymous true",
       "persistence false",
-      "set_tcp_nodelay true",
       // Unlimited, so that what is measured is the one who sends or receives.
       "max_queued_messages 0",
       "max_inflight_messages 0",

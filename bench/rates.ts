@@ -20,7 +20,7 @@ import { freePort, pause, start, temporaryFolder } from "./processes.ts";
 import { ENRICH } from "./sluice.ts";
 import { underLoad } from "./under-load.ts";
 
-export const RATE_LOAD = { devices: 100, window: 50, topics: plantTopics(200) } as const;
+export const RATE_LOAD = { devices: 100, window: 20, topics: plantTopics(200) } as const;
 const ROUNDS = 3;
 const WARM_UP_MS = 2_000;
 const MEASURED_MS = 3_500;

@@ -30,7 +30,6 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   const upstream = await Mosquitto.open(folder.path);
   const sluice = await Sluice.open({ folder: folder.path, upstreamPort: upstream.port, handlers: plan.handlers });
   const load = await Load.open({ port: sluice.port, ...plan.load });
-  const pids = sluice.pids();
   let steering = true;
   const steered = (async () => {
     while (steering) {
@@ -40,6 +39,7 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   })();
   try {
     await pause(plan.warmUpMs ?? 2_000);
+    const pids = [sluice.pid, ...sluice.runnerPids()];
     const before = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
     await pause((plan.measuredMs ?? 4_000) - 1_000);
     const after = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
