@@ -81,8 +81,10 @@ export class Room {
     this.#onRoom();
   }
 
+  /** Settled events are in the way, which another sweep will delete. */
   #mayTrim(): boolean {
     const core = this.#core;
+    if (core.used < core.limits.sizeMaxBytes) return false;
     return core.header.tail < Math.min(settledBelow(core), core.committedHead);
   }
 

@@ -1,0 +1,280 @@
+/**
+ * What happens at each limit.
+ */
+import { describe, expect, it } from "vitest";
+import type { Journal } from "../../src/journal/journal.ts";
+import {
+  balance,
+  byTopic,
+  dataFolder,
+  done,
+  draft,
+  MB,
+  nothing,
+  openJournal,
+  output,
+  Remembering,
+  SetClock,
+  takeEntries,
+  takeTasks,
+} from "./fixture.ts";
+
+const failure = { code: "X", message: "no" };
+const receiver = new Remembering();
+
+/** Appends until it is told otherwise for good; returns how many were taken. */
+async function fill(journal: Journal, handler: number, max: number, bytes = 10_000): Promise<number> {
+  let taken = 0;
+  for (let attempt = 0; attempt < max * 3 && taken < max; attempt++) {
+    const admission = journal.append(draft("t", Buffer.alloc(bytes)), [handler], receiver, taken);
+    if (admission === "refused") break;
+    if (admission === "taken") taken++;
+    if (admission === "later" || taken % 20 === 0) await journal.synced();
+    if (admission === "later") await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await journal.synced();
+  return taken;
+}
+
+describe("sizeMax", () => {
+  it("refuses events under `refuse`, and takes them again when tasks have been settled (J7)", async () => {
+    const journal = await openJournal(await dataFolder(), { sizeMaxBytes: 2 * MB, sweepMs: 10 });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    const taken = await fill(journal, handler, 1000);
+    expect(taken).toBeGreaterThan(150);
+    expect(taken).toBeLessThan(260);
+    expect(journal.figures()).toMatchObject({ full: 1 });
+    expect(journal.figures().refused).toBeGreaterThan(0);
+    for (const task of await takeTasks(feed, taken)) journal.settle(task, done(), 1);
+    await journal.synced();
+    expect(await fill(journal, handler, 100)).toBe(100);
+    expect(journal.ledger().events).toMatchObject({ accepted: taken + 100, done: taken, dropped: 0 });
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("drops the oldest waiting tasks under `drop-oldest`, and counts them", async () => {
+    const journal = await openJournal(await dataFolder(), {
+      sizeMaxBytes: 2 * MB,
+      whenFull: "drop-oldest",
+      sweepMs: 10,
+    });
+    const handler = journal.handlerId("h");
+    const other = journal.handlerId("other");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    const otherFeed = journal.tasks(other, byTopic, nothing);
+    journal.append(draft("t"), [handler, other], receiver, 0);
+    await journal.synced();
+    const [first] = await takeTasks(feed, 1);
+    expect(await fill(journal, handler, 800)).toBe(800);
+    const { events } = journal.ledger();
+    expect(events.accepted).toBe(802);
+    expect(events.dropped).toBeGreaterThan(500);
+    expect(journal.figures().dropped).toEqual({ full: events.dropped, damaged: 0, asked: 0, dead: 0 });
+    expect(journal.figures().usedBytes).toBeLessThan(2 * MB);
+    // What was in hand has been dropped under it: its outcome changes nothing any more.
+    if (first !== undefined) journal.settle(first, done([output(journal.uplinkId("cloud"), "x")]), 1);
+    await journal.synced();
+    expect(journal.ledger().events.done).toBe(0);
+    expect(journal.figures().lateSettlements).toBe(1);
+    const left = await takeTasks(feed, events.pending);
+    expect(left.map(({ seq }) => seq)).toEqual(Array.from({ length: left.length }, (_, i) => 802 - left.length + i));
+    expect(otherFeed.take()).toBeUndefined();
+    expect(await journal.audit()).toEqual(journal.ledger());
+    expect(journal.damage).toEqual([]);
+  });
+
+  it("trims settled events early when the room is needed, and otherwise keeps them for `retain`", async () => {
+    const clock = new SetClock();
+    const journal = await openJournal(await dataFolder(), {
+      sizeMaxBytes: 2 * MB,
+      retainMs: 60_000,
+      clock,
+      sweepMs: 10,
+    });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    for (let round = 0; round < 20; round++) {
+      expect(await fill(journal, handler, 50)).toBe(50);
+      for (const task of await takeTasks(feed, 50)) journal.settle(task, done(), 1);
+      await journal.synced();
+    }
+    expect(journal.figures().refused).toBe(0);
+    const kept = journal.figures().eventBytes;
+    expect(kept).toBeGreaterThan(MB);
+    expect(kept).toBeLessThan(2 * MB);
+    clock.pass(10 * 365 * 86_400_000);
+    await expect.poll(() => journal.figures().eventBytes, { timeout: 5000 }).toBe(0);
+    expect(journal.damage).toEqual([]);
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("is not passed by what is staged: append() says `later` and onRoom() follows", async () => {
+    const journal = await openJournal(await dataFolder(), { stagedBytesMax: 100_000 });
+    const handler = journal.handlerId("h");
+    let rooms = 0;
+    journal.onRoom = () => rooms++;
+    let taken = 0;
+    while (journal.append(draft("t", Buffer.alloc(10_000)), [handler], receiver, taken) === "taken") taken++;
+    expect(taken).toBe(10);
+    expect(rooms).toBe(0);
+    await journal.synced();
+    expect(rooms).toBe(1);
+    expect(journal.append(draft("t"), [handler], receiver, taken)).toBe("taken");
+  });
+});
+
+describe("an outbox", () => {
+  async function emit(journal: Journal, count: number, bytes: number): Promise<number> {
+    const handler = journal.handlerId("h");
+    const cloud = journal.uplinkId("cloud");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      if (journal.append(draft("t"), [handler], receiver, i) !== "taken") break;
+      await journal.synced();
+      const [task] = await takeTasks(feed, 1);
+      if (task !== undefined) journal.settle(task, done([output(cloud, "x".repeat(bytes))]), 1);
+      await journal.synced();
+      taken++;
+    }
+    feed.close();
+    return taken;
+  }
+
+  it("drops its oldest outputs at its sizeMax, and counts them", async () => {
+    const journal = await openJournal(await dataFolder(), { sweepMs: 5 });
+    const cloud = journal.uplinkId("cloud");
+    const outbox = journal.outbox(cloud, { sizeMaxBytes: 50_000, whenFull: "drop-oldest" }, nothing);
+    await emit(journal, 100, 2000);
+    await expect.poll(() => outbox.waitingBytes, { timeout: 5000 }).toBeLessThanOrEqual(50_000);
+    await journal.synced();
+    const columns = journal.ledger().uplinks["cloud"];
+    expect(columns).toMatchObject({ emitted: 100, delivered: 0 });
+    expect(columns?.dropped).toBeGreaterThan(70);
+    const entries = await takeEntries(outbox, columns?.waiting ?? 0);
+    expect(entries.at(-1)?.seq).toBe(100);
+    journal.received(
+      cloud,
+      entries.map(({ seq }) => ({ seq, verdict: "delivered" })),
+    );
+    await journal.synced();
+    expect(outbox.waiting).toBe(0);
+    expect(outbox.waitingBytes).toBe(0);
+    expect(await journal.audit()).toEqual(journal.ledger());
+    expect(balance(journal.ledger())).toEqual([0, 0]);
+  });
+
+  it("under `refuse` makes the journal refuse events until there is room", async () => {
+    const journal = await openJournal(await dataFolder(), { sweepMs: 5 });
+    const handler = journal.handlerId("h");
+    const cloud = journal.uplinkId("cloud");
+    const outbox = journal.outbox(cloud, { sizeMaxBytes: 50_000, whenFull: "refuse" }, nothing);
+    const taken = await emit(journal, 100, 2000);
+    expect(taken).toBeLessThan(30);
+    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 1), { timeout: 5000 }).toBe("refused");
+    for (const { seq } of await takeEntries(outbox, 20)) journal.received(cloud, [{ seq, verdict: "delivered" }]);
+    await journal.synced();
+    expect(journal.append(draft("t"), [handler], receiver, 1)).toBe("taken");
+    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ dropped: 0 });
+  });
+
+  it("expires what is older than its ageMax", async () => {
+    const clock = new SetClock();
+    const journal = await openJournal(await dataFolder(), { sweepMs: 5, clock });
+    const cloud = journal.uplinkId("cloud");
+    const outbox = journal.outbox(cloud, { ageMaxMs: 1000 }, nothing);
+    await emit(journal, 3, 10);
+    clock.pass(1001);
+    await expect.poll(() => outbox.waiting, { timeout: 5000 }).toBe(0);
+    await emit(journal, 1, 10);
+    await journal.synced();
+    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ emitted: 4, expired: 3, waiting: 1 });
+    expect((await takeEntries(outbox, 1)).map(({ seq }) => seq)).toEqual([4]);
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("keeps what the uplink rejected as dead letters, which can be redriven or dropped", async () => {
+    const journal = await openJournal(await dataFolder());
+    const cloud = journal.uplinkId("cloud");
+    const outbox = journal.outbox(cloud, {}, nothing);
+    await emit(journal, 3, 10);
+    await takeEntries(outbox, 3);
+    journal.received(cloud, [
+      { seq: 1, verdict: "rejected", failure },
+      { seq: 2, verdict: "rejected", failure },
+      { seq: 3, verdict: "delivered" },
+      { seq: 3, verdict: "delivered" },
+    ]);
+    await journal.synced();
+    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ emitted: 3, delivered: 1, rejected: 2, waiting: 0 });
+    const [one, two] = await journal.dead.list({ uplink: "cloud" });
+    expect(one).toMatchObject({ kind: "output", uplink: "cloud", handler: "h", failure, eventSeq: 1 });
+    expect(await journal.dead.redrive(one?.id ?? "")).toBe(true);
+    expect(await journal.dead.drop(two?.id ?? "")).toBe(true);
+    const [again] = await takeEntries(outbox, 1);
+    expect(again).toMatchObject({ seq: 4, eventSeq: 1, position: 0 });
+    journal.received(cloud, [{ seq: 4, verdict: "delivered" }]);
+    await journal.synced();
+    const expected = { emitted: 3, delivered: 2, expired: 0, dropped: 1, rejected: 0, waiting: 0 };
+    expect(journal.ledger().uplinks["cloud"]).toEqual(expected);
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+});
+
+describe("further limits", () => {
+  it("a handler with too many parked tasks gets no new ones until some are settled", async () => {
+    const journal = await openJournal(await dataFolder(), { parkedMax: 5 });
+    const handler = journal.handlerId("h");
+    let wakes = 0;
+    const feed = journal.tasks(handler, byTopic, () => wakes++);
+    for (let tag = 0; tag < 20; tag++) journal.append(draft("t"), [handler], receiver, tag);
+    await journal.synced();
+    for (const task of await takeTasks(feed, 5)) journal.settle(task, { at: "retry", dueMs: 0, failure }, 1);
+    expect(feed.take()).toBeUndefined();
+    await journal.synced();
+    const before = wakes;
+    const [parked] = await journal.readParked(handler, "t", 1);
+    if (parked !== undefined) journal.settle(parked, done(), 1);
+    await journal.synced();
+    expect(wakes).toBe(before + 1);
+    expect(feed.take()?.seq).toBe(6);
+  });
+
+  it("beyond deadMax the oldest dead letters are dropped, and counted", async () => {
+    const journal = await openJournal(await dataFolder(), { deadMax: 3, sweepMs: 5 });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    for (let tag = 0; tag < 10; tag++) journal.append(draft("t"), [handler], receiver, tag);
+    await journal.synced();
+    const long = { code: "X", message: "é".repeat(10_000) };
+    for (const task of await takeTasks(feed, 10)) journal.settle(task, { at: "dead", failure: long }, 1);
+    await expect.poll(() => journal.ledger().events.dead, { timeout: 5000 }).toBe(3);
+    expect(journal.ledger().events).toMatchObject({ accepted: 10, dead: 3, dropped: 7 });
+    const letters = await journal.dead.list();
+    expect(letters.map(({ eventSeq }) => eventSeq)).toEqual([8, 9, 10]);
+    expect(Buffer.byteLength(letters[0]?.failure.message ?? "")).toBeLessThanOrEqual(4096);
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("tasks of a handler that nobody runs any more expire after `retain`", async () => {
+    const path = await dataFolder();
+    const clock = new SetClock();
+    const first = await openJournal(path, { clock });
+    const handler = first.handlerId("gone");
+    const feed = first.tasks(handler, byTopic, nothing);
+    for (let tag = 0; tag < 10; tag++) first.append(draft("t", "", { timeMs: clock.now() }), [handler], receiver, tag);
+    await first.synced();
+    const [task] = await takeTasks(feed, 1);
+    if (task !== undefined) first.settle(task, { at: "retry", dueMs: 0, failure }, 1);
+    await first.close();
+    const second = await openJournal(path, { clock, retainMs: 3_600_000, sweepMs: 5 });
+    clock.pass(3_500_000);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(second.ledger().events).toMatchObject({ pending: 10, expired: 0 });
+    clock.pass(200_000);
+    await expect.poll(() => second.ledger().events.expired, { timeout: 5000 }).toBe(10);
+    await expect.poll(() => second.figures().eventBytes, { timeout: 5000 }).toBe(0);
+    expect(await second.audit()).toEqual(second.ledger());
+  });
+});
