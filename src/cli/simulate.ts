@@ -71,13 +71,15 @@ interface Tally {
 }
 
 async function simulate(options: SimulateOptions): Promise<number> {
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
   const devices = await connectAll(options);
   const tally: Tally = { sent: 0, acked: 0, failed: 0, held: 0, latenciesMs: [] };
   const startedMs = performance.now();
   const progress = showProgress(tally, devices.length, startedMs);
   let ended: "done" | "interrupted" | "lost";
   try {
-    ended = await publishAll(devices, options, tally, startedMs);
+    ended = await publishAll(devices, options, tally, startedMs, interrupt.signal);
     // What is on its way is neither lost nor acknowledged yet.
     const deadlineMs = performance.now() + (ended === "lost" ? 0 : LAST_ACKS_MS);
     while (tally.acked + tally.failed < tally.sent && performance.now() < deadlineMs) await turn();
@@ -119,17 +121,12 @@ async function publishAll(
   { rate, seconds, count, qos }: SimulateOptions,
   tally: Tally,
   startedMs: number,
+  interrupted: AbortSignal,
 ): Promise<"done" | "interrupted" | "lost"> {
-  let interrupted = false;
-  const interrupt = (): void => {
-    interrupted = true;
-  };
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
   const countMax = count ?? Number.POSITIVE_INFINITY;
   const endMs = seconds === undefined ? Number.POSITIVE_INFINITY : startedMs + seconds * 1000;
   let turns = 0;
-  while (!interrupted && tally.sent < countMax && performance.now() < endMs) {
+  while (!interrupted.aborted && tally.sent < countMax && performance.now() < endMs) {
     const dueMs = Math.min(performance.now(), endMs) - startedMs;
     const due = Math.floor((dueMs / 1000) * rate);
     for (; turns < due && tally.sent < countMax; turns++) {
@@ -140,7 +137,7 @@ async function publishAll(
     }
     await turn();
   }
-  return interrupted ? "interrupted" : "done";
+  return interrupted.aborted ? "interrupted" : "done";
 }
 
 function publish(device: Device, qos: 0 | 1 | 2, tally: Tally): void {

@@ -9,6 +9,9 @@ import { describe, expect, it, vi } from "vitest";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { makeHome, sluice } from "./sluice.ts";
 
+// Each command is a process of its own; on a busy box a dozen of them take their time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 describe("check", () => {

@@ -2,10 +2,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectAsync } from "mqtt";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { StatusAnswer } from "../../src/control/shapes.ts";
 import { runHome, sluice, start } from "./sluice.ts";
 import type { RunningHome } from "./sluice.ts";
+
+// Each command is a process of its own; on a busy box a dozen of them take their time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const handlers = {
   "double.js": `export const config = { topic: "in/{n}", to: ["cloud"] };

@@ -2,8 +2,11 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { makeHome, runHome, sluice, start } from "./sluice.ts";
+
+// Each command is a process of its own; on a busy box a dozen of them take their time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const slow = `export const config = { topic: "slow", timeout: "20s" };
 export default () => { const end = Date.now() + 15000; while (Date.now() < end); };`;
