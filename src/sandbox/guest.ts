@@ -84,6 +84,7 @@ class Guest {
     }
   }
 
+  /** The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart here. */
   #loaded(exported: unknown): string {
     const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
     const handle = typeof exported === "function" ? exported : named["default"];

@@ -102,6 +102,7 @@ export class Supervisor {
     return new Promise((resolve, reject) => this.#whenReady.push({ resolve, reject }));
   }
 
+  /** Work that comes after close() is not answered: nobody is there to run it again. */
   run(work: Waiting): void {
     if (this.#state.at === "ready") this.#send(this.#state.runner, work);
     else this.#waiting.push(work);
