@@ -66,7 +66,7 @@ export class Intake implements Receiver {
 
   /** One whole PUBLISH; its body is [body, end). False: it was not taken, show it again when the hold has ended. */
   publish(bytes: Buffer, first: number, body: number, end: number): boolean {
-    const { topics, ingress, figures, access, local } = this.#context;
+    const { topics, ingress, figures, access, local, limits } = this.#context;
     const qos = ((first >> 1) & 0b11) as 0 | 1 | 2 | 3;
     if (qos === 3) return this.#malformed("QoS 3 [MQTT-3.3.1-4]");
     if (qos === 0 && (first & 0b1000) !== 0) return this.#malformed("DUP with QoS 0 [MQTT-3.3.1-2]");
@@ -82,6 +82,9 @@ export class Intake implements Receiver {
     if (qos === 2 && this.#claimed.has(packetId)) {
       figures.repeated++;
       return this.#settled(PACKET.pubrec, packetId);
+    }
+    if (qos === 2 && this.#claimed.size >= limits.unreleasedPerDeviceMax) {
+      return this.#malformed("more QoS 2 messages without PUBREL than unreleasedPerDeviceMax");
     }
     if (topic.reserved || !access.publish(this.#device, topic.text)) {
       if (topic.reserved) figures.reservedTopics++;

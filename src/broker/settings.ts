@@ -33,6 +33,10 @@ const limits = z.strictObject({
     description:
       "Packets of one device that wait for the disk; then its socket is not read until half of them are done.",
   }),
+  unreleasedPerDeviceMax: count
+    .max(65_535)
+    .default(10_000)
+    .meta({ description: "QoS 2 messages of one device that wait for its PUBREL; one more closes its connection." }),
   outboundMax: size.prefault("1MB").meta({
     description:
       "Bytes waiting for a device that does not read; then QoS 0 messages to it are dropped, and for QoS 1 and 2 it is disconnected.",

@@ -95,3 +95,15 @@ it("a clean session begins without claims [MQTT-3.1.2-6]", async () => {
   await second.next();
   expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2"]);
 });
+
+it("the messages that wait for PUBREL are bounded: one more closes the connection, and a PUBREL makes room", async () => {
+  await using it = await openBroker({ unreleasedPerDeviceMax: 3 });
+  const device = await RawMqtt.login(it.port, persistent);
+  device.send(...[1, 2, 3].map((id) => publishPacket("a", `${id}`, 2, id)));
+  await device.take(3);
+  device.send(ackPacket("pubrel", 2), publishPacket("a", "4", 2, 4), publishPacket("a", "1 again", 2, 1));
+  expect((await device.take(3)).map((one) => one.cmd)).toEqual(["pubcomp", "pubrec", "pubrec"]);
+  device.send(publishPacket("a", "5", 2, 5));
+  await device.closed();
+  expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2", "3", "4"]);
+});
