@@ -4,11 +4,12 @@ import { median, round, spread, thousands } from "./numbers.ts";
 import { underLoad } from "./under-load.ts";
 import type { Throughput, UnderLoad } from "./under-load.ts";
 
-const ROUNDS = 3;
+const ROUNDS = 2;
 const HANDLERS = { few: 1, many: 500 };
 const DEVICES = { few: 10, many: 2_000 };
 const PACED_PER_SECOND = 8_000;
-const WARM_UP_MS = 3_000;
+/** 500 isolates have 500 copies of the code to warm up. */
+const WARM_UP_MS = 10_000;
 const MEASURED_MS = 4_000;
 
 const handlersFor = (count: number): Record<string, string> => {
