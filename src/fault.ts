@@ -187,6 +187,11 @@ export const FAULTS = {
     false,
     "Check the disk and the folder's permissions. The files were left or kept beside it; a backup can be restored in their place.",
   ),
+  JOURNAL_CLOSED: kind(
+    "sluice",
+    true,
+    "Nothing: what was not acknowledged is sent again by the device after the start.",
+  ),
   JOURNAL_NAMES: kind(
     "config",
     false,

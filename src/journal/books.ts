@@ -27,6 +27,10 @@ export interface Books {
   readonly missing: readonly Missing[];
   /** Damaged rows that were come upon, beyond the missing commits. */
   readonly reports: readonly DamageReport[];
+  /** Keys of those rows. */
+  readonly unsound: readonly Buffer[];
+  /** Reads that the store could not finish. */
+  readonly readErrors: number;
   /** Sizes of the commit records that are kept, oldest first. */
   readonly recordBytes: readonly number[];
 }
@@ -39,6 +43,8 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
   const uplinks = new Map<number, Consumer>();
   const stamps = new Map<Consumer, number>();
   const reports: DamageReport[] = [];
+  const unsound: Buffer[] = [];
+  let readErrors = 0;
   let header: Header | undefined;
 
   const keep = (consumer: Consumer, commit: number): void => {
@@ -49,6 +55,7 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
     stamps.set(consumer, commit);
   };
   const broken = (where: string) => (error: unknown) => {
+    readErrors++;
     reports.push({ where, from: -1, to: -1, what: messageOf(error) });
   };
 
@@ -58,6 +65,7 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
       (key, value) => {
         const row = readCheckpointRow(key, value);
         if (row === undefined) {
+          unsound.push(key);
           reports.push({
             where: "progress",
             from: -1,
@@ -79,7 +87,10 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
     { ...keys.commits(0), highWaterMarkBytes: WALK_BYTES },
     (key, value) => {
       const record = readCommitRow(key, value);
-      if (record === undefined) return true;
+      if (record === undefined) {
+        unsound.push(key);
+        return true;
+      }
       sound.push({ commit: record.header.commit, head: record.header.head, bytes: value.length });
       for (const { consumer, commit } of record.consumers) keep(consumer, commit);
       if (header === undefined || record.header.commit > header.commit) header = record.header;
@@ -99,7 +110,7 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
     head = then;
   }
   if (expected <= last) missing.push({ from: expected, to: last, head });
-  return { header, handlers, uplinks, missing, reports, recordBytes };
+  return { header, handlers, uplinks, missing, reports, unsound, readErrors, recordBytes };
 }
 
 export function missingCommits(books: Books): number {

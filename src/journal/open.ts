@@ -91,7 +91,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   core.recordBytes.push(...books.recordBytes);
   core.recordBytesTotal = books.recordBytes.reduce((sum, bytes) => sum + bytes, 0);
 
-  const stale: Stale = [];
+  const stale: Stale = [...books.unsound];
   if (!sound || mark.at === "damaged") {
     const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
     await adoptPages(core, from);
@@ -165,7 +165,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     {
       cut: (group) => cut(core, group),
       write: (operations) => disk.write(operations),
-      reopen: (number, attempt) => reopen(parts, number, attempt),
+      reopen: (number, attempt, error) => reopen(parts, number, attempt, error),
       landed: (group) => {
         landed(core, group);
         core.room.landed();
@@ -222,19 +222,21 @@ export function* consumersOf(core: Core): Generator<Consumer> {
 }
 
 /** After a write error: a new store on the same files, which must have every commit up to `number` - 1. */
-async function reopen(parts: Parts, number: number, attempt: number): Promise<void> {
+async function reopen(parts: Parts, number: number, attempt: number, reason: unknown): Promise<void> {
   const { disk, recovery, factory, damage } = parts;
   await disk
     .take()
     .catch((error: unknown) => recovery.log.debug({ reason: messageOf(error) }, "closing the store failed"));
-  try {
-    disk.give(await factory.open(recovery.path));
-  } catch (error) {
-    const code = storeCode(error);
-    if (code === "LEVEL_LOCKED")
-      throw new Fault("JOURNAL_LOCKED", "Another gateway has taken the data folder.", { cause: error });
-    if (code !== "LEVEL_CORRUPTION" || attempt < REPAIR_FROM_ATTEMPT) throw error;
+  // A damaged table opens well and then fails each time that LevelDB comes to merge it.
+  if (attempt >= REPAIR_FROM_ATTEMPT && storeCode(reason) === "LEVEL_CORRUPTION") {
     disk.give(await repairStore(recovery));
+  } else {
+    try {
+      disk.give(await factory.open(recovery.path));
+    } catch (error) {
+      if (storeCode(error) !== "LEVEL_LOCKED") throw error;
+      throw new Fault("JOURNAL_LOCKED", "Another gateway has taken the data folder.", { cause: error });
+    }
   }
   const last = await lastCommit(disk);
   if (last < number - 1) {

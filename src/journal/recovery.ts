@@ -142,8 +142,7 @@ async function choose(
   repaired: Candidate | undefined,
 ): Promise<Candidate | undefined> {
   const path = repairPath(doors);
-  const better =
-    repaired !== undefined && (plain === undefined || missingCommits(repaired.books) < missingCommits(plain.books));
+  const better = repaired !== undefined && (plain === undefined || isBetter(repaired.books, plain.books));
   if (!better) {
     await repaired?.disk.close();
     await rm(path, { recursive: true, force: true });
@@ -155,6 +154,12 @@ async function choose(
   await rename(path, doors.path);
   repaired.disk.give(await doors.factory.open(doors.path));
   return repaired;
+}
+
+/** Misses fewer commits; or as many, and can be read to the end. */
+function isBetter(a: Books, b: Books): boolean {
+  const fewer = missingCommits(b) - missingCommits(a);
+  return fewer > 0 || (fewer === 0 && a.readErrors < b.readErrors);
 }
 
 async function keepAside(doors: RecoveryDoors, shadowPath: string): Promise<string> {

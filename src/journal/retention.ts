@@ -3,7 +3,8 @@
  * soon as somebody waits for room. What it decides is staged like anything else, each step one atomic unit.
  *
  * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed.
- * - Under `drop-oldest`, a full journal drops its oldest waiting tasks, a page at a time.
+ * - Under `drop-oldest`, a full journal drops the oldest waiting tasks, or the oldest outputs where an outbox is what
+ *   fills it (unless that uplink is to refuse), a page at a time.
  * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
  * - An outbox over its limits expires or drops its oldest outputs, a page at a time.
  * - Dead letters beyond their limits: the oldest are dropped.
@@ -126,13 +127,22 @@ export class Retention {
     }
   }
 
-  /** Drops the oldest waiting tasks until there is room. */
+  /** Drops the oldest of what takes the most room: waiting tasks, or the outputs of an uplink that does not take them. */
   async #dropOldest(): Promise<void> {
     const core = this.#core;
     const { limits, header } = core;
     const used = usedBytes(core);
     if (used <= limits.sizeMaxBytes * DROP_ABOVE) return;
     const excess = used - limits.sizeMaxBytes * TRIM_ABOVE;
+    let largest: Outbox | undefined;
+    for (const outbox of core.outboxes) {
+      if (outbox === undefined || outbox.limits.whenFull === "refuse") continue;
+      if (outbox.uplink.bytes > (largest?.uplink.bytes ?? header.bytes)) largest = outbox;
+    }
+    if (largest !== undefined) {
+      await this.#dropEntries(largest, excess);
+      return;
+    }
     let bytes = 0;
     await core.reader.read(EVENTS, header.tail, core.committedHead, (read) => {
       const after = read.first + read.count;
@@ -211,14 +221,19 @@ export class Retention {
     }
     const { sizeMaxBytes } = limits;
     if (sizeMaxBytes !== undefined && limits.whenFull !== "refuse" && uplink.bytes > sizeMaxBytes) {
-      let excess = uplink.bytes - sizeMaxBytes * OUTBOX_TO;
-      await this.#giveUpEntries(outbox, COLUMN.droppedFull, (found) => {
-        if (excess <= 0) return false;
-        excess -= found.bytes;
-        return true;
-      });
+      await this.#dropEntries(outbox, uplink.bytes - sizeMaxBytes * OUTBOX_TO);
     }
     if (outbox.ragged) await this.#tidy(outbox);
+  }
+
+  /** Drops the oldest outputs, `bytes` of them or somewhat more. */
+  async #dropEntries(outbox: Outbox, bytes: number): Promise<void> {
+    let left = bytes;
+    await this.#giveUpEntries(outbox, COLUMN.droppedFull, (found) => {
+      if (left <= 0) return false;
+      left -= found.bytes;
+      return true;
+    });
   }
 
   /** Settles the entries of the oldest pages as long as `isDoomed` says so. */

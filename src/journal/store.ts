@@ -54,6 +54,9 @@ interface Repairable {
   repair(path: string): Promise<void>;
 }
 
+/** The least that LevelDB lets itself be limited to. */
+const OPEN_FILES_MIN = 74;
+
 export function levelStore(limits: LevelLimits): StoreFactory {
   return {
     async open(path) {
@@ -64,7 +67,9 @@ export function levelStore(limits: LevelLimits): StoreFactory {
         compression: false,
         writeBufferSize: limits.writeBufferBytes,
         cacheSize: limits.cacheBytes,
-        maxFileSize: 8 * 1024 * 1024,
+        // LevelDB maps open tables into memory: few and small ones, or a long backlog that is worked off shows as ours.
+        maxFileSize: 1024 * 1024,
+        maxOpenFiles: OPEN_FILES_MIN,
         blockSize: 16 * 1024,
       });
       await level.open();

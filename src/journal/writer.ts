@@ -6,7 +6,7 @@
  * is closed and opened again, what is on disk is compared with what was committed, and the very same batch is written
  * again, until it works. Its operations are puts and deletes of absolute values, so once or twice is the same.
  */
-import { messageOf } from "../fault.ts";
+import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
 import { backoffMs, sleep } from "../time.ts";
 import type { Clock } from "../time.ts";
@@ -19,8 +19,8 @@ export interface WriterDoors {
   /** Turns what is staged into the batch. */
   cut(group: Group): Operation[];
   write(operations: Operation[]): Promise<void>;
-  /** Closes and opens the store again and makes sure that commit `number` is the last one, or the one being written. */
-  reopen(number: number, attempt: number): Promise<void>;
+  /** Closes and opens the store again, and looks whether all commits before `number` are there. */
+  reopen(number: number, attempt: number, error: unknown): Promise<void>;
   /** The group is on disk. */
   landed(group: Group): void;
   /** Called when it has failed for as long as it takes to refuse. */
@@ -78,9 +78,14 @@ export class Writer {
     return new Promise((resolve) => group.waiters.push(resolve));
   }
 
-  /** Stops trying: what is staged and not on disk never will be. */
+  /** Stops trying: what is staged and not on disk never will be, and whoever waits for it hears so. */
   stop(): void {
     this.#stopped = true;
+    for (const group of [this.#flying, this.group]) {
+      if (group === undefined || group.receivers.length === 0) continue;
+      const fault = new Fault("JOURNAL_CLOSED", "The journal was closed before this could be written.");
+      for (const [i, receiver] of group.receivers.entries()) receiver.committed(group.tags[i] as number, fault);
+    }
   }
 
   readonly #start = (): void => {
@@ -120,7 +125,7 @@ export class Writer {
       }
       await sleep(attempt === 1 ? 0 : backoffMs(RETRY, attempt - 1, Math.random));
       try {
-        await this.#doors.reopen(group.number, attempt);
+        await this.#doors.reopen(group.number, attempt, error);
         this.reopens++;
         await this.#doors.write(operations);
         clearTimeout(giveUp);

@@ -171,6 +171,11 @@ async function examine(path: string, what: string): Promise<void> {
     expect(receiver.tags).toEqual([1]);
     const [next] = await takeTasks(feed, 1);
     expect(next?.seq, what).toBeGreaterThanOrEqual(head);
+    // Far enough for LevelDB to merge its tables, the damaged one among them.
+    for (let i = 0; i < 600; i++) journal.append(draft("k", payload(head + i + 1)), [handler], receiver, i + 2);
+    await journal.synced();
+    expect(receiver.tags.length, what).toBe(601);
+    expect(journal.figures().failing, what).toBe(0);
   } finally {
     await journal.close();
   }
