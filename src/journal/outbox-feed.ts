@@ -18,6 +18,8 @@ export interface OutboxFeed {
   readonly waiting: number;
   /** Bytes of their pages. */
   readonly waitingBytes: number;
+  /** False once the entry has a receipt or was given up. */
+  isWaiting(seq: number): boolean;
   /** Everything taken and without a receipt will be taken again, in order. */
   rewind(): void;
   close(): void;
@@ -36,6 +38,10 @@ export class UplinkFeed extends Feed implements OutboxFeed {
 
   get waitingBytes(): number {
     return this.consumer.bytes;
+  }
+
+  isWaiting(seq: number): boolean {
+    return !this.consumer.progress.isSettled(seq);
   }
 
   protected override get open(): boolean {

@@ -22,6 +22,9 @@ import type { Store, StoreFactory } from "./store.ts";
 /** Damaged stores kept aside; the oldest go. */
 const ASIDE_MAX = 3;
 
+/** Nothing is wrong with the files: the box does not let us. */
+const BOX = /no space|permission denied|read-only|too many open/i;
+
 export interface RecoveryDoors {
   readonly path: string;
   readonly factory: StoreFactory;
@@ -62,6 +65,10 @@ export async function openStore(doors: RecoveryDoors, witnessed: number): Promis
       throw locked(dirname(path), error);
     }
     if (error instanceof Fault) throw error;
+    if (BOX.test(deepest(error))) {
+      await rm(shadowPath, { recursive: true, force: true });
+      throw unopenable(path, error);
+    }
     const code = storeCode(error);
     if (code !== "LEVEL_CORRUPTION" && code !== "LEVEL_IO_ERROR" && !shadowed) throw unopenable(path, error);
     damage.report({ where: "store", from: -1, to: -1, what: deepest(error) });

@@ -45,7 +45,7 @@ export class Room {
     const core = this.#core;
     const { limits } = core;
     if (!this.#isFull()) core.full = "no";
-    else if (core.full === "no") {
+    else if (core.full === "no" || (core.full === "refuse" && this.#mayTrim())) {
       core.full = "later";
       this.#sweeps = 0;
     }

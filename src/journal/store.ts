@@ -100,8 +100,9 @@ export function wasClosed(error: unknown): boolean {
 export async function shadow(from: string, to: string): Promise<void> {
   await rm(to, { recursive: true, force: true });
   await mkdir(to, { recursive: true });
-  for (const name of await readdir(from).catch(() => [])) {
-    if (name === "LOCK" || name.startsWith("LOG")) continue;
+  for (const entry of await readdir(from, { withFileTypes: true }).catch(() => [])) {
+    const { name } = entry;
+    if (!entry.isFile() || name === "LOCK" || name.startsWith("LOG")) continue;
     const [source, target] = [join(from, name), join(to, name)];
     await link(source, target).catch(() => copyFile(source, target));
   }

@@ -181,6 +181,8 @@ async function examine(path: string, what: string): Promise<void> {
   }
   // What was found once is over with: the next start is clean.
   const again = await Journal.open(optionsFor(path, { store }));
+  const found = again.damage.filter(({ where }) => where === "commits" || where === "progress" || where === "mark");
+  expect(found, what).toEqual([]);
   expect(balance(again.ledger()), what).toEqual([0, 0]);
   await again.close();
 }
