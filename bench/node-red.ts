@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { start, until } from "./processes.ts";
 import type { Started } from "./processes.ts";
 
-/** The same work as handlers/enrich.ts does. */
+/** The same work as ENRICH in sluice.ts does. */
 const FUNCTION = "msg.payload.f = msg.payload.c * 1.8 + 32; return msg;";
 
 export async function openNodeRed(folder: string, fromPort: number, toPort: number): Promise<Started> {
