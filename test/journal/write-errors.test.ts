@@ -32,7 +32,8 @@ describe("a store that fails to write", () => {
     const failing = new Set([store.batches + 3, store.batches + 7, store.batches + 8, store.batches + 9]);
     store.fault = (batch) => (failing.has(batch) ? { code, lands } : undefined);
     let sent = 0;
-    for (let round = 0; round < 12; round++) {
+    const start = store.batches;
+    while (store.batches < start + 12) {
       for (let i = 0; i < 20; i++) {
         if (journal.append(draft("t"), [handler], receiver, sent) === "taken") sent++;
       }
