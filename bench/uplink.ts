@@ -55,6 +55,7 @@ class EndlessOutbox implements Outboxes {
       get waitingBytes() {
         return 0;
       },
+      isWaiting: () => true,
       close() {},
     };
   }

@@ -123,7 +123,11 @@ export class Intake {
   }
 
   #first(): OutboxEntry | undefined {
-    if (this.#heldAt < this.#held.length) return this.#held[this.#heldAt++];
+    while (this.#heldAt < this.#held.length) {
+      const entry = this.#held[this.#heldAt++] as OutboxEntry;
+      // The journal may have given it up meanwhile, and then it is counted as dropped: it must not be sent as well (G4).
+      if (this.#feed.isWaiting(entry.seq)) return entry;
+    }
     // Entries are views: what has left must not keep its pages in memory.
     if (this.#heldAt > 0) this.putBack(NONE);
     return this.#feed.take();

@@ -13,6 +13,8 @@ export interface OutboxFeed {
   readonly waiting: number;
   /** Bytes of the same. */
   readonly waitingBytes: number;
+  /** False once the entry has a receipt, or the journal gave it up because it was full. */
+  isWaiting(seq: number): boolean;
   close(): void;
 }
 

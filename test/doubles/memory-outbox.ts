@@ -137,6 +137,10 @@ export class MemoryOutbox implements Outboxes, OutboxFeed {
     return this.#openBytes;
   }
 
+  isWaiting(seq: number): boolean {
+    return !this.receipts.has(seq);
+  }
+
   close(): void {
     this.#closed = true;
   }
