@@ -14,10 +14,10 @@ export default defineConfig({
         },
       },
       {
-        test: { name: "stories", include: ["test/stories/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 60_000 },
+        test: { name: "stories", include: ["test/stories/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 60_000 },
       },
       {
-        test: { name: "peers", include: ["test/peers/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 120_000 },
+        test: { name: "peers", include: ["test/peers/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 },
       },
     ],
   },

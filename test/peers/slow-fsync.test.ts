@@ -16,6 +16,7 @@ import type { ToyMode } from "./rig/toy.ts";
 
 const SLOW_FSYNC = { calls: "fdatasync,fsync", what: "delay_enter=60000" };
 const KILLS = 15;
+const KILLS_OF_TOYS = 5;
 
 describe("with every fsync taking 60 ms, kill -9", () => {
   it("shows the rig a toy that acknowledges before the disk, and clears one that acknowledges after", async () => {
@@ -59,7 +60,7 @@ async function toyLosses(mode: ToyMode): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-toy-"));
   let lost = 0;
   try {
-    for (let kill = 0; kill < 3; kill++) {
+    for (let kill = 0; kill < KILLS_OF_TOYS && lost === 0; kill++) {
       const port = await freePort();
       const file = join(folder, `${mode}-${kill}`);
       await using toy = new Toy(port, file, mode, straceWords(SLOW_FSYNC));

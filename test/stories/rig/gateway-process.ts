@@ -144,7 +144,8 @@ export class GatewayProcess {
   /** How the last life ended. */
   get end(): { readonly code: number | null; readonly signal: NodeJS.Signals | null } {
     if (this.#life.at === "up") throw new Error("the gateway is up");
-    return this.#life;
+    const { code, signal } = this.#life;
+    return { code, signal };
   }
 
   /** Rewrites the config file with `part` merged in. A reload or a restart is what makes it count. */
