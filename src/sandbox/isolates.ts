@@ -1,7 +1,12 @@
 /**
  * In the runner: one isolate per handler version, its queue of batches, and what to do when it does not answer.
  *
- * An isolate runs one batch at a time, on a thread of its own. A run that hits its timeout or memory limit takes its
+ * An isolate runs one batch at a time, on a thread of its own. Waking that thread costs more than a short batch, so a
+ * short one is run on this thread first, with a time so short that nobody else notices; a handler that needs longer, or
+ * answers with a promise, has the same batch run again on its own thread, and its next ones there at once. Nothing of
+ * the first attempt counts: effects leave an isolate with its answer only.
+ *
+ * A run that hits its timeout or memory limit takes its
  * isolate with it, for neither what it left half done nor what it left queued may meet the next event; the next batch
  * gets a new isolate. A run that cannot even be stopped is reported as `stuck`, and the gateway kills the process.
  */
@@ -52,11 +57,20 @@ const PART_BYTES = 1000;
 /** What an isolate needs beside what the user's code may have: built-ins, the guest, one batch. */
 const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
 const MEGABYTE = 1024 * 1024;
+/** Batches up to this size are run on this thread first, for so long. */
+const QUICK_TASKS_MAX = 16;
+const QUICK_BYTES_MAX = 16 * 1024;
+const QUICK_MS = 20;
+/** A handler that took longer, or waited, is not tried on this thread for so long. */
+const SLOW_MS = 60_000;
+
+type GuestMethod = "load" | "run" | "quick" | "collect";
 
 interface Alive {
   readonly isolate: ivm.Isolate;
   readonly load: ivm.Reference;
   readonly run: ivm.Reference;
+  readonly quick: ivm.Reference;
   readonly collect: ivm.Reference;
   readonly progress: Int32Array;
 }
@@ -69,6 +83,8 @@ export class VersionIsolate {
   /** The end of the queue. */
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** Monotonic: until then batches go to the isolate's own thread at once. */
+  #slowUntilMs = 0;
 
   constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
     this.#ivm = library;
@@ -150,27 +166,32 @@ export class VersionIsolate {
       `${this.#guestCode}\nreturn guest.install($0, new Int32Array($1));`,
       [JSON.stringify(settings), new this.#ivm.ExternalCopy(shared).copyInto()],
       { result: { reference: true }, filename: "sluice:guest" },
-    ) as unknown as ivm.Reference<Record<"load" | "run" | "collect", unknown>>;
-    const method = (name: "load" | "run" | "collect"): ivm.Reference => guest.getSync(name, { reference: true });
+    ) as unknown as ivm.Reference<Record<GuestMethod, unknown>>;
+    const method = (name: GuestMethod): ivm.Reference => guest.getSync(name, { reference: true });
     return {
       isolate,
       load: method("load"),
       run: method("run"),
+      quick: method("quick"),
       collect: method("collect"),
       progress: new Int32Array(shared),
     };
   }
 
   async #run(count: number, tasks: Buffer): Promise<Ran> {
+    const parts: (string | number)[] = [count];
+    for (let at = 0; at < tasks.length; at += PART_BYTES)
+      parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
+    if (count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX && performance.now() >= this.#slowUntilMs) {
+      const lines = this.#runQuick(parts);
+      if (lines !== undefined) return { at: "answered", lines };
+    }
     if (this.#alive === undefined) {
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
     }
     const { run, progress } = this.#alive as Alive;
     progress[0] = 0;
-    const parts: (string | number)[] = [count];
-    for (let at = 0; at < tasks.length; at += PART_BYTES)
-      parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
     const timeoutMs = this.#bundle.settings.sliceMs + this.#bundle.timeoutMs;
     try {
       const answer = run.apply(undefined, parts, {
@@ -183,6 +204,22 @@ export class VersionIsolate {
     } catch (error) {
       return this.#interrupted(error, progress[0]);
     }
+  }
+
+  /** The answer, or undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
+  #runQuick(parts: (string | number)[]): string | undefined {
+    if (this.#alive === undefined) return undefined;
+    const { quick } = this.#alive;
+    try {
+      const options = { timeout: Math.min(QUICK_MS, this.#bundle.timeoutMs), result: { copy: true } } as const;
+      const [lines] = quick.applySync(undefined, parts, options) as string[];
+      if (lines !== undefined) return lines;
+    } catch {
+      // What it left half done must not meet the next attempt.
+      this.#drop();
+    }
+    this.#slowUntilMs = performance.now() + SLOW_MS;
+    return undefined;
   }
 
   async #interrupted(error: unknown, index: number): Promise<Ran> {

@@ -28,11 +28,20 @@ export interface LoadBody {
   readonly lazy: boolean;
 }
 
+/** Frames of one turn leave together. */
+function say(frame: Buffer): void {
+  if (channel.writableCorked === 0) {
+    channel.cork();
+    setImmediate(() => channel.uncork());
+  }
+  channel.write(frame);
+}
+
 async function obey(frame: Frame): Promise<void> {
   switch (frame.kind) {
     case "hello":
       guestCode = (JSON.parse(frame.body.toString()) as { guestCode: string }).guestCode;
-      channel.write(jsonFrame("ready", 0, null));
+      say(jsonFrame("ready", 0, null));
       return;
     case "load": {
       const { serial, bundle, lazy } = JSON.parse(frame.body.toString()) as LoadBody;
@@ -41,14 +50,14 @@ async function obey(frame: Frame): Promise<void> {
       if (lazy) return;
       const loaded = await isolate.load();
       if (loaded.at === "failed") versions.delete(serial);
-      channel.write(jsonFrame("loaded", frame.id, loaded));
+      say(jsonFrame("loaded", frame.id, loaded));
       return;
     }
     case "inspect": {
       const isolate = new VersionIsolate(library, guestCode, JSON.parse(frame.body.toString()) as GuestBundle);
       const loaded = await isolate.load();
       isolate.close();
-      channel.write(jsonFrame("inspected", frame.id, loaded));
+      say(jsonFrame("inspected", frame.id, loaded));
       return;
     }
     case "unload": {
@@ -70,9 +79,8 @@ async function run(frame: Frame): Promise<void> {
   const isolate = versions.get(serial);
   if (isolate === undefined) throw new Error(`no version is loaded as ${serial}`);
   const ran = await isolate.run(count, tasks);
-  if (ran.at === "stuck") channel.write(jsonFrame("stuck", frame.id, { index: ran.index }));
-  else
-    channel.write(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
+  if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
+  else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }
 
 /** A runner in doubt ends at once, and the gateway replaces it. Not by exit(): that waits for threads. */
