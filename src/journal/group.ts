@@ -11,6 +11,9 @@ export interface Receiver {
   committed(tag: number, fault: Fault | undefined): void;
 }
 
+/** Worth a write of its own. */
+const ENOUGH_BYTES = 16 * 1024;
+
 export class Group {
   /** Number of the commit that it becomes. */
   readonly number: number;
@@ -33,6 +36,11 @@ export class Group {
 
   constructor(number: number) {
     this.number = number;
+  }
+
+  /** Somebody waits for it, or there is enough of it. */
+  get isAwaited(): boolean {
+    return this.receivers.length > 0 || this.waiters.length > 0 || this.bytes > ENOUGH_BYTES;
   }
 
   touch(consumer: Consumer): void {

@@ -1,6 +1,7 @@
 /**
  * The writer loop: one write in flight, and everything that is staged meanwhile is the next one. An idle journal commits
- * at the end of the turn in which something was staged, so what arrived together is written together.
+ * at the end of the turn in which something was staged, so what arrived together is written together. Where nobody waits
+ * (outcomes and receipts), it waits a moment for somebody who does: the next event would wait behind that write.
  *
  * After a write error the store's memory cannot be trusted: LevelDB may lose what it had acknowledged before. The store
  * is closed and opened again, what is on disk is compared with what was committed, and the very same batch is written
@@ -29,6 +30,9 @@ export interface WriterDoors {
   readonly log: Log;
 }
 
+/** How long something staged may wait for company, when nobody waits for it. */
+const PATIENCE_MS = 2;
+
 /** After so long without a successful write, events are refused instead of put off. */
 export const REFUSE_AFTER_MS = 5000;
 
@@ -38,6 +42,7 @@ export class Writer {
   readonly #doors: WriterDoors;
   #flying: Group | undefined;
   #scheduled = false;
+  #patience: NodeJS.Timeout | undefined;
   #failingSinceMs: number | undefined;
   #stopped = false;
   commits = 0;
@@ -66,20 +71,27 @@ export class Writer {
   /** Has what is staged written, soon. Cheap: call it whenever something was staged. */
   readonly schedule = (): void => {
     if (this.#scheduled || this.#flying !== undefined) return;
-    this.#scheduled = true;
-    setImmediate(this.#start);
+    if (this.group.isAwaited) {
+      this.#scheduled = true;
+      setImmediate(this.#start);
+    } else {
+      this.#patience ??= setTimeout(this.#start, PATIENCE_MS);
+    }
   };
 
   /** Resolves when everything staged before the call is on disk. */
   synced(): Promise<void> {
     if (!this.group.dirty && this.#flying === undefined) return Promise.resolve();
     const group = this.group.dirty ? this.group : (this.#flying as Group);
-    this.schedule();
-    return new Promise((resolve) => group.waiters.push(resolve));
+    return new Promise((resolve) => {
+      group.waiters.push(resolve);
+      this.schedule();
+    });
   }
 
   /** Stops trying: what is staged and not on disk never will be, and whoever waits for it hears so. */
   stop(): void {
+    clearTimeout(this.#patience);
     this.#stopped = true;
     for (const group of [this.#flying, this.group]) {
       if (group === undefined || group.receivers.length === 0) continue;
@@ -90,6 +102,8 @@ export class Writer {
 
   readonly #start = (): void => {
     this.#scheduled = false;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
     const { group } = this;
     if (!group.dirty || this.#flying !== undefined || this.#stopped) return;
     this.#flying = group;
