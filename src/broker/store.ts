@@ -8,15 +8,14 @@
  *     (LevelDB 1.20 loses acknowledged writes otherwise); meanwhile writes collect, and `isBehind` tells local delivery
  *     to wait.
  * S3  Each value carries a CRC: LevelDB does not look. A damaged record is left out, logged and counted; a damaged
- *     database is set aside, never deleted.
+ *     database is copied aside before it is repaired, and never deleted (database.ts).
  */
-import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { Level } from "level";
-import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
 import { backoffMs, sleep } from "../time.ts";
+import { openDatabase, storeFault } from "./database.ts";
+import type { Database } from "./database.ts";
 import type { BrokerFigures } from "./figures.ts";
 
 const BEHIND_BYTES = 16 * 1024 * 1024;
@@ -30,7 +29,7 @@ type Rows = Map<string, Buffer | undefined>;
 export class Store {
   readonly #log: Log;
   readonly #figures: BrokerFigures;
-  #db: Level<string, Buffer>;
+  #db: Database;
   /** Not yet given to the database; undefined deletes. */
   #staged: Rows = new Map();
   #stagedBytes = 0;
@@ -40,7 +39,7 @@ export class Store {
   #loop: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
-  private constructor(db: Level<string, Buffer>, log: Log, figures: BrokerFigures) {
+  private constructor(db: Database, log: Log, figures: BrokerFigures) {
     this.#db = db;
     this.#log = log;
     this.#figures = figures;
@@ -48,21 +47,7 @@ export class Store {
 
   /** Throws BROKER_STORE_FAILED when the folder cannot be used at all. */
   static async open(data: string, log: Log, figures: BrokerFigures): Promise<Store> {
-    const path = join(data, "broker");
-    try {
-      return new Store(await openLevel(path), log, figures);
-    } catch (error) {
-      if (!isDamage(error)) throw storeFault(path, error);
-      const aside = `${path}.damaged-${Date.now()}`;
-      log.error(
-        { path, aside, err: error },
-        "the broker's store is damaged: it is set aside, sessions and retained messages start anew",
-      );
-      await rename(path, aside).catch((cause: unknown) => {
-        throw storeFault(path, cause);
-      });
-      return new Store(await openLevel(path), log, figures);
-    }
+    return new Store(await openDatabase(join(data, "broker"), log), log, figures);
   }
 
   /** Too much waits for the disk. */
@@ -180,20 +165,4 @@ export class Store {
     this.#log.error({ key }, "a record of the broker's store is damaged and left out");
     return undefined;
   }
-}
-
-async function openLevel(path: string): Promise<Level<string, Buffer>> {
-  const db = new Level<string, Buffer>(path, { keyEncoding: "utf8", valueEncoding: "buffer" });
-  await db.open();
-  return db;
-}
-
-function storeFault(path: string, cause: unknown): Fault {
-  const reason = cause instanceof Error && cause.cause !== undefined ? messageOf(cause.cause) : messageOf(cause);
-  return new Fault("BROKER_STORE_FAILED", `the broker's store: ${reason}`, { where: path, cause });
-}
-
-function isDamage(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause && cause.code === "LEVEL_CORRUPTION";
 }
