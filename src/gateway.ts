@@ -75,13 +75,14 @@ export class Gateway {
   /** Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. */
   async reload(config: Config): Promise<void> {
     const { deployments, hosting, outlets } = this.#rooms;
-    const before = this.#config;
-    this.#config = config;
     const isChanged = (section: "uplinks" | "routes" | "handlers"): boolean =>
-      !isDeepStrictEqual(before[section], config[section]);
-    if (isChanged("uplinks")) await outlets.replace(config.uplinks);
-    if (isChanged("routes") || isChanged("uplinks")) await hosting.route(config);
-    if (isChanged("handlers") || isChanged("uplinks")) await deployments.reconfigure(config.handlers);
+      !isDeepStrictEqual(this.#config[section], config[section]);
+    const areUplinksChanged = isChanged("uplinks");
+    if (areUplinksChanged) await outlets.replace(config.uplinks);
+    if (areUplinksChanged || isChanged("routes")) await hosting.route(config);
+    if (areUplinksChanged || isChanged("handlers")) await deployments.reconfigure(config.handlers);
+    // Last: what failed on the way is tried again by the next reload.
+    this.#config = config;
   }
 
   /** Takes nothing more in, finishes what runs within `deadlineMs`, and closes. What is left waits in the journal. */
@@ -168,6 +169,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
   const ingress = {
     accept: pipeline.accept.bind(pipeline),
     claimed: journal.claimed.bind(journal),
+    claimants: journal.claimants.bind(journal),
     release: journal.release.bind(journal),
     forget: journal.forget.bind(journal),
     onRoom: (): void => undefined,
@@ -175,7 +177,11 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
   journal.onRoom = () => ingress.onRoom();
   const broker = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
   late.broker = broker;
-  stack.defer(() => broker.close(closing.leftMs() / 2));
+  stack.defer(async () => {
+    // What is published to devices from now on waits in its outbox for the next start.
+    late.broker = undefined;
+    await broker.close(closing.leftMs() / 2);
+  });
   return { outlets, hosting, deployments, control, broker };
 }
 

@@ -6,7 +6,7 @@
  * runner. **settle** stages what every task came to, one atomic unit a task (G2), and lets the lane go on. Nothing here
  * waits: what waits is the journal's commit, the runner, and time.
  *
- * P1  An event that nobody wants is acknowledged and counted, and leaves no trace in the journal.
+ * P1  An event that nobody wants is acknowledged and counted, and leaves nothing in the journal but, of QoS 2, its claim.
  * P2  A task is settled exactly once; until then it is in its feed, its lane, a runner, or parked.
  * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
  * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
@@ -59,6 +59,8 @@ export class Pipeline {
   readonly #runners: Runners;
   readonly #lines = new Map<number, Line>();
   readonly #suspects: Suspects<Line>;
+  /** Handlers without a line of which a dead letter was redriven: whoever reads their parked tasks reads again. */
+  readonly #redriven = new Set<number>();
   #unmatched = 0;
   #recheck: NodeJS.Timeout | undefined;
 
@@ -73,12 +75,12 @@ export class Pipeline {
 
   accept(event: EventDraft, receiver: Receiver, tag: number, packetId?: number): Admission {
     const wanted = this.#options.wanted(event.topic);
-    if (wanted.length === 0) {
-      this.#unmatched++;
-      receiver.committed(tag, undefined);
-      return "taken";
-    }
-    return this.#journal.append(event, wanted, receiver, tag, packetId);
+    if (wanted.length > 0) return this.#journal.append(event, wanted, receiver, tag, packetId);
+    // A QoS 2 message is claimed all the same: its repeat must not reach local subscribers again.
+    const admission = packetId === undefined ? "taken" : this.#journal.append(event, wanted, receiver, tag, packetId);
+    if (admission === "taken") this.#unmatched++;
+    if (packetId === undefined) receiver.committed(tag, undefined);
+    return admission;
   }
 
   // --- run
@@ -136,12 +138,17 @@ export class Pipeline {
       else if (!line.settle(task, result)) again.push(task);
     }
     if (crashed === undefined) {
-      line.returned(batch, again);
-      this.#run(line);
+      this.#returned(line, batch, again);
     } else {
       this.#suspects.hold(line, batch, crashed, again);
       this.#try(batch.runner);
     }
+  }
+
+  #returned(line: Line, batch: Batch, again: readonly Task[]): void {
+    line.returned(batch, again);
+    if (line.paused) this.#letGo(line);
+    else this.#run(line);
   }
 
   // --- what was in the hands of a runner that died is tried alone
@@ -153,11 +160,15 @@ export class Pipeline {
       return;
     }
     const { line, task } = trial;
-    const over = (): void => {
-      const last = this.#suspects.tried(trial);
-      if (last !== undefined) last.line.returned(last.batch, last.again);
+    const over = (again = false): void => {
+      const last = this.#suspects.tried(trial, again);
+      if (last !== undefined) this.#returned(last.line, last.batch, last.again.sort(bySeq));
       this.#try(runner);
     };
+    if (line.paused) {
+      over(true);
+      return;
+    }
     // An earlier suspect of its key may wait for a further try by now.
     if (task.parked ? line.parked.stopped(task.key) : line.parked.has(task.key)) {
       if (!task.parked) line.park(task);
@@ -185,7 +196,11 @@ export class Pipeline {
   async attach(settings: LineSettings): Promise<void> {
     let line = this.#lines.get(settings.id);
     if (line === undefined) {
-      const parked = await this.#journal.parked(settings.id);
+      let parked: readonly ParkedKey[];
+      do {
+        this.#redriven.delete(settings.id);
+        parked = await this.#journal.parked(settings.id);
+      } while (this.#redriven.has(settings.id));
       line = this.#open(settings);
       line.parked.restore(parked);
     }
@@ -215,10 +230,19 @@ export class Pipeline {
     return line;
   }
 
-  /** Nothing more of the handler is handed out; what waits for it stays where it is until it is attached again. */
+  /** Nothing more of the handler is handed out; what waits for it stays in the journal until it is attached again. */
   detach(handler: number): void {
     const line = this.#lines.get(handler);
-    if (line !== undefined) line.paused = true;
+    if (line === undefined) return;
+    line.paused = true;
+    this.#letGo(line);
+  }
+
+  /** Without a feed the journal knows that nobody takes the handler's tasks, and lets them expire in time. */
+  #letGo(line: Line): void {
+    if (line.lane.inFlight > 0) return;
+    line.close();
+    if (this.#lines.get(line.settings.id) === line) this.#lines.delete(line.settings.id);
   }
 
   /** Hands out whatever can be: after something that held lines back is gone. */
@@ -247,7 +271,10 @@ export class Pipeline {
   /** A dead letter of the handler is a parked task again, due now. */
   redriven(handler: number, key: string): void {
     const line = this.#lines.get(handler);
-    if (line === undefined) return;
+    if (line === undefined) {
+      this.#redriven.add(handler);
+      return;
+    }
     line.parked.park(key, this.#options.clock.now());
     line.parked.hasten(key);
   }
@@ -271,5 +298,6 @@ export class Pipeline {
   }
 }
 
+const bySeq = (a: Task, b: Task): number => a.seq - b.seq;
 const keyOfTask = (task: Task): string => task.key;
 const unrun = (): RunResult => ({ at: "unrun" });

@@ -41,7 +41,7 @@ export class Outlets {
     this.#context = context;
     this.#ids = idsOf(journal, settings);
     this.#names = namesOf(this.#ids);
-    this.#uplinks = this.#open(settings);
+    this.#uplinks = this.#prepare(settings)();
     this.#devices = this.#openDevices();
   }
 
@@ -69,22 +69,26 @@ export class Outlets {
     return this.#uplinks.figures();
   }
 
-  /** What is not acknowledged when the old ones close is sent again by the new ones. */
+  /**
+   * What is not acknowledged when the old ones close is sent again by the new ones. Throws Fault UPLINK_SETTINGS, and then
+   * the old ones go on.
+   */
   async replace(settings: Config["uplinks"]): Promise<void> {
+    const start = this.#prepare(settings);
     await this.#uplinks.close(REPLACE_MS);
     this.#ids = idsOf(this.#journal, settings);
     this.#names = namesOf(this.#ids);
-    this.#uplinks = this.#open(settings);
+    this.#uplinks = start();
   }
 
   async close(deadlineMs: number): Promise<void> {
     await Promise.all([this.#uplinks.close(deadlineMs), this.#devices.close(deadlineMs)]);
   }
 
-  #open(settings: Config["uplinks"]): Uplinks {
+  #prepare(settings: Config["uplinks"]): () => Uplinks {
     const journal = this.#journal;
     const { gatewayId, folder, log } = this.#context;
-    return Uplinks.open({
+    return Uplinks.prepare({
       uplinks: settings,
       journal: {
         outbox: (name, limits, wake) => journal.outbox(journal.uplinkId(name), limits, wake),

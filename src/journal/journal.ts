@@ -181,6 +181,8 @@ export class Journal {
       if (core.claims.has(event.device, packetId)) return this.#answer(receiver, tag);
       if (core.claims.full) return this.#room.refuse();
       core.claims.stage(group, event.device, packetId);
+      // Nobody wants it: the claim is all there is to keep.
+      if (wanted.length === 0) return this.#answer(receiver, tag);
     }
     const { events, header, handlers } = core;
     const bytes = eventRecordBytesMax(event, wanted.length);
@@ -219,15 +221,6 @@ export class Journal {
     this.#core.writer.schedule();
   }
 
-  /** Claims a QoS 2 message that brings no event. False when it had been claimed; either way committed() follows. */
-  claim(device: string, packetId: number, receiver: Receiver, tag: number): boolean {
-    const { claims, writer } = this.#core;
-    const fresh = !claims.has(device, packetId);
-    if (fresh) claims.stage(writer.group, device, packetId);
-    this.#answer(receiver, tag);
-    return fresh;
-  }
-
   /** The device's PUBREL came: the claim goes, and committed() follows when it is gone from disk. */
   release(device: string, packetId: number, receiver: Receiver, tag: number): void {
     this.#core.claims.unstage(this.#core.writer.group, device, packetId);
@@ -244,6 +237,11 @@ export class Journal {
   /** Packet ids of QoS 2 messages of `device` that are here and not released. */
   claimed(device: string): ReadonlySet<number> {
     return new Set(this.#core.claims.of(device));
+  }
+
+  /** Devices that have such messages. */
+  claimants(): readonly string[] {
+    return this.#core.claims.devices;
   }
 
   /** Resolves when all that was staged before is on disk. */

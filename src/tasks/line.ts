@@ -177,6 +177,6 @@ export class Line {
       if (id === undefined) return new Fault("OUTPUT_UPLINK_UNKNOWN", `no uplink is named "${name}"`);
       ids.push(id);
     }
-    return ids;
+    return [...new Set(ids)];
   }
 }

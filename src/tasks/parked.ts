@@ -32,6 +32,7 @@ export class ParkedKeys {
   #tasks = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerDueMs = Infinity;
+  #closed = false;
 
   /** `due` is called with the keys whose time has come. No wait is believed that is longer than `longestMs()`. */
   constructor(clock: Clock, longestMs: () => number, due: (keys: string[]) => void) {
@@ -67,6 +68,8 @@ export class ParkedKeys {
       this.#schedule(at);
     } else {
       waiting.count++;
+      // A redriven task was parked for the key while this one ran: both wait until this one may be tried again.
+      if (dueMs !== undefined) waiting.dueMs = Math.max(waiting.dueMs, dueMs);
     }
   }
 
@@ -129,6 +132,7 @@ export class ParkedKeys {
   }
 
   close(): void {
+    this.#closed = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -140,7 +144,7 @@ export class ParkedKeys {
   }
 
   #schedule(dueMs: number): void {
-    if (dueMs >= this.#timerDueMs) return;
+    if (dueMs >= this.#timerDueMs || this.#closed) return;
     clearTimeout(this.#timer);
     this.#timerDueMs = dueMs;
     // A wall clock that was set back must not make a short wait a long one.

@@ -16,7 +16,7 @@ export interface Suspect<Line> {
 interface Held<Line> {
   readonly line: Line;
   readonly batch: Batch;
-  readonly again: readonly Task[];
+  readonly again: Task[];
   open: number;
 }
 
@@ -39,7 +39,7 @@ export class Suspects<Line> {
   }
 
   /** `crashed` are those of the batch that were in flight, `again` those that will go out once more by themselves. */
-  hold(line: Line, batch: Batch, crashed: readonly Task[], again: readonly Task[]): void {
+  hold(line: Line, batch: Batch, crashed: readonly Task[], again: Task[]): void {
     const held: Held<Line> = { line, batch, again, open: crashed.length };
     for (const task of crashed) (this.#trials[batch.runner] as Trial<Line>[]).push({ line, task, held });
   }
@@ -52,10 +52,14 @@ export class Suspects<Line> {
     return trial;
   }
 
-  /** The trial is over, and its task settled. Returns the batch when this was its last suspect. */
-  tried(trial: Trial<Line>): Held<Line> | undefined {
+  /**
+   * The trial is over: its task is settled, or has to go out once more (`again`). Returns the batch when this was its last
+   * suspect.
+   */
+  tried(trial: Trial<Line>, again: boolean): Held<Line> | undefined {
     const { held } = trial;
     this.#trying[held.batch.runner] = false;
+    if (again) held.again.push(trial.task);
     held.open--;
     return held.open === 0 ? held : undefined;
   }

@@ -30,6 +30,8 @@ export interface Receipt {
 export interface FeedLimits {
   readonly entriesMax: number;
   readonly bytesMax: number;
+  /** Under `refuse` nobody else may drop its outputs either, when the journal is full. */
+  readonly whenFull: "drop-oldest" | "refuse";
 }
 
 export interface Outboxes {

@@ -70,17 +70,26 @@ export class Uplinks {
     this.#open = open;
   }
 
-  /** Starts all loops. Throws {@link Fault} UPLINK_SETTINGS when settings name files that cannot be used. */
+  /** Starts all loops. Throws as {@link prepare} does. */
   static open(options: UplinksOptions): Uplinks {
-    // Kinds first: one with bad settings must not leave loops of others running.
+    return Uplinks.prepare(options)();
+  }
+
+  /**
+   * Everything that settings can be at fault for; what it returns starts the loops, and cannot fail. Until then nothing
+   * has been opened. Throws {@link Fault} UPLINK_SETTINGS when settings name files that cannot be used.
+   */
+  static prepare(options: UplinksOptions): () => Uplinks {
     const kinds = Object.entries(options.uplinks).map(
       ([name, settings]) => [name, settings, openKind(name, settings, options)] as const,
     );
-    const open = new Map<string, Open>();
-    for (const [name, settings, uplink] of kinds) {
-      open.set(name, { kind: settings.kind, delivery: openDelivery(name, settings, uplink, options) });
-    }
-    return new Uplinks(open);
+    return () => {
+      const open = new Map<string, Open>();
+      for (const [name, settings, uplink] of kinds) {
+        open.set(name, { kind: settings.kind, delivery: openDelivery(name, settings, uplink, options) });
+      }
+      return new Uplinks(open);
+    };
   }
 
   get names(): readonly string[] {
@@ -160,7 +169,8 @@ function openKind(name: string, settings: UplinkSettings, options: UplinksOption
 
 function openDelivery(name: string, settings: UplinkSettings, uplink: Uplink, options: UplinksOptions): Delivery {
   const { journal, clock, random, log } = options;
-  const limits = { entriesMax: FEED_ENTRIES_MAX, bytesMax: FEED_BYTES_MAX };
+  const { whenFull } = settings.buffer;
+  const limits = { entriesMax: FEED_ENTRIES_MAX, bytesMax: FEED_BYTES_MAX, whenFull };
   return new Delivery({
     name,
     uplink,

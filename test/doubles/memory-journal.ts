@@ -23,6 +23,10 @@ export interface Settlement {
 
 export class MemoryJournal {
   readonly settlements: Settlement[] = [];
+  /** Handlers whose feed is open. */
+  readonly open = new Set<number>();
+  /** Called before parked tasks are listed, while whoever asked waits. */
+  onParked: () => void = () => undefined;
   readonly #consumers = new Map<number, Consumer>();
   readonly #parked = new Map<string, Task[]>();
   readonly #states = new Map<string, string>();
@@ -63,10 +67,14 @@ export class MemoryJournal {
   tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): Feed {
     const consumer: Consumer = { tasks: [], keyOf, wake };
     this.#consumers.set(handler, consumer);
+    this.open.add(handler);
     return {
       take: () => consumer.tasks.shift(),
       waiting: 0,
-      close: () => void this.#consumers.delete(handler),
+      close: () => {
+        this.open.delete(handler);
+        this.#consumers.delete(handler);
+      },
     };
   }
 
@@ -74,8 +82,23 @@ export class MemoryJournal {
     return keys.map((key) => this.#states.get(`${handler}/${key}`));
   }
 
-  parked(): Promise<readonly ParkedKey[]> {
-    return Promise.resolve([]);
+  async parked(handler: number): Promise<readonly ParkedKey[]> {
+    const keys: ParkedKey[] = [];
+    for (const [name, tasks] of this.#parked) {
+      const key = name.slice(name.indexOf("/") + 1);
+      if (name.startsWith(`${handler}/`) && tasks.length > 0) keys.push({ key, count: tasks.length, dueMs: 0 });
+    }
+    this.onParked();
+    await Promise.resolve();
+    return keys;
+  }
+
+  /** As a redrive of a dead letter does: the task is parked, due now. */
+  redrive(task: Task): void {
+    this.#parked.set(`${task.handler}/${task.key}`, [
+      ...this.#parkedOf(task.handler, task.key),
+      { ...task, parked: true },
+    ]);
   }
 
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]> {

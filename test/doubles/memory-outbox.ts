@@ -29,7 +29,7 @@ export class MemoryOutbox implements Outboxes, OutboxFeed {
   #firstOpen = 0;
   #cursor = 0;
   #starved = false;
-  #limits: FeedLimits = { entriesMax: 8192, bytesMax: Infinity };
+  #limits: FeedLimits = { entriesMax: 8192, bytesMax: Infinity, whenFull: "drop-oldest" };
   #wake: () => void = () => undefined;
   #refilled = 0;
   #closed = false;

@@ -98,6 +98,14 @@ export default (event, ctx) => ({ ...event.data, version: ctx.params.limit });
       withinMs: 30_000,
       tell: () => gateway.logTail(),
     });
+    gateway.writeConfig({
+      uplinks: { plant: { kind: "mqtt", url: "mqtts://127.0.0.1:1", tls: { ca: "nowhere.pem" } } },
+    });
+    gateway.signal("SIGHUP");
+    await until("the refusal of the uplink", () => gateway.log.some((line) => line.includes("UPLINK_SETTINGS")), {
+      withinMs: 30_000,
+      tell: () => gateway.logTail(),
+    });
     const before = fleet.acked;
     await until("more acknowledgements", () => fleet.acked > before + 100, { withinMs: 30_000 });
     await fleet.settled();

@@ -28,7 +28,7 @@ export function deliver(
     name: "cloud",
     uplink,
     settings: schema.parse({ backoff: "2ms", backoffMax: "8ms", timeout: "1s", ...settings }),
-    outbox: (wake) => outbox.outbox("cloud", { entriesMax: 512, bytesMax: 1_000_000 }, wake),
+    outbox: (wake) => outbox.outbox("cloud", { entriesMax: 512, bytesMax: 1_000_000, whenFull: "drop-oldest" }, wake),
     received: (receipts) => outbox.received("cloud", receipts),
     clock,
     random: Math.random,

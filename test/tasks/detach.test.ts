@@ -1,0 +1,162 @@
+import { describe, expect, it } from "vitest";
+import { writeEventRecord } from "../../src/event.ts";
+import type { EventDraft } from "../../src/event.ts";
+import { createLog } from "../../src/log.ts";
+import { Pipeline } from "../../src/pipeline.ts";
+import type { BatchResult, Runners } from "../../src/tasks/run.ts";
+import type { Task } from "../../src/task.ts";
+import { ParkedKeys } from "../../src/tasks/parked.ts";
+import { systemClock } from "../../src/time.ts";
+import { MemoryJournal } from "../doubles/memory-journal.ts";
+
+/** One runner whose batches a test answers by hand. An unloaded handler's are `unrun` at once, as the sandbox has it. */
+class HandRunners implements Runners {
+  readonly runners = 1;
+  readonly open: { handler: number; tasks: readonly Task[]; done: (result: BatchResult) => void }[] = [];
+  readonly unloaded = new Set<number>();
+  calls = 0;
+
+  run(
+    _runner: number,
+    handler: number,
+    tasks: readonly Task[],
+    _states: readonly (string | undefined)[],
+    done: (result: BatchResult) => void,
+  ): void {
+    this.calls++;
+    if (this.unloaded.has(handler))
+      queueMicrotask(() => done({ version: 0, results: tasks.map(() => ({ at: "unrun" })) }));
+    else this.open.push({ handler, tasks, done });
+  }
+
+  answer(at: "done" | "crashed"): void {
+    for (const { tasks, done } of this.open.splice(0)) {
+      const results = tasks.map(() =>
+        at === "done" ? ({ at, outputs: [], state: undefined } as const) : ({ at } as const),
+      );
+      done({ version: 1, results });
+    }
+  }
+}
+
+function setUp(): {
+  journal: MemoryJournal;
+  runners: HandRunners;
+  pipeline: Pipeline;
+  publish: (topic: string) => void;
+} {
+  const journal = new MemoryJournal();
+  const runners = new HandRunners();
+  const pipeline = new Pipeline({
+    journal,
+    runners,
+    wanted: (topic) => [topic === "b" ? 2 : 1],
+    isFull: () => false,
+    uplink: () => undefined,
+    local: 0,
+    clock: systemClock,
+    random: () => 0,
+    log: createLog({ level: "silent", pretty: false }),
+  });
+  const publish = (topic: string): void => void pipeline.accept(draft(topic), { committed: () => undefined }, 0);
+  return { journal, runners, pipeline, publish };
+}
+
+function draft(topic: string): EventDraft {
+  return { kind: "topic", topic, device: "d", payload: Buffer.from("1"), qos: 1, retain: false, hops: 0, timeMs: 1 };
+}
+
+function attach(pipeline: Pipeline, id: number): Promise<void> {
+  const retry = { firstMs: 1, maxMs: 2, triesMax: 3 };
+  return pipeline.attach({ name: `h${id}`, id, to: [], type: "t", retry, route: false, keyOf: (topic) => topic });
+}
+
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("a handler that goes while its tasks are under trial", () => {
+  it("holds up nobody: other handlers go on, and the runner is not kept busy with it (P4)", async () => {
+    const { journal, runners, pipeline, publish } = setUp();
+    await attach(pipeline, 1);
+    await attach(pipeline, 2);
+    publish("a");
+    await turns(2);
+    runners.answer("crashed");
+    runners.unloaded.add(1);
+    pipeline.detach(1);
+    runners.answer("crashed");
+    await turns(5);
+    const { calls } = runners;
+    publish("b");
+    await turns(20);
+    expect(runners.calls).toBe(calls + 1);
+    runners.answer("done");
+    expect(journal.settlements.at(-1)).toMatchObject({ task: { handler: 2 }, outcome: { at: "done" } });
+    pipeline.close();
+  });
+});
+
+describe("a handler that is detached", () => {
+  it("lets its feed go when nothing of it is in flight any more, so that the journal knows it is gone", async () => {
+    const { journal, runners, pipeline, publish } = setUp();
+    await attach(pipeline, 1);
+    publish("a");
+    await turns(2);
+    pipeline.detach(1);
+    expect(journal.open.has(1)).toBe(true);
+    runners.answer("done");
+    expect(journal.open.has(1)).toBe(false);
+    expect(journal.settlements).toHaveLength(1);
+  });
+
+  it("goes on where it was when it comes back before that", async () => {
+    const { journal, runners, pipeline, publish } = setUp();
+    await attach(pipeline, 1);
+    publish("a");
+    await turns(2);
+    pipeline.detach(1);
+    await attach(pipeline, 1);
+    runners.answer("done");
+    publish("a");
+    await turns(2);
+    runners.answer("done");
+    expect(journal.settlements.map(({ outcome }) => outcome.at)).toEqual(["done", "done"]);
+    pipeline.close();
+  });
+});
+
+describe("a dead letter that is redriven", () => {
+  it("runs also when its handler was just being attached", async () => {
+    const { journal, runners, pipeline } = setUp();
+    const page = Buffer.alloc(256);
+    writeEventRecord(page, 0, draft("a"), [1]);
+    let redriven = false;
+    journal.onParked = () => {
+      if (redriven) return;
+      redriven = true;
+      journal.redrive({ handler: 1, seq: 1, page, at: 0, key: "a", attempt: 0, parked: true });
+      pipeline.redriven(1, "a");
+    };
+    await attach(pipeline, 1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    runners.answer("done");
+    expect(journal.settlements).toHaveLength(1);
+    pipeline.close();
+  });
+});
+
+describe("parked keys", () => {
+  it("wake nobody once they are closed, whatever still fails", async () => {
+    const woken: string[] = [];
+    const parked = new ParkedKeys(
+      systemClock,
+      () => 10,
+      (keys) => woken.push(...keys),
+    );
+    parked.close();
+    parked.park("a", systemClock.now());
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(woken).toEqual([]);
+  });
+});
