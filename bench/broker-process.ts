@@ -21,6 +21,7 @@ const ingress: Ingress = {
     return "taken";
   },
   claimed: () => none,
+  claimants: () => [],
   release: (_device, _packetId, receiver, tag) => receiver.committed(tag, undefined),
   forget: () => {},
   onRoom: () => {},

@@ -20,6 +20,8 @@ export interface Ingress {
   accept(event: EventDraft, receiver: Receiver, tag: number, packetId?: number): Admission;
   /** QoS 2 packet ids of this device whose event is in the journal and whose PUBREL is still to come. */
   claimed(device: string): ReadonlySet<number>;
+  /** Devices that have claims; a snapshot. */
+  claimants(): Iterable<string>;
   release(device: string, packetId: number, receiver: Receiver, tag: number): void;
   /** Releases all claims of the device: its session is over. */
   forget(device: string): void;

@@ -32,6 +32,11 @@ export class Claims {
     return this.#devices.get(device) ?? NONE;
   }
 
+  /** Devices that have any. */
+  get devices(): string[] {
+    return [...this.#devices.keys()];
+  }
+
   has(device: string, packetId: number): boolean {
     return this.#devices.get(device)?.has(packetId) ?? false;
   }

@@ -60,11 +60,16 @@ export class MemoryIngress implements Ingress {
     return this.#claims.get(device) ?? new Set();
   }
 
+  claimants(): Iterable<string> {
+    return [...this.#claims].filter(([, claims]) => claims.size > 0).map(([device]) => device);
+  }
+
   release(device: string, packetId: number, receiver: Receiver, tag: number): void {
     this.#stage({ receiver, tag, apply: () => this.#claims.get(device)?.delete(packetId) });
   }
 
   forget(device: string): void {
+    if (this.isDeaf) return;
     this.#claims.delete(device);
   }
 
