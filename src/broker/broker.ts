@@ -20,7 +20,8 @@
  * B6  Each thing that can grow has a limit in settings.ts, and each thing that is dropped a figure in figures.ts (G7).
  *
  * Local delivery is not journaled: a crash loses what was committed and not yet handed to the sessions' queues, which is
- * milliseconds; the event itself is safe and its handlers run.
+ * milliseconds; the event itself is safe and its handlers run. What comes from within (`publish`) is different: it is
+ * kept elsewhere until the broker says that it has it, so that is said of QoS 1 and 2 only after a sync.
  */
 import { Aedes } from "aedes";
 import { Fault } from "../fault.ts";
@@ -158,6 +159,8 @@ export class Broker {
       for (const device of sessions.expire()) ingress.forget(device);
     };
     expire();
+    // Of devices that had a clean session when the gateway last ended without a word.
+    for (const device of ingress.claimants()) if (!sessions.has(device)) ingress.forget(device);
     for (const [device, will] of await sessions.wills()) {
       void wills.accept(device, will).then((isKept) => {
         if (isKept) local.publish(will);
@@ -185,15 +188,19 @@ export class Broker {
   }
 
   /**
-   * Publishes to the local devices that subscribed. Resolves when each has it in its socket's buffer or its queue.
-   * Throws BROKER_TOPIC_INVALID for a topic that no device could publish to.
+   * Publishes to the local devices that subscribed. Resolves when each has it in its socket's buffer or its queue; with
+   * `qos` above 0, when queues and what is retained are on disk, which messages of one turn wait for together.
+   * Throws BROKER_TOPIC_INVALID for a topic that no device could publish to, BROKER_STORE_FAILED when the broker was
+   * closed before that.
    */
   async publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void> {
     const flaw = topicFlaw(topic) ?? (topic.startsWith("$") ? "a topic that starts with $" : undefined);
     if (flaw !== undefined) throw new Fault("BROKER_TOPIC_INVALID", `cannot publish to ${flaw}`, { where: topic });
-    await new Promise<void>((resolve) =>
+    const failure = await new Promise<unknown>((resolve) =>
       this.#context.local.publish({ topic, payload: Buffer.from(payload), ...options }, resolve),
     );
+    if ((failure ?? undefined) !== undefined || (options.qos > 0 && !(await this.#store.synced())))
+      throw new Fault("BROKER_STORE_FAILED", "the broker was closed before the message was kept", { cause: failure });
   }
 
   figures(): BrokerFigures & { readonly held: number } {

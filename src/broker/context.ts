@@ -18,6 +18,8 @@ export interface SessionBook {
   has(device: string): boolean;
   /** Makes or renews the session; false when there are too many. */
   open(device: string): boolean;
+  /** Resolves when it is on disk whether the device has a session; undefined: it is. */
+  settled(device: string): Promise<void> | undefined;
   /** The device left; its session may expire from now on. */
   leave(device: string): void;
   /** Removes all of the session. */

@@ -62,16 +62,17 @@ export class Local {
   }
 
   /**
-   * A message that has its places. `done` is called when all sessions have it, in their socket's buffer or their queue.
+   * A message that has its places. `done` is called when all sessions have it, in their socket's buffer or their queue,
+   * with an error when the broker was closed before that.
    * Retaining happens here, at once and in order; aedes would do it on the side, and a later message without the flag
    * would overtake [MQTT-4.6.0-6].
    */
-  deliver({ topic, payload, qos, retain, audience }: Delivery, done?: () => void): void {
+  deliver({ topic, payload, qos, retain, audience }: Delivery, done?: (error?: Error) => void): void {
     if (retain) this.#audience.retain({ topic, payload, qos, retain });
-    const finish = (): void => {
+    const finish = (error?: Error): void => {
       this.#figures.localDelivered++;
       this.cancel(audience);
-      done?.();
+      done?.(error);
     };
     // Only retained messages come without an audience.
     if (retain && this.#audience.audience(topic) === 0) finish();
@@ -79,7 +80,7 @@ export class Local {
   }
 
   /** The same for a message from within. */
-  publish(message: LocalMessage, done?: () => void): void {
+  publish(message: LocalMessage, done?: (error?: Error) => void): void {
     this.deliver({ ...message, audience: this.reserve(this.#audience.audience(message.topic)) }, done);
   }
 }

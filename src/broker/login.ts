@@ -102,13 +102,14 @@ async function login(context: GateContext, gate: Gate, connect: Connect): Promis
   // From here on the seat is the gate's, and vacated when the gate is over.
   gate.seated(device, connect.clean);
   if (!gate.isLoggingIn) return { at: "gone" };
-  if (connect.clean) {
-    sessions.remove(device);
-    ingress.forget(device);
-    return { at: "seated", device, sessionPresent: false, claimed: new Set() };
-  }
-  const present = sessions.has(device);
-  if (!sessions.open(device)) return { at: "refused", returnCode: 3, why: "sessionsMax" };
+  const present = sessions.has(device) && !connect.clean;
+  if (connect.clean) sessions.remove(device);
+  else if (!sessions.open(device)) return { at: "refused", returnCode: 3, why: "sessionsMax" };
+  // It begins with nothing, QoS 2 claims included: its packet ids are for new messages.
+  if (!present) ingress.forget(device);
+  // Claims are on disk before they are answered. Which session they belong to has to be as well, or after a power cut
+  // they would be taken for those of the one before, or of none (broker.ts).
+  await sessions.settled(device);
   // MQTT 3.1 has no such bit.
   return {
     at: "seated",

@@ -41,6 +41,8 @@ export class Sessions {
   readonly #filters: Filters;
   readonly #now: () => number;
   readonly #sessions = new Map<string, Session>();
+  /** By device, until it is on disk that its session began, or is gone. */
+  readonly #settling = new Map<string, Promise<void>>();
   /** The highest order that was ever given to a message that is still here. */
   lastOrder = 0;
 
@@ -72,16 +74,24 @@ export class Sessions {
     return this.#sessions.has(device);
   }
 
+  /** Resolves when it is on disk whether the device has a session; undefined: it is. */
+  settled(device: string): Promise<void> | undefined {
+    return this.#settling.get(device);
+  }
+
   /** The device is here. False: there are too many sessions for a new one. */
   open(device: string): boolean {
-    let session = this.#sessions.get(device);
-    if (session === undefined) {
-      if (this.#sessions.size >= this.#limits.sessionsMax) return false;
-      session = { device, seenMs: 0, isOnline: true, queue: new Map(), sent: new Map() };
-      this.#sessions.set(device, session);
-      this.#figures.sessions = this.#sessions.size;
+    const known = this.#sessions.get(device);
+    if (known !== undefined) {
+      this.#mark(known, true);
+      return true;
     }
+    if (this.#sessions.size >= this.#limits.sessionsMax) return false;
+    const session = { device, seenMs: 0, isOnline: true, queue: new Map(), sent: new Map() };
+    this.#sessions.set(device, session);
+    this.#figures.sessions = this.#sessions.size;
     this.#mark(session, true);
+    this.#settle(device);
     return true;
   }
 
@@ -101,6 +111,7 @@ export class Sessions {
     this.#store.del(`s\0${device}`);
     this.#sessions.delete(device);
     this.#figures.sessions = this.#sessions.size;
+    this.#settle(device);
   }
 
   /** Removes those whose device has been away for too long, and returns them. */
@@ -228,6 +239,13 @@ export class Sessions {
       queued.isReleased = record[2] === 1;
       session.sent.set(queued.packetId, Number(order));
     }
+  }
+
+  #settle(device: string): void {
+    const settled = this.#store.synced().then(() => {
+      if (this.#settling.get(device) === settled) this.#settling.delete(device);
+    });
+    this.#settling.set(device, settled);
   }
 
   #mark(session: Session, isOnline: boolean): void {

@@ -3,7 +3,7 @@
  * and wills. Not the journal: what is acknowledged to a device as an event never rests on this.
  *
  * S1  Writes are behind: they take effect in memory at once and go to disk in batches, in order, one at a time. `synced`
- *     resolves when all that came before it is fsynced; a SUBACK waits for that, messages do not.
+ *     resolves when all that came before it is fsynced; a SUBACK waits for that, messages of devices do not.
  * S2  After a failed write the database is closed and opened again before the same batch is written once more
  *     (LevelDB 1.20 loses acknowledged writes otherwise); meanwhile writes collect, and `isBehind` tells local delivery
  *     to wait.
@@ -35,7 +35,9 @@ export class Store {
   #stagedBytes = 0;
   /** Being written. */
   #writing: Rows = new Map();
-  #waiters: (() => void)[] = [];
+  /** Something was written, and not synced since. */
+  #isUnsynced = false;
+  #waiters: ((isOnDisk: boolean) => void)[] = [];
   #loop: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
@@ -66,8 +68,9 @@ export class Store {
     this.#stage(key, undefined);
   }
 
-  /** S1. Also resolves when the store closes first. */
-  synced(): Promise<void> {
+  /** S1. At once when nothing waits for the disk. False: the store closed first. */
+  synced(): Promise<boolean> {
+    if (this.#staged.size === 0 && this.#writing.size === 0 && !this.#isUnsynced) return Promise.resolve(true);
     return new Promise((resolve) => {
       this.#waiters.push(resolve);
       this.#start();
@@ -124,17 +127,19 @@ export class Store {
       const bytes = this.#stagedBytes;
       this.#writing = this.#staged;
       this.#staged = new Map();
-      await this.#write(waiters.length > 0);
+      this.#isUnsynced = true;
+      const isOnDisk = await this.#write(waiters.length > 0);
+      if (isOnDisk && waiters.length > 0) this.#isUnsynced = false;
       this.#writing = new Map();
       this.#stagedBytes -= bytes;
-      for (const resolve of waiters) resolve();
+      for (const resolve of waiters) resolve(isOnDisk);
     }
-    for (const resolve of this.#waiters.splice(0)) resolve();
+    for (const resolve of this.#waiters.splice(0)) resolve(false);
     this.#loop = undefined;
   }
 
-  /** Until it has worked (S2). */
-  async #write(sync: boolean): Promise<void> {
+  /** Until it has worked (S2); false: the store closes and it has not. */
+  async #write(sync: boolean): Promise<boolean> {
     const batch = [...this.#writing].map(([key, value]) =>
       value === undefined ? ({ type: "del", key } as const) : ({ type: "put", key, value } as const),
     );
@@ -143,7 +148,7 @@ export class Store {
         if (this.#db.status !== "open") await this.#db.open();
         // An empty synced batch still fsyncs what went before it without.
         await this.#db.batch(batch.length > 0 ? batch : [{ type: "del", key: "none" }], { sync });
-        return;
+        return true;
       } catch (error) {
         this.#figures.storeFailures++;
         if (attempt === 1)
@@ -155,6 +160,7 @@ export class Store {
         await sleep(backoffMs(BACKOFF, attempt, Math.random), this.#closing.signal).catch(() => {});
       }
     }
+    return false;
   }
 
   #checked(key: string, row: Buffer): Buffer | undefined {

@@ -7,7 +7,7 @@ import type { OutboxEntry } from "../task.ts";
 import type { Uplink, Verdict } from "./uplink.ts";
 
 export interface DeviceBroker {
-  /** Resolves when each subscriber has it in its socket's buffer or its queue. */
+  /** Resolves when each subscriber has it in its socket's buffer or, with `qos` above 0 on disk, in its queue. */
   publish(
     topic: string,
     payload: Uint8Array,
@@ -30,17 +30,26 @@ export function openDevices(broker: () => DeviceBroker | undefined): Uplink {
   };
 }
 
-/** All at once, in order: the broker queues them as they are handed over. */
+/**
+ * All at once, in order: the broker queues them as they are handed over, and syncs once for all. A fault that passes is the
+ * broker's: from the first one on, they wait for another try.
+ */
 async function send(batch: readonly OutboxEntry[], broker: DeviceBroker | undefined): Promise<Verdict> {
   if (broker === undefined) return { acked: 0, fault: new Fault("UPLINK_UNREACHABLE", "the broker is not open yet") };
   const failures = await Promise.all(
     batch.map(({ topic, data, qos, retain }) =>
       broker.publish(topic, data, { qos, retain }).then(
         () => undefined,
-        (error: unknown) => ({ code: error instanceof Fault ? error.code : "", message: messageOf(error) }),
+        (error: unknown) => error,
       ),
     ),
   );
-  const rejected = failures.flatMap((failure, index) => (failure === undefined ? [] : [{ index, failure }]));
-  return { acked: batch.length, rejected };
+  const passing = failures.findIndex((failure) => failure instanceof Fault && failure.passing);
+  const acked = passing === -1 ? batch.length : passing;
+  const rejected = failures.slice(0, acked).flatMap((error, index) => {
+    if (error === undefined) return [];
+    const code = error instanceof Fault ? error.code : "";
+    return [{ index, failure: { code, message: messageOf(error) } }];
+  });
+  return passing === -1 ? { acked, rejected } : { acked, rejected, fault: failures[passing] as Fault };
 }

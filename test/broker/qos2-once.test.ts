@@ -1,4 +1,5 @@
-import { expect, it } from "vitest";
+import { Level } from "level";
+import { expect, it, vi } from "vitest";
 import { ackPacket, publishPacket, RawMqtt } from "../doubles/raw-mqtt.ts";
 import { openBroker } from "../doubles/test-broker.ts";
 
@@ -106,4 +107,50 @@ it("the messages that wait for PUBREL are bounded: one more closes the connectio
   device.send(publishPacket("a", "5", 2, 5));
   await device.closed();
   expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2", "3", "4"]);
+});
+
+it("claims are of one session: one that begins finds none, and its packet ids are for new messages", async () => {
+  await using it = await openBroker();
+  const leftover = { kind: "topic", topic: "a", device: "meter", payload: Buffer.from("1"), qos: 2 } as const;
+  it.ingress.accept({ ...leftover, retain: false, hops: 0, timeMs: 0 }, { committed: () => {} }, 0, 5);
+  await expect.poll(() => it.ingress.events.length).toBe(1);
+  const device = await RawMqtt.login(it.port, persistent);
+  expect(device.packets).toEqual([]);
+  device.send(publishPacket("a", "2", 2, 5));
+  expect(await device.next()).toMatchObject({ cmd: "pubrec" });
+  expect(it.ingress.events.map((event) => event.payload)).toEqual(["1", "2"]);
+});
+
+it("claims of clean sessions end with the gateway, also when it ends without a word", async () => {
+  await using it = await openBroker();
+  const kept = await RawMqtt.login(it.port, persistent);
+  const clean = await RawMqtt.login(it.port, { clientId: "auto-1", clean: true });
+  for (const device of [kept, clean]) {
+    device.send(publishPacket("a", "1", 2, 5));
+    await device.next();
+  }
+  expect([...it.ingress.claimants()]).toEqual(["meter", "auto-1"]);
+  await it.crash();
+  expect([...it.ingress.claimants()]).toEqual(["meter"]);
+  expect([...it.ingress.claimed("meter")]).toEqual([5]);
+});
+
+it("a login waits until it is on disk that its session began, or that the one before is gone", async () => {
+  await using it = await openBroker();
+  const batch = vi.spyOn(Level.prototype, "batch");
+  const keysBefore = async (login: () => Promise<unknown>): Promise<string[]> => {
+    batch.mockClear();
+    await login();
+    const writes = batch.mock.calls as unknown as [{ type: string; key: string }[], { sync: boolean }][];
+    const synced = writes.slice(0, 1 + writes.findLastIndex(([, { sync }]) => sync));
+    return synced.flatMap(([operations]) => operations.map(({ type, key }) => `${type} ${key}`));
+  };
+  try {
+    expect(await keysBefore(() => RawMqtt.login(it.port, persistent))).toContain("put s\0meter");
+    expect(await keysBefore(() => RawMqtt.login(it.port, persistent))).toEqual([]);
+    expect(await keysBefore(() => RawMqtt.login(it.port, { ...persistent, clean: true }))).toContain("del s\0meter");
+    expect(await keysBefore(() => RawMqtt.login(it.port, { clientId: "new", clean: true }))).toEqual([]);
+  } finally {
+    batch.mockRestore();
+  }
 });
