@@ -23,7 +23,7 @@ export interface Waiting {
   readonly done: Done;
 }
 
-type Request =
+export type Request =
   | { readonly at: "run"; readonly version: Version; readonly batch: readonly Task[]; readonly done: Done }
   | { readonly at: "load"; readonly answered: (loaded: Loaded | undefined) => void };
 

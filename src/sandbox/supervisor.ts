@@ -11,7 +11,7 @@ import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
 import { asLoaded, InFlightTable } from "./in-flight.ts";
-import type { Done, Version, Waiting } from "./in-flight.ts";
+import type { Done, Request, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./isolates.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { RunnerProcess } from "./runner-process.ts";
@@ -129,7 +129,7 @@ export class Supervisor {
     if (state.at === "down") clearTimeout(state.timer);
     clearInterval(this.#look);
     for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
-    this.#answerAll("unrun");
+    answerAll(this.#inFlight.takeAll(), "unrun");
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
     if (!("runner" in state)) return;
     state.runner.kill("closed");
@@ -217,7 +217,10 @@ export class Supervisor {
     }
   }
 
-  /** The culprit is known, so nobody else has to be suspected. */
+  /**
+   * The culprit is known, so nobody else has to be suspected. Only when the runner is gone are they told: whoever is
+   * brings the next batches at once, and those are for its successor.
+   */
   #stuck(runner: RunnerProcess, id: number, version: Version, batch: readonly Task[], done: Done, said: unknown): void {
     const index = (said as { index?: unknown } | null)?.index;
     if (typeof index !== "number" || batch[index] === undefined) throw new WireError("stuck without a task");
@@ -226,9 +229,10 @@ export class Supervisor {
     const message = `took longer than ${timeoutMs} ms and could not be stopped; its runner was killed`;
     const failure: Failure = { code: "SANDBOX_TIMEOUT", message };
     this.figures.killedForTime++;
-    done(version, strike([], batch, index, failure));
-    this.#answerAll("unrun");
+    const others = this.#inFlight.takeAll();
     runner.kill(`handler ${version.guest.settings.handler} could not be stopped`);
+    done(version, strike([], batch, index, failure));
+    answerAll(others, "unrun");
   }
 
   // --- watching and replacing
@@ -279,13 +283,17 @@ export class Supervisor {
     } else {
       this.#state = this.#start();
     }
-    this.#answerAll("crashed");
+    const lostWork = this.#inFlight.takeAll();
+    // A module that was being loaded is tried again on the successor, but not for ever (LOADS_MAX in sandbox.ts). Until
+    // then the batches beside it are not suspected: if one of them did it, it will do it again.
+    const mayBeLoad = lostWork.some((request) => request.at === "load");
+    answerAll(lostWork, mayBeLoad ? "unrun" : "crashed");
   }
+}
 
-  #answerAll(at: "crashed" | "unrun"): void {
-    for (const entry of this.#inFlight.takeAll()) {
-      if (entry.at === "run") entry.done(entry.version, allOf(entry.batch, at));
-      else entry.answered(undefined);
-    }
+function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
+  for (const request of requests) {
+    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
+    else request.answered(undefined);
   }
 }
