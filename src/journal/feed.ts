@@ -34,7 +34,7 @@ export interface FeedDoors {
   readonly position: () => number;
   /** The consumer's progress or columns have changed. */
   readonly touched: (consumer: Consumer) => void;
-  /** Reading failed in a way that is a bug or a broken disk. */
+  /** Reading fails; it is tried again. */
   readonly failed: (error: unknown) => void;
   readonly closed: () => void;
 }
@@ -42,6 +42,8 @@ export interface FeedDoors {
 const LOST = -1;
 /** How far back the pages may reach that live feeds share. */
 const SHARED_BYTES_MAX = 32 * 1024 * 1024;
+/** A backlog that could not be read is tried again after so long. */
+const REREAD_MS = 1000;
 
 export abstract class Feed {
   protected readonly consumer: Consumer;
@@ -275,7 +277,9 @@ export abstract class Feed {
       return;
     this.#reading = true;
     void this.#read(this.#round).catch((error: unknown) => {
-      if (!isClosed(error)) this.doors.failed(error);
+      if (isClosed(error)) return;
+      this.doors.failed(error);
+      setTimeout(() => this.#refill(), REREAD_MS);
     });
   }
 

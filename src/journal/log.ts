@@ -1,6 +1,7 @@
 /**
  * Reading a log: a sequence of pages with contiguous sequence numbers. Nothing unsound passes: a page whose checksum or
- * header does not fit its key is left out and reported, and so is every number that no page has.
+ * header does not fit its key is left out and reported, and so is every number that no page has. That no page has it is
+ * believed only when the store has read the very place without an error (see Disk.walk).
  *
  * Reading goes by chunks. Feeds share them: when hundreds of handlers work off the same backlog, each chunk is read and
  * checked once for all that pass by while it is in the cache.
@@ -11,6 +12,7 @@ import { messageOf } from "../fault.ts";
 import { keys } from "./keys.ts";
 import { page } from "./page.ts";
 import type { Page } from "./page.ts";
+import { isDamage } from "./store.ts";
 
 const CHUNK_BYTES = 512 * 1024;
 const CHUNK_PAGES = 64;
@@ -22,10 +24,8 @@ export const EVENTS = 0;
 
 interface Chunk {
   readonly pages: readonly Page[];
-  /** There was nothing more on disk. */
-  readonly ended: boolean;
-  /** An unsound page behind the last sound one. */
-  readonly unsound: Buffer | undefined;
+  /** Numbers below this one are in `pages`, or lost. It never lies beyond what the chunk was asked for or has read. */
+  readonly next: number;
 }
 
 export class LogReader {
@@ -52,7 +52,7 @@ export class LogReader {
    * most the number of the next record to be committed.
    */
   async read(log: number, from: number, until: number, visit: (page: Page) => boolean): Promise<void> {
-    await this.#read(log, from, until, visit, (start) => this.#chunk(log, start));
+    await this.#read(from, until, visit, (start) => this.#chunk(log, start, until));
   }
 
   /** The same, for feeds: many of them read the same pages at about the same time. */
@@ -63,11 +63,10 @@ export class LogReader {
       at = known.first + known.count;
       if (!visit(known)) return;
     }
-    await this.#read(log, at, until, visit, (start) => this.#sharedChunk(start));
+    await this.#read(at, until, visit, (start) => this.#sharedChunk(start, until));
   }
 
   async #read(
-    log: number,
     from: number,
     until: number,
     visit: (page: Page) => boolean,
@@ -82,17 +81,16 @@ export class LogReader {
         at = read.first + read.count;
         if (!visit(read)) return;
       }
-      if (!chunk.ended) continue;
-      this.#gap(log, at, until, chunk.unsound);
-      return;
+      // A chunk that somebody else asked for may end before what has been committed since.
+      at = Math.max(at, chunk.next);
     }
   }
 
-  #sharedChunk(start: number): Promise<Chunk> {
+  #sharedChunk(start: number, until: number): Promise<Chunk> {
     const name = String(start);
     const known = this.#reading.get(name);
     if (known !== undefined) return known;
-    const reading = this.#chunk(EVENTS, start)
+    const reading = this.#chunk(EVENTS, start, until)
       .then((chunk) => {
         for (const read of chunk.pages) this.#keep(read);
         return chunk;
@@ -113,16 +111,17 @@ export class LogReader {
     }
   }
 
-  /** The next sound pages, from the one that holds `from` on. */
-  async #chunk(log: number, from: number): Promise<Chunk> {
+  /** The next sound pages, from the one that holds `from` on, as far as the first hole. */
+  async #chunk(log: number, from: number, until: number): Promise<Chunk> {
     const pages: Page[] = [];
     let bytes = 0;
-    let ended = true;
     let expected = from;
+    // Where the next sound page begins, or what is asked for ends.
+    let end = until;
     // The key of an unsound page may lie as well: only what stands between its sound neighbours is known to be lost.
     let unsound: Buffer | undefined;
     const start = await this.#pageAt(log, from);
-    await this.#disk.walk(
+    await this.#disk.skim(
       { ...keys.pagesFrom(log, start), highWaterMarkBytes: CHUNK_BYTES, fillCache: false },
       (row, value) => {
         const key = keys.pageKey(row);
@@ -132,21 +131,46 @@ export class LogReader {
           return true;
         }
         if (key.first > expected) {
-          this.#gap(log, expected, key.first, unsound);
+          end = key.first;
+          return false;
         }
         unsound = undefined;
         expected = key.first + key.count;
         pages.push({ ...key, page: value });
         bytes += value.length;
-        ended = bytes < CHUNK_BYTES;
-        return ended;
+        if (bytes < CHUNK_BYTES) return true;
+        end = expected;
+        return false;
       },
       (error) => {
         this.#damage.report({ where: this.#nameOf(log), from: expected, to: expected, what: messageOf(error) });
       },
       CHUNK_PAGES,
     );
-    return { pages, ended, unsound };
+    const missing = Math.max(expected, this.#tailOf(log));
+    if (missing < end) {
+      if (!(await this.#isVacant(log, missing, end))) return { pages, next: expected };
+      this.#gap(log, missing, end, unsound);
+    }
+    return { pages, next: Math.max(expected, end) };
+  }
+
+  /** Whether no sound page has records in [from, to). */
+  async #isVacant(log: number, from: number, to: number): Promise<boolean> {
+    let vacant = true;
+    const { gte } = keys.pagesFrom(log, await this.#pageAt(log, from));
+    const { gte: lt } = keys.pagesFrom(log, to);
+    await this.#disk.walk(
+      { gte, lt, fillCache: false },
+      (row, value) => {
+        const key = keys.pageKey(row);
+        vacant = key === undefined || key.first + key.count <= from || !page.isSound(key, value);
+        return vacant;
+      },
+      () => undefined,
+      CHUNK_PAGES,
+    );
+    return vacant;
   }
 
   #gap(log: number, from: number, to: number, unsound: Buffer | undefined): void {
@@ -167,7 +191,10 @@ export class LogReader {
           await rows.close();
         }
       })
-      .catch(() => []);
+      .catch((error: unknown) => {
+        if (isDamage(error)) return [];
+        throw error;
+      });
     const key = before[0] === undefined ? undefined : keys.pageKey(before[0]);
     return key === undefined || key.first + key.count <= seq ? seq : key.first;
   }

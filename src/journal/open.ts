@@ -229,10 +229,10 @@ async function reopen(parts: Parts, number: number, attempt: number, reason: unk
     .catch((error: unknown) => recovery.log.debug({ reason: messageOf(error) }, "closing the store failed"));
   // A damaged table opens well and then fails each time that LevelDB comes to merge it.
   if (attempt >= REPAIR_FROM_ATTEMPT && storeCode(reason) === "LEVEL_CORRUPTION") {
-    disk.give(await repairStore(recovery));
+    await disk.give(await repairStore(recovery));
   } else {
     try {
-      disk.give(await factory.open(recovery.path));
+      await disk.give(await factory.open(recovery.path));
     } catch (error) {
       if (storeCode(error) !== "LEVEL_LOCKED") throw error;
       throw new Fault("JOURNAL_LOCKED", "Another gateway has taken the data folder.", { cause: error });

@@ -16,14 +16,14 @@ import type { Books } from "./books.ts";
 import type { Damage } from "./damage.ts";
 import { Disk } from "./disk.ts";
 import { keys } from "./keys.ts";
-import { setAside, shadow, storeCode } from "./store.ts";
+import { deepest, setAside, shadow, storeCode } from "./store.ts";
 import type { Store, StoreFactory } from "./store.ts";
 
 /** Damaged stores kept aside; the oldest go. */
 const ASIDE_MAX = 3;
 
 /** Nothing is wrong with the files: the box does not let us. */
-const BOX = /no space|permission denied|read-only|too many open/i;
+const BOX = /no space|permission denied|read-only|too many open|no file descriptors|memory/i;
 
 export interface RecoveryDoors {
   readonly path: string;
@@ -159,7 +159,7 @@ async function choose(
   await repaired.disk.take();
   await rm(doors.path, { recursive: true, force: true });
   await rename(path, doors.path);
-  repaired.disk.give(await doors.factory.open(doors.path));
+  await repaired.disk.give(await doors.factory.open(doors.path));
   return repaired;
 }
 
@@ -186,11 +186,6 @@ async function forget({ path, log }: RecoveryDoors): Promise<void> {
 
 function repairPath({ path }: RecoveryDoors): string {
   return `${path}.repair`;
-}
-
-/** abstract-level wraps what LevelDB says. */
-function deepest(error: unknown): string {
-  return error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
 }
 
 function locked(dataPath: string, cause: unknown): Fault {

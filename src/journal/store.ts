@@ -5,6 +5,7 @@
 import { copyFile, link, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
+import { messageOf } from "../fault.ts";
 
 export type Operation =
   | { readonly type: "put"; readonly key: Buffer; readonly value: Buffer }
@@ -19,6 +20,7 @@ export interface Walk {
   readonly gte: Buffer;
   readonly lt: Buffer;
   readonly reverse?: boolean;
+  /** At most so many rows; -1: all. */
   readonly limit?: number;
   /** False: values are left out, and come as undefined. */
   readonly values?: boolean;
@@ -91,6 +93,20 @@ export function storeCode(error: unknown): string {
 export function wasClosed(error: unknown): boolean {
   const code = storeCode(error);
   return code === "LEVEL_DATABASE_NOT_OPEN" || code === "LEVEL_ITERATOR_NOT_OPEN" || code === "LEVEL_ABORTED";
+}
+
+/** What LevelDB says of a table that is shorter than it ought to be, or gone, after "IO error". */
+const CUT = /invalid argument|no such file/i;
+
+/** Rows are gone. Any other error says only that they cannot be read at the moment. */
+export function isDamage(error: unknown): boolean {
+  const code = storeCode(error);
+  return code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && CUT.test(deepest(error)));
+}
+
+/** abstract-level wraps what LevelDB says. */
+export function deepest(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
 }
 
 /**
