@@ -4,11 +4,11 @@
  * An isolate runs one batch at a time, on a thread of its own. Waking that thread costs more than a short batch, so a
  * short one is run on this thread first, with a time so short that nobody else notices; a handler that needs longer, or
  * answers with a promise, has the same batch run again on its own thread, and its next ones there at once. Nothing of
- * the first attempt counts: effects leave an isolate with its answer only.
+ * the first attempt counts: effects leave an isolate with its answer only (docs/decisions/0009).
  *
- * A run that hits its timeout or memory limit takes its
- * isolate with it, for neither what it left half done nor what it left queued may meet the next event; the next batch
- * gets a new isolate. A run that cannot even be stopped is reported as `stuck`, and the gateway kills the process.
+ * A run that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
+ * left queued may meet the next event; the next batch gets a new isolate. A run that cannot even be stopped is reported
+ * as `stuck`, and the gateway kills the process.
  */
 import type ivm from "isolated-vm";
 import type { GuestFailure } from "./api/failure.ts";
