@@ -8,7 +8,7 @@
  *
  * A run that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
  * left queued may meet the next event; the next batch gets a new isolate. A run that cannot even be stopped is reported
- * as `stuck`, and the gateway kills the process.
+ * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
  */
 import type ivm from "isolated-vm";
 import type { GuestFailure } from "./api/failure.ts";

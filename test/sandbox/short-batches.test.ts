@@ -122,3 +122,21 @@ it("what waits in a batch of several: all are run again, and the state is handed
   expect(shortly(results)).toEqual([["1"], ["2"], ["3"]]);
   expect(results.map(state)).toEqual(['{"n":1}', '{"n":2}', '{"n":3}']);
 });
+
+it("one that cannot be stopped costs the runner: what was beside it is a suspect, and the next runner does it", async () => {
+  const { sandbox } = await openSandbox();
+  try {
+    const stuck = bundle("Array(1e9).fill(0); return 1", { settings: { timeoutMs: 100, memoryBytes: 2 ** 26 } });
+    const other = bundle("return 1");
+    await loadAll(sandbox, stuck, other);
+    const [own, beside] = await Promise.all([
+      run(sandbox, stuck.id, [task(stuck.id)]),
+      run(sandbox, other.id, [task(other.id)]),
+    ]);
+    expect(outputs(own.results[0] as RunResult)).toMatch(/^(crashed|SANDBOX_TIMEOUT|SANDBOX_MEMORY)$/);
+    expect([["1"], "crashed", "unrun"]).toContainEqual(outputs(beside.results[0] as RunResult));
+    expect(shortly((await run(sandbox, other.id, [task(other.id)])).results)).toEqual([["1"]]);
+  } finally {
+    await sandbox.close();
+  }
+});
