@@ -117,6 +117,13 @@ export function settledBelow(core: Core): number {
   return Math.floor(floor);
 }
 
+/** Beyond this share of sizeMax tasks are not handed out: their outputs would have no room. */
+const BRIM = 1.1;
+
+export function isBrimming(core: Core): boolean {
+  return core.used >= core.limits.sizeMaxBytes * BRIM;
+}
+
 /** Bytes of all that is kept, what is staged included. */
 export function usedBytes(core: Core): number {
   let bytes = core.header.bytes + core.parked.bytes + core.dead.bytes + core.states.bytes + core.writer.stagedBytes;

@@ -2,6 +2,7 @@
  * Opening feeds, and what bounds them.
  */
 import type { Consumer } from "./consumer.ts";
+import { isBrimming } from "./core.ts";
 import type { Core, Outbox, OutboxLimits } from "./core.ts";
 import type { FeedDoors } from "./feed.ts";
 import { HAND_MAX } from "./options.ts";
@@ -11,8 +12,6 @@ import { HandlerFeed } from "./task-feed.ts";
 /** What the feeds of all handlers together may hold; each may always have the least. */
 const TOTAL_BYTES_MAX = 64 * 1024 * 1024;
 const ONE_BYTES_MIN = 128 * 1024;
-/** Beyond this share of sizeMax tasks are not handed out: their outputs would have no room. */
-const BRIM = 1.1;
 
 export class Feeds {
   readonly #core: Core;
@@ -89,9 +88,9 @@ export class Feeds {
 
   /** Tasks are not handed out while too many are parked, or while their outputs would have no room. */
   readonly #mayTake = (handler: Consumer): boolean => {
-    const { limits, used } = this.#core;
+    const { limits } = this.#core;
     if (handler.parked >= limits.parkedMax || handler.parkedBytes >= limits.parkedBytesMax) return false;
-    return used < limits.sizeMaxBytes * BRIM;
+    return !isBrimming(this.#core);
   };
 }
 

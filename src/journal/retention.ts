@@ -44,6 +44,8 @@ export class Retention {
   #compacting: Promise<void> | undefined;
   #run: Promise<void> = Promise.resolve();
   trimmedPages = 0;
+  /** Events below this number must be settled before the oldest page can go; as of the last sweep, at least. */
+  oldestEnd = 0;
 
   constructor(core: Core) {
     this.#core = core;
@@ -110,7 +112,8 @@ export class Retention {
       const doomed: PageKey[] = [];
       let bytes = 0;
       await this.#pages(EVENTS, header.tail, (found) => {
-        if (found.first + found.count > floor) return false;
+        this.oldestEnd = found.first + found.count;
+        if (this.oldestEnd > floor) return false;
         if (found.timeMs > oldMs && bytes >= excess) return false;
         doomed.push(found);
         bytes += found.bytes;

@@ -1,10 +1,9 @@
 /**
  * Whether there is room for another event, and telling those who wait when there is again.
  */
-import { settledBelow } from "./core.ts";
+import { isBrimming, settledBelow } from "./core.ts";
 import type { Core } from "./core.ts";
 import type { Retention } from "./retention.ts";
-import { REFUSE_AFTER_MS } from "./writer.ts";
 
 /** `later`: nothing was taken, try again after onRoom(). `refused`: nothing was taken, and waiting does not help. */
 export type Admission = "taken" | "later" | "refused";
@@ -17,6 +16,9 @@ export class Room {
   readonly #retention: Retention;
   readonly #onRoom: () => void;
   #sweeps = 0;
+  /** Pages trimmed when the last sweep ended. */
+  #trimmed = 0;
+  #brimming = false;
 
   constructor(core: Core, retention: Retention, onRoom: () => void) {
     this.#core = core;
@@ -27,7 +29,7 @@ export class Room {
   admission(): Admission {
     const core = this.#core;
     const { writer } = core;
-    if (writer.failing && writer.failingForMs >= REFUSE_AFTER_MS) return this.refuse();
+    if (writer.hasGivenUp) return this.refuse();
     if (writer.failing || writer.stagedBytes >= core.limits.stagedBytesMax || core.full === "later") {
       core.roomWanted = true;
       return "later";
@@ -51,19 +53,31 @@ export class Room {
     }
     if (core.full === "later" || core.used >= limits.sizeMaxBytes * SWEEP_FROM) this.#retention.soon();
     this.#tell();
+    this.#wake();
   }
 
-  /** After a sweep: what is full now stays full until something is settled. */
+  /** After a sweep: what is full now, and of which nothing could be taken, stays full until something is settled. */
   swept(): void {
     const core = this.#core;
+    const { trimmedPages } = this.#retention;
+    const trimmed = trimmedPages > this.#trimmed;
+    this.#trimmed = trimmedPages;
     if (!this.#isFull()) core.full = "no";
-    else if (core.full === "later" && ++this.#sweeps > 1 && !this.#mayTrim()) {
+    else if (core.full === "later" && ++this.#sweeps > 1 && !trimmed) {
       core.full = "refuse";
       const { used, limits } = core;
       core.log.warn({ used, sizeMax: limits.sizeMaxBytes }, "the journal is full: events are refused");
     }
     if (core.full === "later") this.#retention.soon();
     this.#tell();
+    this.#wake();
+  }
+
+  /** Feeds that stood still because of the brim go on: a commit wakes only those whose own tasks it changed. */
+  #wake(): void {
+    const was = this.#brimming;
+    this.#brimming = isBrimming(this.#core);
+    if (was && !this.#brimming) for (const feed of this.#core.feeds) feed?.landed();
   }
 
   /** Writing has failed for long: those who wait are to ask again, and are refused. */
@@ -81,11 +95,12 @@ export class Room {
     this.#onRoom();
   }
 
-  /** Settled events are in the way, which another sweep will delete. */
+  /** Settled events are in the way, a whole page at least, which another sweep will delete. */
   #mayTrim(): boolean {
     const core = this.#core;
     if (core.used < core.limits.sizeMaxBytes) return false;
-    return core.header.tail < Math.min(settledBelow(core), core.committedHead);
+    const floor = Math.min(settledBelow(core), core.committedHead);
+    return core.header.tail < floor && this.#retention.oldestEnd <= floor;
   }
 
   #isFull(): boolean {

@@ -34,7 +34,7 @@ export interface WriterDoors {
 const PATIENCE_MS = 2;
 
 /** After so long without a successful write, events are refused instead of put off. */
-export const REFUSE_AFTER_MS = 5000;
+const REFUSE_AFTER_MS = 5000;
 
 export class Writer {
   /** What is being staged. */
@@ -44,6 +44,7 @@ export class Writer {
   #scheduled = false;
   #patience: NodeJS.Timeout | undefined;
   #failingSinceMs: number | undefined;
+  #givenUp = false;
   #stopped = false;
   commits = 0;
   commitMs = 0;
@@ -64,7 +65,12 @@ export class Writer {
     return this.#failingSinceMs !== undefined;
   }
 
-  get failingForMs(): number {
+  /** It has failed for as long as it takes to refuse. Once it was told it stays so, whatever two clocks say of 5 s. */
+  get hasGivenUp(): boolean {
+    return this.#givenUp || this.#failingForMs >= REFUSE_AFTER_MS;
+  }
+
+  get #failingForMs(): number {
     return this.#failingSinceMs === undefined ? 0 : this.#doors.clock.monotonic() - this.#failingSinceMs;
   }
 
@@ -131,7 +137,10 @@ export class Writer {
     const { clock, log } = this.#doors;
     this.#failingSinceMs = clock.monotonic();
     let error = first;
-    const giveUp = setTimeout(() => this.#doors.givenUp(), REFUSE_AFTER_MS);
+    const giveUp = setTimeout(() => {
+      this.#givenUp = true;
+      this.#doors.givenUp();
+    }, REFUSE_AFTER_MS);
     for (let attempt = 1; !this.#stopped; attempt++) {
       this.failures++;
       if (attempt === 1 || attempt % 30 === 0) {
@@ -142,15 +151,18 @@ export class Writer {
         await this.#doors.reopen(group.number, attempt, error);
         this.reopens++;
         await this.#doors.write(operations);
-        clearTimeout(giveUp);
-        const forMs = Math.round(this.failingForMs);
-        this.#failingSinceMs = undefined;
-        log.warn({ commit: group.number, attempt, forMs }, "the journal can be written again");
-        this.#landed(group, startMs);
-        return;
       } catch (again) {
         error = again;
+        continue;
       }
+      clearTimeout(giveUp);
+      const forMs = Math.round(this.#failingForMs);
+      this.#failingSinceMs = undefined;
+      this.#givenUp = false;
+      log.warn({ commit: group.number, attempt, forMs }, "the journal can be written again");
+      // Not where errors mean another try: it is on disk, and is told once (J1).
+      this.#landed(group, startMs);
+      return;
     }
     clearTimeout(giveUp);
   }

@@ -17,6 +17,7 @@ import {
   done,
   drain,
   draft,
+  MB,
   nothing,
   openJournal,
   optionsFor,
@@ -239,6 +240,39 @@ describe("feeds", () => {
     await journal.synced();
     expect(wakes).toBe(2);
   });
+
+  it("go on when uplinks have brought the journal below its brim, although nothing new comes for them (F1)", async () => {
+    const journal = await openJournal(await dataFolder(), { sizeMaxBytes: MB });
+    const handler = journal.handlerId("h");
+    const cloud = journal.uplinkId("cloud");
+    for (let tag = 0; tag < 600; tag++) {
+      journal.append(draft("t", Buffer.alloc(1000)), [handler], new Remembering(), tag);
+      if (tag % 50 === 0) await journal.synced();
+    }
+    await journal.synced();
+    let ran = 0;
+    const feed = journal.tasks(handler, byTopic, () => run());
+    const run = (): void => {
+      for (let task = feed.take(); task !== undefined; task = feed.take()) {
+        journal.settle(task, done([output(cloud, "x".repeat(3000))]), 1);
+        if (++ran % 20 === 0) return void journal.synced().then(run);
+      }
+    };
+    run();
+    await expect.poll(() => journal.figures().usedBytes, { timeout: 5000 }).toBeGreaterThan(1.1 * MB);
+    await journal.synced();
+    const stalled = ran;
+    expect(stalled).toBeLessThan(600);
+    const outbox = journal.outbox(cloud, {}, nothing);
+    const deadline = Date.now() + 10_000;
+    while (ran < 600 && Date.now() < deadline) {
+      const [entry] = await takeEntries(outbox, 1);
+      if (entry !== undefined) journal.received(cloud, [{ seq: entry.seq, verdict: "delivered" }]);
+    }
+    expect(ran).toBe(600);
+    await journal.synced();
+    expect(await journal.audit()).toEqual(journal.ledger());
+  }, 20_000);
 
   it("hold a window of a long backlog, and read the rest as it is taken", async () => {
     const path = await dataFolder();
