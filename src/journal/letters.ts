@@ -36,7 +36,7 @@ export class DeadLetters {
 
   /**
    * Tries it again: a task is parked under its key, due now, with its tries forgotten; an output goes to the end of its
-   * uplink's outbox. False when there is no such letter.
+   * uplink's outbox, emitted now: its age counts from here. False when there is no such letter.
    */
   async redrive(id: string): Promise<boolean> {
     const core = this.#core;
@@ -62,7 +62,10 @@ export class DeadLetters {
     if (outbox === undefined) return false;
     const output = readOutput(row.page, row.at, 0);
     outbox.uplink.add(COLUMN.dead, -1);
-    stageOutput(core, outbox, { ...output, to: [row.uplink] }, output.position, output);
+    stageOutput(core, outbox, { ...output, to: [row.uplink] }, output.position, {
+      ...output,
+      timeMs: core.clock.now(),
+    });
     core.writer.schedule();
     await core.writer.synced();
     return true;

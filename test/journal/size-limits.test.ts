@@ -1,7 +1,8 @@
 /**
  * What happens at each limit.
  */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { Disk } from "../../src/journal/disk.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import {
   balance,
@@ -51,6 +52,29 @@ describe("sizeMax", () => {
     expect(await fill(journal, handler, 100)).toBe(100);
     expect(journal.ledger().events).toMatchObject({ accepted: taken + 100, done: taken, dropped: 0 });
     expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("refuses for good, and rests, when the oldest waiting task is in the middle of a page (J7)", async () => {
+    const journal = await openJournal(await dataFolder(), { sizeMaxBytes: MB });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    for (let tag = 0; tag < 50; tag++) journal.append(draft("t", Buffer.alloc(1000)), [handler], receiver, tag);
+    await journal.synced();
+    for (const task of await takeTasks(feed, 5)) journal.settle(task, done(), 1);
+    await journal.synced();
+    await fill(journal, handler, 1000, 1000);
+    const { refused } = journal.figures();
+    expect(refused).toBeGreaterThan(0);
+    // Nothing can be trimmed: no commit but of what is settled changes that.
+    const walks = vi.spyOn(Disk.prototype, "walk");
+    for (let i = 0; i < 10; i++) {
+      expect(journal.append(draft("t"), [handler], receiver, 1)).toBe("refused");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(walks.mock.calls.length).toBeLessThan(10);
+    walks.mockRestore();
+    for (const task of await takeTasks(feed, 300)) journal.settle(task, done(), 1);
+    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 1), { timeout: 5000 }).toBe("taken");
   });
 
   it("drops the oldest waiting tasks under `drop-oldest`, and counts them", async () => {
@@ -192,6 +216,26 @@ describe("an outbox", () => {
     expect(journal.ledger().uplinks["cloud"]).toMatchObject({ emitted: 4, expired: 3, waiting: 1 });
     expect((await takeEntries(outbox, 1)).map(({ seq }) => seq)).toEqual([4]);
     expect(await journal.audit()).toEqual(journal.ledger());
+  });
+
+  it("counts the age of a redriven output from its redriving", async () => {
+    const clock = new SetClock();
+    const journal = await openJournal(await dataFolder(), { sweepMs: 5, clock });
+    const cloud = journal.uplinkId("cloud");
+    const outbox = journal.outbox(cloud, { ageMaxMs: 1000 }, nothing);
+    await emit(journal, 1, 10);
+    await takeEntries(outbox, 1);
+    journal.received(cloud, [{ seq: 1, verdict: "rejected", failure }]);
+    await journal.synced();
+    clock.pass(5000);
+    const [letter] = await journal.dead.list();
+    expect(await journal.dead.redrive(letter?.id ?? "")).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [again] = await takeEntries(outbox, 1);
+    expect(again?.timeMs).toBe(clock.now());
+    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ expired: 0, waiting: 1 });
+    clock.pass(1001);
+    await expect.poll(() => outbox.waiting, { timeout: 5000 }).toBe(0);
   });
 
   it("keeps what the uplink rejected as dead letters, which can be redriven or dropped", async () => {

@@ -3,6 +3,7 @@
  * journal recovers by itself.
  */
 import { describe, expect, it } from "vitest";
+import type { StoreFactory } from "../../src/journal/journal.ts";
 import { FaultyStore } from "../doubles/faulty-store.ts";
 import {
   balance,
@@ -113,6 +114,32 @@ describe("a store that fails to write", () => {
     expect(balance(audit)).toEqual([0, 0]);
     expect(audit.uplinks["cloud"]).toMatchObject({ emitted: 400, waiting: 400 });
     expect(await again.state(handler, ["t"])).toEqual(["400"]);
+  });
+
+  it("lets go of the folder when it is reopened while the journal closes", async () => {
+    const path = await dataFolder();
+    const store = new FaultyStore();
+    const opening = { at: 0, now: (): void => undefined };
+    const slow: StoreFactory = {
+      repair: (at) => store.repair(at),
+      open: async (at) => {
+        if (++opening.at > 1) await new Promise<void>((resolve) => (opening.now = resolve));
+        return store.open(at);
+      },
+    };
+    const journal = await openJournal(path, { store: slow });
+    store.fault = () => ({ code: "EIO" });
+    journal.append(draft("t"), [journal.handlerId("h")], new Remembering(), 1);
+    await expect.poll(() => opening.at, { timeout: 5000 }).toBe(2);
+    await journal.close(20);
+    opening.now();
+    await expect.poll(() => store.opens, { timeout: 5000 }).toBe(2);
+    const open = (): Promise<boolean> =>
+      openJournal(path).then(
+        () => true,
+        () => false,
+      );
+    await expect.poll(open, { timeout: 5000, interval: 50 }).toBe(true);
   });
 
   it("is never written to without a sync", async () => {
