@@ -4,6 +4,8 @@ const quick = { testTimeout: 20_000, hookTimeout: 20_000 };
 
 export default defineConfig({
   test: {
+    // Two cores at least; most tests wait for processes and disks, so two files at a time nearly halve the time.
+    maxWorkers: 2,
     projects: [
       {
         test: {
@@ -17,7 +19,14 @@ export default defineConfig({
         test: { name: "stories", include: ["test/stories/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 60_000 },
       },
       {
-        test: { name: "peers", include: ["test/peers/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 },
+        // One file at a time: they slow down and cut off whole disks.
+        test: {
+          name: "peers",
+          include: ["test/peers/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
       },
     ],
   },

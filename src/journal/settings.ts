@@ -38,5 +38,3 @@ export const journalSettings = z.strictObject({
   }),
   limits: limits.prefault({}).meta({ description: "What else is bounded." }),
 });
-
-export type JournalSettings = z.output<typeof journalSettings>;

@@ -260,6 +260,14 @@ export class GatewayProcess {
     return await answer.json();
   }
 
+  /** The value of a metric without labels, or undefined when there is none of that name. */
+  async metric(name: string): Promise<number | undefined> {
+    const token = readFileSync(join(this.dataFolder, "admin.token"), "utf8").trim();
+    const answer = await fetch(`${this.controlUrl}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    const line = (await answer.text()).split("\n").find((text) => text.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  }
+
   /** Waits until no task is pending and no output is waiting for any of `uplinks` (all, unless named). */
   async drained(withinMs = 30_000, uplinks?: readonly string[]): Promise<Ledger> {
     let seen: Ledger | undefined;
