@@ -3,7 +3,7 @@ import { publishPacket, RawMqtt, subscribePacket } from "../doubles/raw-mqtt.ts"
 import { openBroker } from "../doubles/test-broker.ts";
 import type { TestBroker } from "../doubles/test-broker.ts";
 
-const poll = <T>(ask: () => T): ReturnType<typeof expect.poll<T>> => expect.poll(ask, { timeout: 10_000 });
+const SOON = { timeout: 10_000 };
 
 /** aedes' own remedy for a device that stalls all others: to cut it off after so long. */
 const DRAIN_TIMEOUT_MS = 5000;
@@ -77,9 +77,11 @@ it("dropped messages are whole: what a device gets after it reads again is well 
   const flooder = await RawMqtt.login(it.port, { clientId: "flooder" });
   flooder.send(...Array.from({ length: 1000 }, (_, i) => publishPacket("flood/a", PAYLOAD, 1, i + 1)));
   await flooder.take(1000);
-  await poll(() => it.broker.figures().outboundDropped).toBeGreaterThan(0);
+  await expect.poll(() => it.broker.figures().outboundDropped, SOON).toBeGreaterThan(0);
   device?.socket.resume();
-  await poll(() => (it.broker.figures().localPending === 0 ? device?.packets.length : 0)).toBeGreaterThan(0);
+  await expect
+    .poll(() => (it.broker.figures().localPending === 0 ? device?.packets.length : 0), SOON)
+    .toBeGreaterThan(0);
   await device?.ping();
   expect(device?.packets.every((one) => one.cmd === "publish" && one.payload.length === PAYLOAD.length)).toBe(true);
   const lines = it.logged.filter((line) => String(line["msg"]).includes("too slowly"));
@@ -92,8 +94,8 @@ it("a QoS 1 message is not dropped: the device is disconnected, and its session 
   const flooder = await RawMqtt.login(it.port, { clientId: "flooder" });
   flooder.send(...Array.from({ length: 600 }, (_, i) => publishPacket("flood/a", PAYLOAD, 1, i + 1)));
   await flooder.take(600);
-  await poll(() => it.broker.figures().outboundDisconnects).toBe(1);
-  await poll(() => it.broker.figures().localPending).toBe(0);
+  await expect.poll(() => it.broker.figures().outboundDisconnects, SOON).toBe(1);
+  await expect.poll(() => it.broker.figures().localPending, SOON).toBe(0);
   expect(it.broker.figures()).toMatchObject({ devices: 1, queued: 600, queueDropped: 0 });
   device?.cut();
   // It comes back, reads at leisure, and gets all of it: 6 MB through a buffer of 64 KB.
@@ -111,7 +113,7 @@ it("the bytes waiting for all devices together are bounded", async () => {
   const flooder = await RawMqtt.login(it.port, { clientId: "flooder" });
   flooder.send(...Array.from({ length: 700 }, (_, i) => publishPacket("flood/a", PAYLOAD, 1, i + 1)));
   await flooder.take(700);
-  await poll(() => it.broker.figures().localPending).toBe(0);
+  await expect.poll(() => it.broker.figures().localPending, SOON).toBe(0);
   expect(it.broker.figures().outboundBytes).toBeLessThan(5 * 1024 ** 2);
   expect(it.broker.figures().outboundDropped).toBeGreaterThan(0);
   for (const device of devices) device.cut();

@@ -142,9 +142,9 @@ function wrapPromises(prototype: Record<string, Method>, due: Plan, counts: (fd:
     const method = prototype[name] as Method;
     const step: Step = SYNCS.includes(name) ? "sync" : "write";
     prototype[name] = async function (this: { fd: number }, ...args) {
-      if (!counts(this.fd) || !isDue(due, step)) return await (method.apply(this, args) as Promise<unknown>);
+      if (!counts(this.fd) || !isDue(due, step)) return await method.apply(this, args);
       if (due.when === "before") die();
-      await (method.apply(this, args) as Promise<unknown>);
+      await method.apply(this, args);
       die();
     };
   }
