@@ -317,6 +317,8 @@ export class GatewayProcess {
       const { pid, exited } = this.#life;
       signalGroup(pid, "SIGKILL");
       await exited;
+      // A child that is still ending has its working directory here, and a disk that is in use cannot be unmounted.
+      await until("the end of the gateway's children", () => !groupIsAlive(pid), { withinMs: 5_000, everyMs: 2 });
       alive.delete(pid);
     }
     if (this.options.folder === undefined && process.env.SLUICE_KEEP === undefined) {
