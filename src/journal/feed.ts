@@ -97,7 +97,7 @@ export abstract class Feed {
     return this.#closed;
   }
 
-  /** This consumer's part of a page, if it has any. `fromDisk`: nobody else holds the page. */
+  /** This consumer's part of a page, where it has one. `fromDisk`: nobody else holds the page. */
   protected abstract sliceOf(page: Page, fromDisk: boolean): Slice | undefined;
 
   /** Whether the consumer may be handed anything at the moment. */

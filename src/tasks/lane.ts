@@ -78,11 +78,6 @@ export class Lane {
     return Math.max(0, this.#feed.waiting - this.#inFlight);
   }
 
-  /** Tasks taken from the feed and not yet handed out. */
-  get held(): number {
-    return this.#held;
-  }
-
   /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
   next(runner: number): Batch | undefined {
     const port = this.#ports[runner] as Port;

@@ -18,8 +18,14 @@ describe("what is written from the code is current (else: npm run generate)", ()
     expect(read("docs/config.md")).toBe(configPage());
   });
 
-  it.runIf(process.platform === "linux")("docs/metrics.md", async () => {
-    expect(read("docs/metrics.md")).toBe(metricsPage(await processMetrics()));
+  it("docs/metrics.md", async () => {
+    const current = metricsPage(await processMetrics());
+    // The page is Linux's. Elsewhere prom-client has fewer figures of the process, and those rows alone may be more.
+    const here = new Set(current.split("\n"));
+    const isForeign = (line: string): boolean =>
+      process.platform !== "linux" && !here.has(line) && line.startsWith("| `sluice_process_");
+    const page = read("docs/metrics.md").split("\n");
+    expect(page.filter((line) => !isForeign(line)).join("\n")).toBe(current);
   });
 
   it("the order of docs/faults.md", () => {
