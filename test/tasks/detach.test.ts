@@ -52,7 +52,7 @@ function setUp(): {
     runners,
     wanted: (topic) => [topic === "b" ? 2 : 1],
     isFull: () => false,
-    uplink: () => undefined,
+    uplink: (name) => (name === "cloud" ? 5 : undefined),
     local: 0,
     clock: systemClock,
     random: () => 0,
@@ -146,7 +146,36 @@ describe("a dead letter that is redriven", () => {
   });
 });
 
+describe("an output", () => {
+  it("goes once to an uplink that it names twice, for its id would be there twice", async () => {
+    const { journal, runners, pipeline, publish } = setUp();
+    await attach(pipeline, 1);
+    publish("a");
+    await turns(2);
+    const output = { data: Buffer.from("1"), json: true, to: ["cloud", "cloud"] };
+    for (const { done } of runners.open.splice(0)) {
+      done({ version: 1, results: [{ at: "done", outputs: [output], state: undefined }] });
+    }
+    expect(journal.settlements).toMatchObject([{ outcome: { at: "done", outputs: [{ to: [5] }] } }]);
+    pipeline.close();
+  });
+});
+
 describe("parked keys", () => {
+  it("wait for the task that failed last, also when a redriven one was parked before it", async () => {
+    const woken: string[] = [];
+    const parked = new ParkedKeys(
+      systemClock,
+      () => 60_000,
+      (keys) => woken.push(...keys),
+    );
+    parked.park("a", systemClock.now());
+    parked.park("a", systemClock.now() + 30_000);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(woken).toEqual([]);
+    parked.close();
+  });
+
   it("wake nobody once they are closed, whatever still fails", async () => {
     const woken: string[] = [];
     const parked = new ParkedKeys(
