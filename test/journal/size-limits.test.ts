@@ -95,7 +95,9 @@ describe("sizeMax", () => {
     expect(events.accepted).toBe(802);
     expect(events.dropped).toBeGreaterThan(500);
     expect(journal.figures().dropped).toEqual({ full: events.dropped, damaged: 0, asked: 0, dead: 0 });
-    expect(journal.figures().usedBytes).toBeLessThan(2 * MB);
+    // What was staged while the sweep was dropping may stand above the limit for a moment, by a commit or two.
+    expect(journal.figures().usedBytes).toBeLessThan(2 * MB + 2 * 20 * 10_500);
+    await expect.poll(() => journal.figures().usedBytes).toBeLessThan(2 * MB);
     // What was in hand has been dropped under it: its outcome changes nothing any more.
     if (first !== undefined) journal.settle(first, done([output(journal.uplinkId("cloud"), "x")]), 1);
     await journal.synced();
