@@ -23,7 +23,8 @@ export interface Throughput {
 
 /** Events on their way, at most: accepted and not yet delivered. */
 const BACKLOG_MAX = 40_000;
-const STEER_EVERY_MS = 20;
+/** Each look costs the gateway a millisecond, and Node-RED is not asked: rarely, then. */
+const STEER_EVERY_MS = 100;
 
 export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   await using folder = await temporaryFolder();

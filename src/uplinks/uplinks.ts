@@ -54,8 +54,8 @@ export interface UplinkFigures extends DeliveryFigures {
 }
 
 /** What the feed of one uplink may hold in memory. */
-const FEED_ENTRIES_MAX = 8192;
-const FEED_BYTES_MAX = 8 * 1024 * 1024;
+const FEED_ENTRIES_MAX = 65536;
+const FEED_BYTES_MAX = 16 * 1024 * 1024;
 const TEST_TIMEOUT_MS = 10_000;
 
 interface Open {
