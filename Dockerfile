@@ -14,10 +14,11 @@ ENV NODE_ENV=production \
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
+COPY bin ./bin
 COPY src ./src
 COPY config/container.yaml /etc/sluice/sluice.yaml
 COPY handlers /etc/sluice/handlers
-RUN ln -s /app/src/main.ts /usr/local/bin/sluice \
+RUN ln -s /app/bin/sluice.js /usr/local/bin/sluice \
  && mkdir -p /var/lib/sluice \
  && chown node:node /var/lib/sluice
 USER node
@@ -27,6 +28,6 @@ VOLUME ["/var/lib/sluice"]
 
 # The longest drain at SIGTERM is 10 s (Docker's own patience): see `docker stop --time`.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "/app/src/main.ts", "health"]
-ENTRYPOINT ["node", "/app/src/main.ts"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "/app/bin/sluice.js", "health"]
+ENTRYPOINT ["node", "/app/bin/sluice.js"]
 CMD ["run"]

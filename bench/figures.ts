@@ -68,7 +68,7 @@ export const FIGURES: readonly Figure[] = [
     title: "each further idle handler",
     unit: "MB",
     bar: atMost(1.5),
-    how: "resident memory with 201 handlers, each of which has run once, minus that with 1, by 200",
+    how: "resident memory with 201 handlers, each of which has run once and has been idle since for longer than `sandbox.idle`, minus that with 1, by 200",
   },
   {
     name: "backlog-memory",

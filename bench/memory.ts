@@ -9,6 +9,10 @@ import type { Memory } from "./processes.ts";
 import { ENRICH, Sluice } from "./sluice.ts";
 
 const SETTLE_MS = 4_000;
+/** By default a handler is idle after 5 minutes. */
+const IDLE_SOON = "idle: 1s";
+/** V8 keeps pages of isolates that are gone for 8 s. */
+const RELEASE_MS = 12_000;
 const FURTHER_HANDLERS = 200;
 const BACKLOG = 1_000_000;
 const FILL_MS_MAX = 300_000;
@@ -32,11 +36,13 @@ export async function idleMemory(figures: ReadonlySet<string>): Promise<Readings
   if (figures.has("idle-handler")) {
     const handlers: Record<string, string> = {};
     for (let n = 0; n <= FURTHER_HANDLERS; n++) handlers[`small-${n}`] = small(n);
+    const each = (few: Rest, many: Rest): number => round((many.all.rssMb - few.all.rssMb) / FURTHER_HANDLERS, 3);
     const few = await idle({ "small-0": small(0) }, 1);
     const many = await idle(handlers, FURTHER_HANDLERS + 1);
+    const resting = await idle(handlers, FURTHER_HANDLERS + 1, IDLE_SOON);
     readings["idle-handler"] = {
-      value: round((many.all.rssMb - few.all.rssMb) / FURTHER_HANDLERS, 3),
-      detail: `with 1: ${told(few)}; with ${FURTHER_HANDLERS + 1}: ${told(many)}`,
+      value: each(few, resting),
+      detail: `${each(few, many)} MB until then; with 1: ${told(few)}; with ${FURTHER_HANDLERS + 1}: ${told(many)}, then ${told(resting)}`,
     };
   }
   return readings;
@@ -49,10 +55,10 @@ interface Rest {
   readonly children: number;
 }
 
-async function idle(handlers: Record<string, string>, events: number): Promise<Rest> {
+async function idle(handlers: Record<string, string>, events: number, sandbox?: string): Promise<Rest> {
   await using folder = await temporaryFolder();
   const upstream = await Mosquitto.open(folder.path);
-  const sluice = await Sluice.open({ folder: folder.path, upstreamPort: upstream.port, handlers });
+  const sluice = await Sluice.open({ folder: folder.path, upstreamPort: upstream.port, handlers, sandbox });
   try {
     if (events > 0) {
       const device = await openClient(sluice.port, "bench-once");
@@ -65,7 +71,7 @@ async function idle(handlers: Record<string, string>, events: number): Promise<R
       await until("outcomes", done, { by: sluice.process });
       device.destroy();
     }
-    await pause(SETTLE_MS);
+    await pause(sandbox === undefined ? SETTLE_MS : RELEASE_MS);
     return restOf(sluice);
   } finally {
     await sluice.close();

@@ -12,6 +12,8 @@ export interface SluiceOptions {
   readonly upstreamPort?: number;
   /** Name → source. */
   readonly handlers: Readonly<Record<string, string>>;
+  /** YAML put into `sandbox: { … }`. */
+  readonly sandbox?: string;
   /** Lines of YAML put under `journal:`. */
   readonly journal?: readonly string[];
 }
@@ -28,7 +30,7 @@ interface Ledger {
   >;
 }
 
-const MAIN = resolve(import.meta.dirname, "../src/main.ts");
+const MAIN = resolve(import.meta.dirname, "../bin/sluice.js");
 const PROFILE = process.env["SLUICE_BENCH_PROFILE"];
 const READY_MS_MAX = 60_000;
 
@@ -77,6 +79,7 @@ export class Sluice {
       "handlers: { dir: handlers, watch: false }",
       `uplinks: { cloud: { ${cloud} } }`,
       `control: { url: "${control}" }`,
+      ...(options.sandbox === undefined ? [] : [`sandbox: { ${options.sandbox} }`]),
       "log: { level: warn }",
     ];
     await writeFile(join(folder, "sluice.yaml"), `${lines.join("\n")}\n`);

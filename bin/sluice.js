@@ -1,9 +1,17 @@
 #!/usr/bin/env node
 // Plain JavaScript that any Node can read: an older one would stop at the first type in src/main.ts, with a syntax error.
+import * as nodeModule from "node:module";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
 const needed = [24, 12];
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
+  // Stripping and compiling a few hundred modules is most of a start's work; after the first start it is read back. It
+  // must be on before the first type is read, or the stripper itself is loaded, which takes 12 MB. The folder is the
+  // user's own: what is in it is run. Where it cannot be written there is no cache, and nothing else.
+  nodeModule.enableCompileCache(join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sluice"));
   await import("../src/main.ts");
 } else {
   console.error(

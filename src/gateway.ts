@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import { nearest } from "./config/similar.ts";
 import { Control } from "./control/control.ts";
 import { Deployments } from "./deployments/deployments.ts";
+import { shedStartup } from "./gateway/footprint.ts";
 import { Hosting } from "./gateway/hosting.ts";
 import { DEVICES, Outlets } from "./gateway/outlets.ts";
 import { Report } from "./gateway/report.ts";
@@ -175,6 +176,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     onRoom: (): void => undefined,
   };
   journal.onRoom = () => ingress.onRoom();
+  shedStartup();
   const broker = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
   late.broker = broker;
   stack.defer(async () => {

@@ -172,7 +172,7 @@ describe("the container", () => {
     expect(of("HEALTHCHECK")[0]).toMatch(/"health"\]$/);
     expect(of("RUN").some((step) => step.includes("npm ci --omit=dev"))).toBe(true);
     for (const verb of ["ENTRYPOINT", "HEALTHCHECK"]) {
-      const main = /"\/app\/(src\/[\w./]+)"/.exec(of(verb)[0] as string);
+      const main = /"\/app\/(bin\/[\w./]+)"/.exec(of(verb)[0] as string);
       expect(existsSync(join(root, main?.[1] as string))).toBe(true);
     }
   });

@@ -42,7 +42,7 @@ const ownModule: Plugin = {
 };
 
 /** esbuild works in a process of its own, which takes 17 MB. It ends when nothing was built for this long. */
-const BUILDER_IDLE_MS = 5000;
+const BUILDER_IDLE_MS = 2000;
 let builds = 0;
 let resting: NodeJS.Timeout | undefined;
 

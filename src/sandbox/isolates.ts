@@ -6,6 +6,8 @@
  * answers with a promise, has the same batch run again on its own thread, and its next ones there at once. Nothing of
  * the first attempt counts: effects leave an isolate with its answer only (docs/decisions/0009).
  *
+ * An isolate that has run nothing for `idleMs` is given up: handlers that hardly ever run cost next to no memory.
+ *
  * A run that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
  * left queued may meet the next event; the next batch gets a new isolate. A run that cannot even be stopped is reported
  * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
@@ -33,6 +35,8 @@ export interface GuestBundle {
   readonly code: string;
   readonly timeoutMs: number;
   readonly memoryBytes: number;
+  /** An isolate that has run nothing for so long is given up. */
+  readonly idleMs: number;
 }
 
 export type Loaded =
@@ -85,6 +89,7 @@ export class VersionIsolate {
   #closed = false;
   /** Monotonic: until then batches go to the isolate's own thread at once. */
   #slowUntilMs = 0;
+  #usedMs = performance.now();
 
   constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
     this.#ivm = library;
@@ -100,6 +105,14 @@ export class VersionIsolate {
   /** `tasks` is the part of a run frame that holds the tasks. */
   run(count: number, tasks: Buffer): Promise<Ran> {
     return this.#queue(() => this.#run(count, tasks));
+  }
+
+  /** Gives the isolate up when nothing has run in it for long (scale to zero): the next batch builds a new one. */
+  rest(): void {
+    if (this.#alive === undefined || performance.now() - this.#usedMs < this.#bundle.idleMs) return;
+    void this.#queue(async () => {
+      if (performance.now() - this.#usedMs >= this.#bundle.idleMs) this.#drop();
+    });
   }
 
   /** Lets go of the isolate when all that was queued has run. */
@@ -179,16 +192,19 @@ export class VersionIsolate {
   }
 
   async #run(count: number, tasks: Buffer): Promise<Ran> {
+    this.#usedMs = performance.now();
     const parts: (string | number)[] = [count];
     for (let at = 0; at < tasks.length; at += PART_BYTES)
       parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
-    if (count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX && performance.now() >= this.#slowUntilMs) {
-      const lines = this.#runQuick(parts);
-      if (lines !== undefined) return { at: "answered", lines };
-    }
     if (this.#alive === undefined) {
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
+    }
+    if (count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX && performance.now() >= this.#slowUntilMs) {
+      const lines = this.#runQuick(parts);
+      if (lines !== undefined) return { at: "answered", lines };
+      // In a new isolate if the attempt took this one; another attempt is not made.
+      return this.#run(count, tasks);
     }
     const { run, progress } = this.#alive as Alive;
     progress[0] = 0;
@@ -208,8 +224,7 @@ export class VersionIsolate {
 
   /** The answer, or undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
   #runQuick(parts: (string | number)[]): string | undefined {
-    if (this.#alive === undefined) return undefined;
-    const { quick } = this.#alive;
+    const { quick } = this.#alive as Alive;
     try {
       const options = { timeout: Math.min(QUICK_MS, this.#bundle.timeoutMs), result: { copy: true } } as const;
       const [lines] = quick.applySync(undefined, parts, options) as string[];

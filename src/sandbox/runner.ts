@@ -13,6 +13,8 @@ import { FrameReader, jsonFrame, ranFrame, readRunHead } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
 const CHANNEL_FD = 3;
+/** How often idle isolates are looked for. */
+const REST_EVERY_MS = 1000;
 
 const library = createRequire(process.argv[2] as string)("isolated-vm") as typeof ivm;
 const channel = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
@@ -90,6 +92,9 @@ function die(error: unknown): void {
   });
 }
 
+setInterval(() => {
+  for (const isolate of versions.values()) isolate.rest();
+}, REST_EVERY_MS);
 process.on("uncaughtException", die);
 process.on("unhandledRejection", die);
 channel.on("data", (chunk: Buffer) => {

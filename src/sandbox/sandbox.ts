@@ -243,6 +243,7 @@ export class Sandbox {
       code,
       timeoutMs: own.timeoutMs,
       memoryBytes: own.memoryBytes,
+      idleMs: settings.idle,
       settings: {
         handler: name,
         version,

@@ -20,6 +20,10 @@ export const sandboxSettings = z
     slice: duration
       .prefault("50ms")
       .meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),
+    idle: duration.prefault("5m").meta({
+      description:
+        "A handler that has run nothing for so long gives up its isolate, about 1.5MB. Its next event builds a new one, which takes a few milliseconds; what its module keeps in variables starts anew.",
+    }),
     outputsMax: count
       .max(10_000)
       .default(100)

@@ -1,5 +1,5 @@
 /**
- * A preload that kills its process at one exact step: `node --import ./crash-at.ts src/main.ts …`.
+ * A preload that kills its process at one exact step: `node --import ./crash-at.ts bin/sluice.js …`.
  *
  * It wraps, from outside, what the gateway writes with (the store's batches, sockets of the broker, files) and sends
  * SIGKILL to its own process before, during or after the n-th of them, so that a story can put the kill at every

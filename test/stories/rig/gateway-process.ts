@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "./ports.ts";
 import { until } from "./wait.ts";
 
-const MAIN = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../../bin/sluice.js", import.meta.url));
 const READY_MS = 40_000;
 const STOP_MS = 30_000;
 const LOG_LINES_MAX = 20_000;
