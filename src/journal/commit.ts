@@ -78,8 +78,8 @@ function trimRecords(core: Core, group: Group): void {
   if (oldest > 0) recordBytes.splice(0, oldest);
 }
 
-/** The group is on disk: witness it, tell those who wait, and let the consumers see it. */
-export function landed(core: Core, group: Group): void {
+/** The group is on disk: witness it, and tell those who wait for that. */
+export function acknowledge(core: Core, group: Group): void {
   for (const written of group.pages) {
     core.position += written.bytes;
     if (written.log === EVENTS) core.committedHead = written.first + written.count;
@@ -90,6 +90,10 @@ export function landed(core: Core, group: Group): void {
   for (let i = 0; i < group.receivers.length; i++) {
     (group.receivers[i] as Group["receivers"][number]).committed(group.tags[i] as number, undefined);
   }
+}
+
+/** Lets the consumers see what the group brought them. */
+export function show(core: Core, group: Group): void {
   core.states.landed(group);
   for (const written of group.pages) {
     if (written.log !== EVENTS) {

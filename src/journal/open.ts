@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import { lastCommit } from "./books.ts";
 import { Claims } from "./claims.ts";
-import { checkpoint, cut, landed } from "./commit.ts";
+import { acknowledge, checkpoint, cut, show } from "./commit.ts";
 import { COLUMN, UPLINK } from "./consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Core, Limits, Outbox } from "./core.ts";
@@ -166,8 +166,9 @@ function build(options: OpenOptions, parts: Parts): Core {
       cut: (group) => cut(core, group),
       write: (operations) => disk.write(operations),
       reopen: (number, attempt, error) => reopen(parts, number, attempt, error),
+      acknowledge: (group) => acknowledge(core, group),
       landed: (group) => {
-        landed(core, group);
+        show(core, group);
         core.room.landed();
       },
       givenUp: () => core.room.givenUp(),

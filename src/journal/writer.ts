@@ -22,7 +22,9 @@ export interface WriterDoors {
   write(operations: Operation[]): Promise<void>;
   /** Closes and opens the store again, and looks whether all commits before `number` are there. */
   reopen(number: number, attempt: number, error: unknown): Promise<void>;
-  /** The group is on disk. */
+  /** The group is on disk: tells those who wait for it. */
+  acknowledge(group: Group): void;
+  /** Everything else that follows, once acknowledgements have had their turn to leave. */
   landed(group: Group): void;
   /** Called when it has failed for as long as it takes to refuse. */
   givenUp(): void;
@@ -127,10 +129,15 @@ export class Writer {
     this.commits++;
     this.commitMs += tookMs;
     if (tookMs > this.commitMsMax) this.commitMsMax = tookMs;
-    this.#flying = undefined;
-    this.#doors.landed(group);
-    for (const waiter of group.waiters) waiter();
-    if (this.group.dirty) this.schedule();
+    this.#doors.acknowledge(group);
+    group.receivers.length = 0;
+    // The microtasks in which acknowledgements leave come first: a device waits for them, and nobody for what follows.
+    queueMicrotask(() => {
+      this.#flying = undefined;
+      this.#doors.landed(group);
+      for (const waiter of group.waiters) waiter();
+      if (this.group.dirty) this.schedule();
+    });
   }
 
   async #recover(group: Group, operations: Operation[], first: unknown, startMs: number): Promise<void> {

@@ -17,6 +17,7 @@ function doors(more: Partial<WriterDoors> = {}): WriterDoors {
       return disk.fails ? Promise.reject(new Error("EIO")) : Promise.resolve();
     },
     reopen: () => Promise.resolve(),
+    acknowledge: () => undefined,
     landed: () => undefined,
     givenUp: () => undefined,
     clock,
@@ -62,7 +63,7 @@ describe("a writer whose disk fails", () => {
     let landed = 0;
     const writer = new Writer(
       doors({
-        landed: () => {
+        acknowledge: () => {
           landed++;
           throw new Error("a bug of whoever was told");
         },
