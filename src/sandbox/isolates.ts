@@ -62,8 +62,8 @@ const PART_BYTES = 1000;
 const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
 const MEGABYTE = 1024 * 1024;
 /** Batches up to this size are run on this thread first, for so long. */
-const QUICK_TASKS_MAX = 16;
-const QUICK_BYTES_MAX = 16 * 1024;
+const QUICK_TASKS_MAX = 64;
+const QUICK_BYTES_MAX = 64 * 1024;
 const QUICK_MS = 20;
 /** A handler that took longer, or waited, is not tried on this thread for so long. */
 const SLOW_MS = 60_000;
