@@ -47,7 +47,7 @@ export function limitsOf(options: JournalOptions): Limits {
     whenFull: options.whenFull,
     stagedBytesMax: options.stagedBytesMax ?? 32 * MB,
     feedTasksMax: Math.min(options.feedTasksMax ?? 65536, 65536),
-    feedBytesMax: options.feedBytesMax ?? 16 * MB,
+    feedBytesMax: options.feedBytesMax ?? 8 * MB,
     parkedMax: options.parkedMax ?? 10_000,
     parkedBytesMax: options.parkedBytesMax ?? 16 * MB,
     deadMax: options.deadMax ?? 10_000,

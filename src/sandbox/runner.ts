@@ -13,14 +13,22 @@ import { FrameReader, jsonFrame, ranFrame, readRunHead } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
 const CHANNEL_FD = 3;
-/** How often idle isolates are looked for. */
+/** How often idle isolates are looked for, and whether there is room. */
 const REST_EVERY_MS = 1000;
+/** Of what the gateway lets this process have: from here on isolates are given up, a few at a time. */
+const ROOM_SHARE = 0.75;
+const YIELD_SHARE = 0.1;
+/** V8 keeps the pages of isolates that are gone for 8 s: what was given up shows only then. Beyond this share nobody waits. */
+const YIELD_EVERY_MS = 10_000;
+const TIGHT_SHARE = 0.9;
 
 const library = createRequire(process.argv[2] as string)("isolated-vm") as typeof ivm;
 const channel = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
 const reader = new FrameReader();
 const versions = new Map<number, VersionIsolate>();
 let guestCode = "";
+let rssBytesMax = Infinity;
+let yieldedMs = -Infinity;
 
 export interface LoadBody {
   /** Drawn by the gateway for each load; what `run` and `unload` name. */
@@ -28,6 +36,8 @@ export interface LoadBody {
   readonly bundle: GuestBundle;
   /** Only when it is needed: a runner that replaces another is at work before all isolates are built. */
   readonly lazy: boolean;
+  /** What the process may have with this version in it; beyond that it is killed. */
+  readonly rssBytesMax: number;
 }
 
 /** Frames of one turn leave together. */
@@ -46,7 +56,8 @@ async function obey(frame: Frame): Promise<void> {
       say(jsonFrame("ready", 0, null));
       return;
     case "load": {
-      const { serial, bundle, lazy } = JSON.parse(frame.body.toString()) as LoadBody;
+      const { serial, bundle, lazy, rssBytesMax: newest } = JSON.parse(frame.body.toString()) as LoadBody;
+      rssBytesMax = newest;
       const isolate = new VersionIsolate(library, guestCode, bundle);
       versions.set(serial, isolate);
       if (lazy) return;
@@ -85,6 +96,22 @@ async function run(frame: Frame): Promise<void> {
   else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }
 
+/**
+ * Garbage of many busy isolates adds up: each collects its own only when it nears its own limit. A few give up theirs,
+ * those whose turn was longest ago first, before the gateway would have to kill all. One alone is not asked: what it has
+ * is its own, up to its limit.
+ */
+function yieldSome(): void {
+  let left = versions.size > 1 ? Math.ceil(versions.size * YIELD_SHARE) : 0;
+  for (const [serial, isolate] of [...versions]) {
+    if (left === 0) return;
+    if (!isolate.yieldMemory()) continue;
+    left--;
+    versions.delete(serial);
+    versions.set(serial, isolate);
+  }
+}
+
 /** A runner in doubt ends at once, and the gateway replaces it. Not by exit(): that waits for threads. */
 function die(error: unknown): void {
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => {
@@ -94,6 +121,11 @@ function die(error: unknown): void {
 
 setInterval(() => {
   for (const isolate of versions.values()) isolate.rest();
+  const share = process.memoryUsage.rss() / rssBytesMax;
+  const nowMs = performance.now();
+  if (share < ROOM_SHARE || (share < TIGHT_SHARE && nowMs - yieldedMs < YIELD_EVERY_MS)) return;
+  yieldedMs = nowMs;
+  yieldSome();
 }, REST_EVERY_MS);
 process.on("uncaughtException", die);
 process.on("unhandledRejection", die);

@@ -110,7 +110,12 @@ export class Supervisor {
 
   /** undefined: the runner was lost meanwhile, perhaps by this. */
   async load(version: Version): Promise<Loaded | undefined> {
-    const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: false };
+    const body: LoadBody = {
+      serial: version.serial,
+      bundle: version.guest,
+      lazy: false,
+      rssBytesMax: this.#options.rssBytesMax(),
+    };
     return this.#ask("load", body, Math.max(LOAD_MS_MIN, version.guest.timeoutMs));
   }
 
@@ -151,7 +156,12 @@ export class Supervisor {
     this.#hasBeenReady = true;
     this.#startsFailed = 0;
     for (const version of this.#options.versions()) {
-      const body: LoadBody = { serial: version.serial, bundle: version.guest, lazy: true };
+      const body: LoadBody = {
+        serial: version.serial,
+        bundle: version.guest,
+        lazy: true,
+        rssBytesMax: this.#options.rssBytesMax(),
+      };
       runner.send(jsonFrame("load", 0, body));
     }
     for (const work of this.#waiting.splice(0)) this.#send(runner, work);
