@@ -11,7 +11,7 @@ if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
   // Stripping and compiling a few hundred modules is most of a start's work; after the first start it is read back. It
   // must be on before the first type is read, or the stripper itself is loaded, which takes 12 MB. The folder is the
   // user's own: what is in it is run. Where it cannot be written there is no cache, and nothing else.
-  nodeModule.enableCompileCache(join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sluice"));
+  nodeModule.enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "sluice"));
   await import("../src/main.ts");
 } else {
   console.error(

@@ -105,6 +105,8 @@ export class Writer {
       if (group === undefined || group.receivers.length === 0) continue;
       const fault = new Fault("JOURNAL_CLOSED", "The journal was closed before this could be written.");
       for (const [i, receiver] of group.receivers.entries()) receiver.committed(group.tags[i] as number, fault);
+      // A write that lands after all tells nobody a second time.
+      group.receivers.length = 0;
     }
   }
 

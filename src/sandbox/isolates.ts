@@ -115,11 +115,16 @@ export class VersionIsolate {
     });
   }
 
-  /** Gives the isolate up between two batches, for its garbage is in others' way. False when it has none. */
-  yieldMemory(): boolean {
-    if (this.#alive === undefined) return false;
-    void this.#queue(async () => this.#drop());
-    return true;
+  get isAlive(): boolean {
+    return this.#alive !== undefined;
+  }
+
+  /** Gives the isolate up between two batches, for its garbage is in others' way; not one that was built since. */
+  yieldMemory(): void {
+    const asked = this.#alive;
+    void this.#queue(async () => {
+      if (this.#alive === asked) this.#drop();
+    });
   }
 
   /** Lets go of the isolate when all that was queued has run. */

@@ -40,6 +40,8 @@ export interface LoadBody {
   readonly rssBytesMax: number;
 }
 
+export type UnloadBody = Pick<LoadBody, "serial" | "rssBytesMax">;
+
 /** Frames of one turn leave together. */
 function say(frame: Buffer): void {
   if (channel.writableCorked === 0) {
@@ -74,7 +76,8 @@ async function obey(frame: Frame): Promise<void> {
       return;
     }
     case "unload": {
-      const { serial } = JSON.parse(frame.body.toString()) as Pick<LoadBody, "serial">;
+      const { serial, rssBytesMax: newest } = JSON.parse(frame.body.toString()) as UnloadBody;
+      rssBytesMax = newest;
       versions.get(serial)?.close();
       versions.delete(serial);
       return;
@@ -102,11 +105,10 @@ async function run(frame: Frame): Promise<void> {
  * is its own, up to its limit.
  */
 function yieldSome(): void {
-  let left = versions.size > 1 ? Math.ceil(versions.size * YIELD_SHARE) : 0;
-  for (const [serial, isolate] of [...versions]) {
-    if (left === 0) return;
-    if (!isolate.yieldMemory()) continue;
-    left--;
+  const alive = [...versions].filter(([, isolate]) => isolate.isAlive);
+  if (alive.length < 2) return;
+  for (const [serial, isolate] of alive.slice(0, Math.ceil(alive.length * YIELD_SHARE))) {
+    isolate.yieldMemory();
     versions.delete(serial);
     versions.set(serial, isolate);
   }

@@ -17,7 +17,7 @@ import type { GuestBundle, Loaded } from "./isolates.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import { allOf, readAnswer, strike, WireError } from "./results.ts";
-import type { LoadBody } from "./runner.ts";
+import type { LoadBody, UnloadBody } from "./runner.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
@@ -124,7 +124,9 @@ export class Supervisor {
   }
 
   unload(serial: number): void {
-    if (this.#state.at === "ready") this.#state.runner.send(jsonFrame("unload", 0, { serial }));
+    if (this.#state.at !== "ready") return;
+    const body: UnloadBody = { serial, rssBytesMax: this.#options.rssBytesMax() };
+    this.#state.runner.send(jsonFrame("unload", 0, body));
   }
 
   /** What is in flight is answered `unrun`; resolves when the process is gone. */
