@@ -14,7 +14,7 @@ export interface JournalOptions {
   readonly whenFull: "refuse" | "drop-oldest";
   /** Bytes staged and not on disk, beyond which append() says `later`. 32 MB. */
   readonly stagedBytesMax?: number;
-  /** What a feed holds in memory: 8,192 tasks, 4 MB. All feeds together stay near 64 MB. */
+  /** What a feed holds in memory: 65,536 tasks, 8 MB. All feeds together stay near 64 MB. */
   readonly feedTasksMax?: number;
   readonly feedBytesMax?: number;
   /** Parked tasks of one handler, 10,000 and 16 MB. At the limit the handler's feed hands out nothing. */
@@ -46,7 +46,7 @@ export function limitsOf(options: JournalOptions): Limits {
     retainMs: options.retainMs,
     whenFull: options.whenFull,
     stagedBytesMax: options.stagedBytesMax ?? 32 * MB,
-    feedTasksMax: Math.min(options.feedTasksMax ?? 65536, 65536),
+    feedTasksMax: options.feedTasksMax ?? 65_536,
     feedBytesMax: options.feedBytesMax ?? 8 * MB,
     parkedMax: options.parkedMax ?? 10_000,
     parkedBytesMax: options.parkedBytesMax ?? 16 * MB,

@@ -110,13 +110,7 @@ export class Supervisor {
 
   /** undefined: the runner was lost meanwhile, perhaps by this. */
   async load(version: Version): Promise<Loaded | undefined> {
-    const body: LoadBody = {
-      serial: version.serial,
-      bundle: version.guest,
-      lazy: false,
-      rssBytesMax: this.#options.rssBytesMax(),
-    };
-    return this.#ask("load", body, Math.max(LOAD_MS_MIN, version.guest.timeoutMs));
+    return this.#ask("load", this.#loadBody(version, false), Math.max(LOAD_MS_MIN, version.guest.timeoutMs));
   }
 
   async inspect(bundle: GuestBundle): Promise<Loaded | undefined> {
@@ -143,6 +137,10 @@ export class Supervisor {
     await state.runner.exited;
   }
 
+  #loadBody({ serial, guest }: Version, lazy: boolean): LoadBody {
+    return { serial, bundle: guest, lazy, rssBytesMax: this.#options.rssBytesMax() };
+  }
+
   #start(): State {
     this.figures.started++;
     const runner: RunnerProcess = new RunnerProcess(this.#options.command, {
@@ -158,13 +156,7 @@ export class Supervisor {
     this.#hasBeenReady = true;
     this.#startsFailed = 0;
     for (const version of this.#options.versions()) {
-      const body: LoadBody = {
-        serial: version.serial,
-        bundle: version.guest,
-        lazy: true,
-        rssBytesMax: this.#options.rssBytesMax(),
-      };
-      runner.send(jsonFrame("load", 0, body));
+      runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
     for (const work of this.#waiting.splice(0)) this.#send(runner, work);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();

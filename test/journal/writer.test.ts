@@ -87,3 +87,39 @@ describe("a writer whose disk fails", () => {
     });
   });
 });
+
+describe("a writer whose disk works", () => {
+  beforeEach(() => {
+    disk.fails = false;
+  });
+
+  it("lets acknowledgements leave before anything else follows from a commit", async () => {
+    const order: string[] = [];
+    const acknowledge = (): void => queueMicrotask(() => order.push("acknowledgements left"));
+    const writer = new Writer(doors({ acknowledge, landed: () => order.push("landed") }), 0);
+    writer.group.receive(new Remembering(), 1);
+    writer.schedule();
+    const synced = writer.synced().then(() => order.push("synced"));
+    await vi.advanceTimersByTimeAsync(100);
+    await synced;
+    expect(order).toEqual(["acknowledgements left", "landed", "synced"]);
+  });
+
+  it("tells nobody a second time when a write lands that was given up at the end (J1)", async () => {
+    let land = (): void => undefined;
+    const told: (string | undefined)[] = [];
+    const receiver = { committed: (_tag: number, fault: { code: string } | undefined) => told.push(fault?.code) };
+    const acknowledge: WriterDoors["acknowledge"] = (group) => {
+      for (const [i, each] of group.receivers.entries()) each.committed(group.tags[i] as number, undefined);
+    };
+    const write = (): Promise<void> => new Promise((resolve) => (land = resolve));
+    const writer = new Writer(doors({ acknowledge, write }), 0);
+    writer.group.receive(receiver, 1);
+    writer.schedule();
+    await vi.advanceTimersByTimeAsync(10);
+    writer.stop();
+    land();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(told).toEqual(["JOURNAL_CLOSED"]);
+  });
+});
