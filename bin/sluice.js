@@ -10,8 +10,9 @@ const [major, minor] = process.versions.node.split(".").map(Number);
 if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
   // Stripping and compiling a few hundred modules is most of a start's work; after the first start it is read back. It
   // must be on before the first type is read, or the stripper itself is loaded, which takes 12 MB. The folder is the
-  // user's own: what is in it is run. Where it cannot be written there is no cache, and nothing else.
-  nodeModule.enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "sluice"));
+  // user's own: what is in it is run. Where it cannot be written, or a user has no home, there is no cache and nothing else.
+  const folder = cacheFolder();
+  if (folder !== undefined) nodeModule.enableCompileCache(join(folder, "sluice"));
   await import("../src/main.ts");
 } else {
   console.error(
@@ -19,4 +20,13 @@ if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
       " In a checkout, `npx sluice` and the npm scripts bring their own.",
   );
   process.exitCode = 1;
+}
+
+function cacheFolder() {
+  if (process.env.XDG_CACHE_HOME) return process.env.XDG_CACHE_HOME;
+  try {
+    return join(homedir(), ".cache");
+  } catch {
+    return undefined;
+  }
 }

@@ -4,8 +4,9 @@
  */
 import { cp, rm } from "node:fs/promises";
 import { Level } from "level";
-import { Fault, messageOf } from "../fault.ts";
+import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
+import { deepest, isDamage } from "../store-error.ts";
 
 export type Database = Level<string, Buffer>;
 
@@ -28,8 +29,7 @@ async function openLevel(path: string): Promise<Database> {
 }
 
 export function storeFault(path: string, cause: unknown): Fault {
-  const reason = cause instanceof Error && cause.cause !== undefined ? messageOf(cause.cause) : messageOf(cause);
-  return new Fault("BROKER_STORE_FAILED", `the broker's store: ${reason}`, { where: path, cause });
+  return new Fault("BROKER_STORE_FAILED", `the broker's store: ${deepest(cause)}`, { where: path, cause });
 }
 
 /** LevelDB finds a damaged table only when it is read; start-up would end in the middle of it. */
@@ -56,16 +56,4 @@ async function mend(path: string, error: unknown, log: Log): Promise<Database> {
     await rm(path, { recursive: true });
     return await openLevel(path);
   }
-}
-
-/**
- * Files that are missing or too short show as I/O errors of these two kinds. All others mean the disk or its permissions,
- * and then nothing may be touched.
- */
-const SHORT_OF_FILES = /No such file or directory|Invalid argument/;
-
-function isDamage(error: unknown): boolean {
-  const cause = error instanceof Error ? (error.cause ?? error) : undefined;
-  if (!(cause instanceof Error) || !("code" in cause)) return false;
-  return cause.code === "LEVEL_CORRUPTION" || (cause.code === "LEVEL_IO_ERROR" && SHORT_OF_FILES.test(cause.message));
 }

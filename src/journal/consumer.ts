@@ -140,7 +140,7 @@ export class Consumer implements Counted {
     return settled;
   }
 
-  /** Hands out again what is in hand: of a feed that closed, or of an uplink that starts over. */
+  /** Hands out again what is in hand: of a feed that closed. */
   rewind(): void {
     this.nextSeq = this.baseSeq;
     this.taken = this.progress.base;

@@ -7,7 +7,7 @@
  * again, and when it goes on failing it rejects. Whoever asked then asks again later, and takes nothing for lost (J4).
  */
 import { backoffMs, sleep } from "../time.ts";
-import { isDamage, storeCode, wasClosed } from "./store.ts";
+import { isDamage, storeCode, wasClosed } from "../store-error.ts";
 import type { Operation, Store, Walk } from "./store.ts";
 
 /** Rows that the store calls corrupt are read so often before they count as damaged. */

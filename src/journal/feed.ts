@@ -6,7 +6,7 @@
  * reads on from disk, and is live again once it has read as far as the last commit. Ordinals are dense, so "as far as"
  * is one comparison, and a jump in them is a loss that is counted (F3).
  *
- * F1  Every task that is not settled is handed out, once per feed (per rewind, of an outbox), in the order of its number.
+ * F1  Every task that is not settled is handed out, once per feed, in the order of its number.
  * F2  Nothing is handed out that is not on disk, nor anything that is settled.
  * F3  What the log has lost is settled as dropped at the moment when its turn would have come.
  * F4  Between the oldest task in hand and the next one lie at most `handMax` tasks: progress stays small.
@@ -66,8 +66,6 @@ export abstract class Feed {
   /** take() found nothing: the next thing to take is worth a call of wake(). */
   #starving = true;
   #closed = false;
-  /** Raised by a rewind, so that a read under way is thrown away. */
-  #round = 0;
 
   constructor(consumer: Consumer, log: number, doors: FeedDoors, wake: () => void) {
     this.consumer = consumer;
@@ -91,10 +89,6 @@ export abstract class Feed {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  protected get closed(): boolean {
-    return this.#closed;
   }
 
   /** This consumer's part of a page, where it has one. `fromDisk`: nobody else holds the page. */
@@ -187,28 +181,10 @@ export abstract class Feed {
     if (this.#closed) return;
     this.#closed = true;
     this.doors.closed();
-    this.#round++;
     this.#queue = [];
     this.#front = 0;
     this.#size = 0;
     this.#bytes = 0;
-  }
-
-  /** Starts over from the first task that is not settled. */
-  protected restart(): void {
-    this.#round++;
-    this.#queue = [];
-    this.#front = 0;
-    this.at = 0;
-    this.#size = 0;
-    this.#bytes = 0;
-    this.consumer.rewind();
-    this.#next = this.consumer.progress.base;
-    this.#nextSeq = this.consumer.baseSeq;
-    this.#live = this.#next === this.consumer.committed;
-    this.#reading = false;
-    this.#starving = true;
-    this.#refill();
   }
 
   #isFull(): boolean {
@@ -276,14 +252,14 @@ export abstract class Feed {
     )
       return;
     this.#reading = true;
-    void this.#read(this.#round).catch((error: unknown) => {
+    void this.#read().catch((error: unknown) => {
       if (isClosed(error)) return;
       this.doors.failed(error);
       setTimeout(() => this.#refill(), REREAD_MS);
     });
   }
 
-  async #read(round: number): Promise<void> {
+  async #read(): Promise<void> {
     const { consumer } = this;
     try {
       for (;;) {
@@ -291,7 +267,7 @@ export abstract class Feed {
         const ordinals = consumer.committed;
         let full = false;
         await this.doors.reader.readShared(this.#log, this.#nextSeq, head, (page) => {
-          if (round !== this.#round) return false;
+          if (this.#closed) return false;
           this.#skipDropped();
           const slice = this.sliceOf(page, true);
           const last = page.first + page.count - 1;
@@ -300,7 +276,7 @@ export abstract class Feed {
           full = this.#isFull();
           return !full;
         });
-        if (round !== this.#round) return;
+        if (this.#closed) return;
         this.#skipDropped();
         if (full) break;
         if (this.#nextSeq < head) this.#nextSeq = head;
@@ -311,7 +287,7 @@ export abstract class Feed {
         }
       }
     } finally {
-      if (round === this.#round) this.#reading = false;
+      this.#reading = false;
     }
     this.landed();
   }

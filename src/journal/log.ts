@@ -12,7 +12,7 @@ import { messageOf } from "../fault.ts";
 import { keys } from "./keys.ts";
 import { page } from "./page.ts";
 import type { Page } from "./page.ts";
-import { isDamage } from "./store.ts";
+import { isDamage } from "../store-error.ts";
 
 const CHUNK_BYTES = 512 * 1024;
 const CHUNK_PAGES = 64;

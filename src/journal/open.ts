@@ -27,7 +27,8 @@ import type { Stale } from "./reconcile.ts";
 import { openStore, repairStore } from "./recovery.ts";
 import type { RecoveryDoors } from "./recovery.ts";
 import { States } from "./state.ts";
-import { levelStore, storeCode } from "./store.ts";
+import { storeCode } from "../store-error.ts";
+import { levelStore } from "./store.ts";
 import type { StoreFactory } from "./store.ts";
 import { Writer } from "./writer.ts";
 

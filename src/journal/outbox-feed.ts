@@ -20,8 +20,6 @@ export interface OutboxFeed {
   readonly waitingBytes: number;
   /** False once the entry has a receipt or was given up. */
   isWaiting(seq: number): boolean;
-  /** Everything taken and without a receipt will be taken again, in order. */
-  rewind(): void;
   close(): void;
 }
 
@@ -53,11 +51,7 @@ export class UplinkFeed extends Feed implements OutboxFeed {
   }
 
   protected override entered(slice: Slice): void {
-    const pages = this.#pages;
-    const last = pages.at(-1);
-    // After a rewind the pages in hand enter again.
-    if (last !== undefined && slice.first < last.first + last.count) return;
-    pages.push(page.of(slice.page));
+    this.#pages.push(page.of(slice.page));
   }
 
   /** The commit brought a page of this outbox. */
@@ -80,9 +74,5 @@ export class UplinkFeed extends Feed implements OutboxFeed {
     if (this.at === 0) this.#offset = PAGE_HEADER_BYTES;
     this.#offset += outputRecord.length(slice.page, this.#offset);
     super.step(slice);
-  }
-
-  rewind(): void {
-    if (!this.closed) this.restart();
   }
 }

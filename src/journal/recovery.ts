@@ -16,7 +16,8 @@ import type { Books } from "./books.ts";
 import type { Damage } from "./damage.ts";
 import { Disk } from "./disk.ts";
 import { keys } from "./keys.ts";
-import { deepest, setAside, shadow, storeCode } from "./store.ts";
+import { deepest, storeCode } from "../store-error.ts";
+import { setAside, shadow } from "./store.ts";
 import type { Store, StoreFactory } from "./store.ts";
 
 /** Damaged stores kept aside; the oldest go. */

@@ -34,7 +34,7 @@ type Step =
   | { readonly at: "take"; readonly handler: number; readonly count: number }
   | { readonly at: "settle"; readonly handler: number; readonly pick: number; readonly as: "done" | "dead" | "behind" }
   | { readonly at: "deliver"; readonly count: number; readonly pick: number }
-  | { readonly at: "rewind" }
+  | { readonly at: "reopen outbox" }
   | { readonly at: "sync" }
   | { readonly at: "reopen feed"; readonly handler: number }
   | { readonly at: "reopen journal" };
@@ -74,7 +74,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       pick: fc.nat(3),
     }),
   },
-  { weight: 1, arbitrary: fc.constant({ at: "rewind" as const }) },
+  { weight: 1, arbitrary: fc.constant({ at: "reopen outbox" as const }) },
   { weight: 2, arbitrary: fc.constant({ at: "sync" as const }) },
   { weight: 1, arbitrary: fc.record({ at: fc.constant("reopen feed" as const), handler: fc.nat(1) }) },
   { weight: 1, arbitrary: fc.constant({ at: "reopen journal" as const }) },
@@ -104,7 +104,8 @@ describe("feeds", () => {
             return { id, feed: journal.tasks(id, byTopic, nothing), open: new Set(), hand: [], last: 0 };
           });
           const cloud = journal.uplinkId("cloud");
-          let outbox: OutboxFeed = journal.outbox(cloud, { entriesMax: 4, bytesMax: 1024 }, nothing);
+          const openOutbox = (): OutboxFeed => journal.outbox(cloud, { entriesMax: 4, bytesMax: 1024 }, nothing);
+          let outbox = openOutbox();
           let sent = 0;
           let emitted = 0;
           const waiting = new Set<number>();
@@ -179,8 +180,8 @@ describe("feeds", () => {
                 );
                 break;
               }
-              case "rewind":
-                outbox.rewind();
+              case "reopen outbox":
+                outbox = openOutbox();
                 inFlight = [];
                 break;
               case "sync":
@@ -194,7 +195,7 @@ describe("feeds", () => {
                 journal = await Journal.open(optionsFor(path, small));
                 expect(journal.damage).toEqual([]);
                 for (const line of lines) restart(line);
-                outbox = journal.outbox(cloud, { entriesMax: 4, bytesMax: 1024 }, nothing);
+                outbox = openOutbox();
                 inFlight = [];
                 break;
             }
@@ -207,7 +208,7 @@ describe("feeds", () => {
             expect(line.hand.map(({ seq }) => seq).sort((a, b) => a - b)).toEqual([...line.open]);
             expect(line.feed.take()).toBeUndefined();
           }
-          outbox.rewind();
+          outbox = openOutbox();
           const entries = await takeEntries(outbox, waiting.size);
           expect(entries.map(({ seq }) => seq)).toEqual([...waiting]);
           const audit = await journal.audit();
