@@ -8,12 +8,12 @@
  *   1  Tasks run one after another. A task's effects are kept apart until it has ended well; only then are they added
  *      to the answer, so cutting the batch off at any point leaves whole tasks.
  *   2  Tasks of one key hand the state on to each other, and when one fails those behind it are not run.
- *   3  `progress` tells the outside which task is running, also when this thread never comes back.
+ *   3  The first of `heads` tells the outside which task is running, also when this thread never comes back.
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
  */
 import { Context, close } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
-import { EventReader, u16, u32 } from "./api/event.ts";
+import { EventReader } from "./api/event.ts";
 import { DeadLetter, Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { Logger } from "./api/log.ts";
 import { emitResult } from "./api/outputs.ts";
@@ -32,7 +32,7 @@ import {
 import { fromUtf8 } from "./api/text.ts";
 import { BEHIND, DONE, Draft, UNRUN } from "./api/answer.ts";
 import type { GuestSettings } from "./isolates.ts";
-import { NO_STATE, TASK_HEAD_BYTES } from "./wire.ts";
+import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
 
 type Handle = (event: unknown, context: Context) => unknown;
 
@@ -45,7 +45,8 @@ const FAILED = "!";
 class Guest {
   readonly #settings: GuestSettings;
   readonly #around: Surroundings;
-  readonly #progress: Int32Array;
+  /** Index 0: which task runs. Then what the tasks of the batch are (heads.ts). */
+  readonly #heads: Int32Array;
   readonly #logger: Logger;
   readonly #reader: EventReader;
   #handle: Handle | undefined;
@@ -53,7 +54,6 @@ class Guest {
   // The batch that runs. `#turn` tells a task of an abandoned batch that its time is over.
   #turn = 0;
   #text = "";
-  #at = 0;
   #count = 0;
   #index = 0;
   #startedMs = 0;
@@ -61,9 +61,9 @@ class Guest {
   #states: (string | undefined)[] = [];
   #stateSet: boolean[] = [];
 
-  constructor(settings: GuestSettings, progress: Int32Array) {
+  constructor(settings: GuestSettings, heads: Int32Array) {
     this.#settings = settings;
-    this.#progress = progress;
+    this.#heads = heads;
     this.#logger = new Logger(settings.limits);
     this.#reader = new EventReader(settings);
     const { handler, version, limits } = settings;
@@ -106,7 +106,6 @@ class Guest {
   run(count: number, ...parts: string[]): [string] | Promise<[string]> {
     this.#turn++;
     this.#text = join(parts, "");
-    this.#at = 0;
     this.#count = count;
     this.#index = 0;
     this.#startedMs = now();
@@ -172,15 +171,12 @@ class Guest {
     return now() - this.#startedMs >= this.#settings.sliceMs || this.#answer.length >= ANSWER_CHARS;
   }
 
-  /** Decodes the task at `#at` and calls the handler. */
+  /** Calls the handler with the task at `#index`. */
   #begin(): Waiting | undefined {
     const text = this.#text;
-    const at = this.#at;
-    const key = u16(text, at + 2);
-    const seq = u16(text, at + 4) * 0x1_0000_0000 + u32(text, at + 6);
-    const stateBytes = u32(text, at + 10);
-    const record = at + TASK_HEAD_BYTES + (stateBytes === NO_STATE ? 0 : stateBytes);
-    this.#at = record + u32(text, record);
+    const heads = this.#heads;
+    const at = HEADS_AT + this.#index * HEAD_INTS;
+    const key = heads[at + HEAD.key] as number;
     if (this.#states[key] === FAILED) {
       this.#index++;
       this.#answer += BEHIND;
@@ -188,14 +184,15 @@ class Guest {
     }
     if (this.#stateSet[key] !== true) {
       this.#stateSet[key] = true;
-      const state = stateBytes === NO_STATE ? undefined : substring(text, at + TASK_HEAD_BYTES, record);
-      this.#states[key] = state === undefined ? undefined : fromUtf8(state);
+      const stateAt = heads[at + HEAD.stateAt] as number;
+      this.#states[key] =
+        stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd] as number));
     }
-    this.#progress[0] = this.#index;
+    heads[0] = this.#index;
     const draft = new Draft();
     this.#logger.draft = draft;
-    const event = this.#reader.read(text, record, seq);
-    const context = new Context(this.#around, draft, u16(text, at), this.#states[key]);
+    const event = this.#reader.read(text, heads, at);
+    const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     try {
@@ -263,11 +260,11 @@ function deepFreeze(value: unknown): unknown {
 }
 
 /** What the host calls. */
-export function install(settingsJson: string, progress: Int32Array): object {
+export function install(settingsJson: string, heads: Int32Array): object {
   for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) {
     delete (globalThis as Record<string, unknown>)[name];
   }
-  const guest = new Guest(jsonParse(settingsJson) as GuestSettings, progress);
+  const guest = new Guest(jsonParse(settingsJson) as GuestSettings, heads);
   return {
     load: (define: (module: object, exports: object) => void) => guest.load(define),
     run: (count: number, ...parts: string[]) => guest.run(count, ...parts),

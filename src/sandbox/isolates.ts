@@ -17,6 +17,7 @@ import type { GuestFailure } from "./api/failure.ts";
 import type { LogLimits } from "./api/log.ts";
 import type { TaskLimits } from "./api/context.ts";
 import type { TopicFilter } from "../topic.ts";
+import { fillHeads, HEADS_LENGTH } from "./heads.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
 export interface GuestSettings {
@@ -76,7 +77,8 @@ interface Alive {
   readonly run: ivm.Reference;
   readonly quick: ivm.Reference;
   readonly collect: ivm.Reference;
-  readonly progress: Int32Array;
+  /** Shared with the isolate; index 0 is the task that runs. */
+  readonly heads: Int32Array;
 }
 
 export class VersionIsolate {
@@ -186,7 +188,7 @@ export class VersionIsolate {
     });
     const context = isolate.createContextSync();
     this.#context = context;
-    const shared = new SharedArrayBuffer(4);
+    const shared = new SharedArrayBuffer(4 * HEADS_LENGTH);
     const guest = context.evalClosureSync(
       `${this.#guestCode}\nreturn guest.install($0, new Int32Array($1));`,
       [JSON.stringify(settings), new this.#ivm.ExternalCopy(shared).copyInto()],
@@ -199,7 +201,7 @@ export class VersionIsolate {
       run: method("run"),
       quick: method("quick"),
       collect: method("collect"),
-      progress: new Int32Array(shared),
+      heads: new Int32Array(shared),
     };
   }
 
@@ -212,14 +214,15 @@ export class VersionIsolate {
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
     }
+    const { run, heads } = this.#alive as Alive;
+    heads[0] = 0;
+    fillHeads(heads, count, tasks);
     if (count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX && performance.now() >= this.#slowUntilMs) {
       const lines = this.#runQuick(parts);
       if (lines !== undefined) return { at: "answered", lines };
       // In a new isolate if the attempt took this one; another attempt is not made.
       return this.#run(count, tasks);
     }
-    const { run, progress } = this.#alive as Alive;
-    progress[0] = 0;
     const timeoutMs = this.#bundle.settings.sliceMs + this.#bundle.timeoutMs;
     try {
       const answer = run.apply(undefined, parts, {
@@ -230,7 +233,7 @@ export class VersionIsolate {
       if (answered !== OVERDUE) return { at: "answered", lines: answered[0] };
       return await this.#overdue();
     } catch (error) {
-      return this.#interrupted(error, progress[0]);
+      return this.#interrupted(error, heads[0] as number);
     }
   }
 
@@ -266,7 +269,7 @@ export class VersionIsolate {
 
   /** The run did not come back: a promise waits for ever, or the thread does not let itself be stopped. */
   async #overdue(): Promise<Ran> {
-    const index = (this.#alive as Alive).progress[0] as number;
+    const index = (this.#alive as Alive).heads[0] as number;
     const collected = await this.#collect();
     if (collected === undefined) return { at: "stuck", index };
     this.#drop();

@@ -16,7 +16,7 @@
  *   S6  A version takes over when every runner has loaded it; batches sent before that end on the version before.
  *
  * Limits: runners, memory of each, slice, outputs, result, state and log lines (settings.ts); timeout and memory of each
- * handler (HandlerBundle); frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
+ * handler (HandlerBundle); batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
 import { parseTopicFilter } from "../topic.ts";
 import type { Log } from "../log.ts";

@@ -50,6 +50,8 @@ export const NO_STATE = 0xffff_ffff;
 const RUN_HEAD_BYTES = 6;
 /** What stands before a task's state in the body of `run`. */
 export const TASK_HEAD_BYTES = 14;
+/** Tasks in one batch, at most: whoever makes batches keeps to it. */
+export const BATCH_TASKS_MAX = 256;
 const TRIES_SHOWN_MAX = 0xffff;
 
 /** Reassembles frames from chunks. Frames that lie within one chunk are views into it. */

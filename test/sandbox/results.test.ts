@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BATCH_TASKS_MAX } from "../../src/sandbox/wire.ts";
 import { bundle, loadAll, openSandbox, run, runOn, shortly, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
@@ -56,10 +57,10 @@ describe("a handler's result", () => {
     ]);
   });
 
-  it("belongs to its task, whatever the size of the batch", async () => {
+  it("belongs to its task, also in the largest batch there can be", async () => {
     const handler = bundle("return event.data.n");
     await loadAll(opened.sandbox, handler);
-    const batch = Array.from({ length: 300 }, (_, n) =>
+    const batch = Array.from({ length: BATCH_TASKS_MAX }, (_, n) =>
       task(handler.id, { seq: n, payload: Buffer.from(JSON.stringify({ n })) }),
     );
     const { results, version } = await run(opened.sandbox, handler.id, batch, [], 1);

@@ -37,8 +37,8 @@ export class Context {
   readonly handler: string;
   readonly version: number;
   readonly signal = SIGNAL;
-  readonly emit: (data: unknown, options?: EmitOptions) => void;
-  readonly publish: (topic: string, data: unknown, options?: PublishOptions) => void;
+  readonly #limits: TaskLimits;
+  readonly #draft: Draft;
   readonly #stateText: string | undefined;
   #state: unknown = UNREAD;
 
@@ -48,9 +48,18 @@ export class Context {
     this.attempt = attempt;
     this.handler = around.handler;
     this.version = around.version;
-    this.emit = (data, options) => emit(open(draft), around.limits, data, options);
-    this.publish = (topic, data, options) => publish(open(draft), around.limits, topic, data, options);
+    this.#limits = around.limits;
+    this.#draft = draft;
     this.#stateText = stateText;
+  }
+
+  // Functions of their own, so that `const { emit } = ctx` works; made when they are asked for, as most tasks do not.
+  get emit(): (data: unknown, options?: EmitOptions) => void {
+    return (data, options) => emit(open(this.#draft), this.#limits, data, options);
+  }
+
+  get publish(): (topic: string, data: unknown, options?: PublishOptions) => void {
+    return (topic, data, options) => publish(open(this.#draft), this.#limits, topic, data, options);
   }
 
   get state(): unknown {

@@ -5,7 +5,6 @@ import type { TopicFilter } from "../../topic.ts";
 import {
   Table,
   Time,
-  charCodeAt,
   defineProperty,
   freeze,
   inBase,
@@ -17,6 +16,7 @@ import {
   mapSize,
   substring,
 } from "./primordials.ts";
+import { HEAD, joined } from "../heads.ts";
 import { fromUtf8, ownCopy, toBytes } from "./text.ts";
 
 export interface EventOrigin {
@@ -36,7 +36,6 @@ const TYPES: readonly string[] = [KIND_TYPES.topic, KIND_TYPES.schedule, KIND_TY
 
 /** Topics and devices remembered, with what was derived from them. Forgotten all at once when there are more. */
 const REMEMBERED_MAX = 4096;
-const HEADER_BYTES = 24;
 
 interface KnownTopic {
   readonly topic: string;
@@ -54,7 +53,7 @@ function remember<Value>(table: Map<string, Value>, key: string, value: Value): 
   return value;
 }
 
-/** Reads event records out of a batch's text, of which each character is a byte. Layout: src/event.ts. */
+/** Reads events out of a batch's text, of which each character is a byte, by the numbers of heads.ts. */
 export class EventReader {
   readonly #origin: EventOrigin;
   readonly #filters: TopicFilter[] = [];
@@ -69,28 +68,27 @@ export class EventReader {
     }
   }
 
-  /** The event whose record begins at `at`. */
-  read(text: string, at: number, seq: number): GuestEvent {
-    const flags = charCodeAt(text, at + 4);
-    const start = at + HEADER_BYTES + 2 * u16(text, at + 16);
-    const topicEnd = start + u16(text, at + 12);
-    const deviceEnd = topicEnd + u16(text, at + 14);
-    const topicBytes = substring(text, start, topicEnd);
-    const deviceBytes = substring(text, topicEnd, deviceEnd);
+  /** The event whose head begins at `at` of `heads`, cut out of `text`. */
+  read(text: string, heads: Int32Array, at: number): GuestEvent {
+    const deviceAt = heads[at + HEAD.deviceAt] as number;
+    const payloadAt = heads[at + HEAD.payloadAt] as number;
+    const topicBytes = substring(text, heads[at + HEAD.topicAt] as number, deviceAt);
+    const deviceBytes = substring(text, deviceAt, payloadAt);
     const known = mapGet(this.#topics, topicBytes) ?? this.#topic(topicBytes);
     const device = mapGet(this.#devices, deviceBytes) ?? this.#device(deviceBytes);
+    const flags = heads[at + HEAD.flags] as number;
     return new GuestEvent(
-      TYPES[charCodeAt(text, at + 5)] ?? KIND_TYPES.topic,
+      TYPES[heads[at + HEAD.kind] as number] ?? KIND_TYPES.topic,
       device.source,
       known.topic,
       known.params,
       device.device,
       (flags & 0b11) as 0 | 1 | 2,
       (flags & 0b100) !== 0,
-      substring(text, deviceEnd, deviceEnd + u32(text, at + 20)),
-      u16(text, at + 6) * 0x1_0000_0000 + u32(text, at + 8),
+      substring(text, payloadAt, heads[at + HEAD.payloadEnd] as number),
+      joined(heads[at + HEAD.timeHigh] as number, heads[at + HEAD.timeLow] as number),
       this.#origin.journalId,
-      seq,
+      joined(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number),
     );
   }
 
@@ -112,14 +110,6 @@ export class EventReader {
     const source = device === "" ? `//${gatewayId}` : `//${gatewayId}/${device}`;
     return remember(this.#devices, ownCopy(bytes), { device, source });
   }
-}
-
-export function u16(text: string, at: number): number {
-  return (charCodeAt(text, at) << 8) | charCodeAt(text, at + 1);
-}
-
-export function u32(text: string, at: number): number {
-  return u16(text, at) * 0x1_0000 + u16(text, at + 2);
 }
 
 const UNDECODED = {};
