@@ -70,7 +70,7 @@ async function compared(name: string, few: UnderLoad, many: UnderLoad, what: str
   const costs = (all: Throughput[]): number[] => all.map((one) => one.cpuUs);
   const rate = (all: Throughput[]): string => thousands(median(all.map((one) => one.perSecond)));
   const cost = (all: Throughput[]): string =>
-    `${round(median(costs(all)), 1)} µs ±${Math.round(spread(costs(all)) * 100)} %`;
+    `${round(median(costs(all)), 1)} µs ±${Math.round(spread(costs(all)) * 100)} % (runner ${round(median(all.map((one) => one.runnerCpuUs)), 1)})`;
   return {
     [name]: {
       value: round(median(costs(rounds.many)) / median(costs(rounds.few)), 3),

@@ -19,6 +19,8 @@ export interface Throughput {
   readonly lag: number;
   /** Processor time of gateway and runners for each delivered event, µs. */
   readonly cpuUs: number;
+  /** The runners' part of it. */
+  readonly runnerCpuUs: number;
 }
 
 /** Events on their way, at most: accepted and not yet delivered. */
@@ -40,16 +42,24 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   })();
   try {
     await pause(plan.warmUpMs ?? 2_000);
-    const pids = [sluice.pid, ...sluice.runnerPids()];
-    const before = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
+    const runners = sluice.runnerPids();
+    const look = async () => ({
+      ...(await upstream.nextCount()),
+      acked: (await load.counts()).acked,
+      gatewayMs: cpuMs(sluice.pid),
+      runnersMs: runners.reduce((sum, pid) => sum + cpuMs(pid), 0),
+    });
+    const before = await look();
     await pause((plan.measuredMs ?? 4_000) - 1_000);
-    const after = { ...(await upstream.nextCount()), acked: (await load.counts()).acked, cpu: total(pids) };
+    const after = await look();
     const events = after.count - before.count;
     if (events === 0) throw new Error(`nothing arrived upstream\n${sluice.process.output()}`);
+    const runnersMs = after.runnersMs - before.runnersMs;
     return {
       perSecond: (events * 1000) / (after.atMs - before.atMs),
       lag: after.acked - before.acked - events,
-      cpuUs: ((after.cpu - before.cpu) * 1000) / events,
+      cpuUs: ((after.gatewayMs - before.gatewayMs + runnersMs) * 1000) / events,
+      runnerCpuUs: (runnersMs * 1000) / events,
     };
   } finally {
     steering = false;
@@ -63,5 +73,3 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
 async function delivered(sluice: Sluice): Promise<number> {
   return (await sluice.ledger()).uplinks["cloud"]?.delivered ?? 0;
 }
-
-const total = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuMs(pid), 0);

@@ -78,7 +78,7 @@ interface Live extends Version {
 const LOADS_MAX = 2;
 /** A runner without handlers, and what a garbage collector leaves lying about. */
 const RUNNER_RSS_BYTES = 128 * 1024 * 1024;
-const HANDLER_RSS_BYTES = 3 * 1024 * 1024;
+const HANDLER_RSS_BYTES = 5 * 1024 * 1024;
 
 export class Sandbox {
   readonly runners: number;
