@@ -34,13 +34,15 @@ type Contestant = "aedes" | "sluice" | "node-red";
 export async function rates(figures: ReadonlySet<string>): Promise<Readings> {
   const rounds: Record<Contestant, number[]> = { aedes: [], sluice: [], "node-red": [] };
   const lags: number[] = [];
-  const shares: number[] = [];
+  const costs: number[] = [];
+  const upstream: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     if (figures.has("rate-vs-aedes")) rounds.aedes.push(await aedesRate());
     const sluice = await underLoad({ handlers: { enrich: ENRICH }, load: RATE_LOAD });
     rounds.sluice.push(sluice.perSecond);
     lags.push(sluice.lag);
-    shares.push(sluice.cpuUs);
+    costs.push(sluice.cpuUs);
+    upstream.push(sluice.upstreamShare);
     if (figures.has("rate-vs-node-red")) rounds["node-red"].push(await nodeRedRate());
   }
   const ours = median(rounds.sluice);
@@ -52,7 +54,7 @@ export async function rates(figures: ReadonlySet<string>): Promise<Readings> {
       value: round3(ours / theirs),
       detail:
         `sluice ${thousands(ours)}/s ±${percent(rounds.sluice)}, ${rival} ${thousands(theirs)}/s ±${percent(rounds[rival])}; ` +
-        `sluice used ${round(median(shares), 1)} µs of processor an event, accepted less delivered changed by ${thousands(median(lags))}`,
+        `sluice used ${round(median(costs), 1)} µs of processor an event and the mosquitto upstream ${Math.round(median(upstream) * 100)} % of a core; accepted less delivered changed by ${thousands(median(lags))}`,
     };
   }
   return readings;

@@ -9,6 +9,8 @@ export interface UnderLoad {
   readonly handlers: Readonly<Record<string, string>>;
   readonly load: Omit<LoadPlan, "port">;
   readonly warmUpMs?: number;
+  /** Events that have to be delivered before measuring begins, however long that takes, within WARM_UP_MS_MAX. */
+  readonly warmUpEvents?: number;
   readonly measuredMs?: number;
 }
 
@@ -21,12 +23,15 @@ export interface Throughput {
   readonly cpuUs: number;
   /** The runners' part of it. */
   readonly runnerCpuUs: number;
+  /** Part of one core that the mosquitto upstream used, 0 to 1: near 1 it is the one that is being measured. */
+  readonly upstreamShare: number;
 }
 
 /** Events on their way, at most: accepted and not yet delivered. */
 const BACKLOG_MAX = 40_000;
 /** Each look costs the gateway a millisecond, and Node-RED is not asked: rarely, then. */
 const STEER_EVERY_MS = 100;
+const WARM_UP_MS_MAX = 90_000;
 
 export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   await using folder = await temporaryFolder();
@@ -42,12 +47,15 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
   })();
   try {
     await pause(plan.warmUpMs ?? 2_000);
+    const warmBy = performance.now() + WARM_UP_MS_MAX;
+    while (upstream.received.count < (plan.warmUpEvents ?? 0) && performance.now() < warmBy) await pause(100);
     const runners = sluice.runnerPids();
     const look = async () => ({
       ...(await upstream.nextCount()),
       acked: (await load.counts()).acked,
       gatewayMs: cpuMs(sluice.pid),
       runnersMs: runners.reduce((sum, pid) => sum + cpuMs(pid), 0),
+      upstreamMs: cpuMs(upstream.process.pid),
     });
     const before = await look();
     await pause((plan.measuredMs ?? 4_000) - 1_000);
@@ -60,6 +68,7 @@ export async function underLoad(plan: UnderLoad): Promise<Throughput> {
       lag: after.acked - before.acked - events,
       cpuUs: ((after.gatewayMs - before.gatewayMs + runnersMs) * 1000) / events,
       runnerCpuUs: (runnersMs * 1000) / events,
+      upstreamShare: (after.upstreamMs - before.upstreamMs) / (after.atMs - before.atMs),
     };
   } finally {
     steering = false;

@@ -185,8 +185,7 @@ class Guest {
     if (this.#stateSet[key] !== true) {
       this.#stateSet[key] = true;
       const stateAt = heads[at + HEAD.stateAt] as number;
-      this.#states[key] =
-        stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd] as number));
+      this.#states[key] = stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd]));
     }
     heads[0] = this.#index;
     const draft = new Draft();

@@ -233,7 +233,7 @@ export class VersionIsolate {
       if (answered !== OVERDUE) return { at: "answered", lines: answered[0] };
       return await this.#overdue();
     } catch (error) {
-      return this.#interrupted(error, heads[0] as number);
+      return this.#interrupted(error, heads[0]);
     }
   }
 

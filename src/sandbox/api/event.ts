@@ -85,7 +85,7 @@ export class EventReader {
       device.device,
       (flags & 0b11) as 0 | 1 | 2,
       (flags & 0b100) !== 0,
-      substring(text, payloadAt, heads[at + HEAD.payloadEnd] as number),
+      substring(text, payloadAt, heads[at + HEAD.payloadEnd]),
       joined(heads[at + HEAD.timeHigh] as number, heads[at + HEAD.timeLow] as number),
       this.#origin.journalId,
       joined(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number),
