@@ -4,7 +4,7 @@ import { Load, plantTopics } from "./load.ts";
 import { openClient, publishPacket } from "./mqtt.ts";
 import { Mosquitto } from "./mosquitto.ts";
 import { round, thousands } from "./numbers.ts";
-import { memoryOf, pause, temporaryFolder, until } from "./processes.ts";
+import { mappedTablesMb, memoryOf, pause, temporaryFolder, until } from "./processes.ts";
 import type { Memory } from "./processes.ts";
 import { ENRICH, Sluice } from "./sluice.ts";
 
@@ -108,10 +108,11 @@ export async function backlog(): Promise<Readings> {
     if (pending < BACKLOG) throw new Error(`only ${pending} tasks wait after the restart`);
     await pause(SETTLE_MS);
     const withTasks = restOf(sluice);
+    const tablesMb = round(mappedTablesMb(sluice.pid), 0);
     return {
       "backlog-memory": {
         value: round(withTasks.all.rssMb - without.all.rssMb, 1),
-        detail: `none waiting: ${told(without)}; ${thousands(pending)} waiting: ${told(withTasks)}; right after accepting them in ${round(fillS, 1)} s: ${told(atFill)}`,
+        detail: `none waiting: ${told(without)}; ${thousands(pending)} waiting: ${told(withTasks)}, of it ${tablesMb} MB tables mapped from disk; right after accepting them in ${round(fillS, 1)} s: ${told(atFill)}`,
       },
       "backlog-start": { value: round(acceptingS, 2), detail: `${thousands(pending)} tasks waiting` },
     };

@@ -117,6 +117,17 @@ export function memoryOf(pids: readonly number[]): Memory {
   return { rssMb: rss / 1024, pssMb: pss / 1024 };
 }
 
+/** Of a process's resident memory, what are the store's tables mapped from disk: the kernel takes it back when it likes. */
+export function mappedTablesMb(pid: number): number {
+  let kb = 0;
+  let isTable = false;
+  for (const line of readFileSync(`/proc/${pid}/smaps`, "utf8").split("\n")) {
+    if (/^[0-9a-f]+-/.test(line)) isTable = line.endsWith(".ldb");
+    else if (isTable) kb += Number(/^Rss:\s+(\d+) kB/.exec(line)?.[1] ?? 0);
+  }
+  return kb / 1024;
+}
+
 export function childrenOf(pid: number): number[] {
   const list = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
   return list === "" ? [] : list.split(" ").map(Number);

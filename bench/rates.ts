@@ -27,6 +27,8 @@ const MEASURED_MS = 3_500;
 const NO_LIMIT = 1e9;
 /** Messages on their way through Node-RED. It is kept busy, and the mosquitto before it is not kept from delivering. */
 const NODE_RED_BACKLOG_MAX = 10_000;
+/** One thread does all of mosquitto's work; with two cores for five processes it does not get more of one than this. */
+const UPSTREAM_FULL = 0.75;
 const MARKER = "plant/line-0/marker/temperature";
 
 type Contestant = "aedes" | "sluice" | "node-red";
@@ -54,6 +56,7 @@ export async function rates(figures: ReadonlySet<string>): Promise<Readings> {
       value: round3(ours / theirs),
       detail:
         `sluice ${thousands(ours)}/s ±${percent(rounds.sluice)}, ${rival} ${thousands(theirs)}/s ±${percent(rounds[rival])}; ` +
+        (median(upstream) > UPSTREAM_FULL ? "THE UPSTREAM IS AT ITS LIMIT, and this is its rate; " : "") +
         `sluice used ${round(median(costs), 1)} µs of processor an event and the mosquitto upstream ${Math.round(median(upstream) * 100)} % of a core; accepted less delivered changed by ${thousands(median(lags))}`,
     };
   }
