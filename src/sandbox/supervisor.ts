@@ -10,14 +10,15 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
-import { asLoaded, InFlightTable } from "./in-flight.ts";
+import { asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
 import type { Done, Request, Version, Waiting } from "./in-flight.ts";
-import { LOAD_MS_MIN } from "./isolates.ts";
+import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
+import { Pulse } from "./pulse.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import { allOf, readAnswer, strike, WireError } from "./results.ts";
-import type { LoadBody, UnloadBody } from "./runner.ts";
+import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
@@ -32,9 +33,15 @@ export interface SupervisorOptions {
   readonly versions: () => Iterable<Version>;
 }
 
+interface Ready {
+  readonly at: "ready";
+  readonly runner: RunnerProcess;
+  readonly pulse: Pulse;
+}
+
 type State =
   | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
-  | { readonly at: "ready"; readonly runner: RunnerProcess }
+  | Ready
   | { readonly at: "down"; readonly timer: NodeJS.Timeout }
   | { readonly at: "closed" };
 
@@ -44,6 +51,7 @@ const START_MS_MAX = 15_000;
 /** Starts that may fail in a row before opening is given up. Later on, starting is never given up. */
 const FIRST_STARTS_MAX = 3;
 const RESTART = { firstMs: 100, maxMs: 5000 };
+const NO_BEAT: Beat = { alive: 0, rested: 0, yielded: 0 };
 
 export interface SupervisorFigures {
   started: number;
@@ -70,6 +78,10 @@ export class Supervisor {
   #hasBeenReady = false;
   #look: NodeJS.Timeout | undefined;
   #rssBytes = 0;
+  #beat: Beat = NO_BEAT;
+  /** Of runners that are gone. */
+  #rested = 0;
+  #yielded = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -89,6 +101,12 @@ export class Supervisor {
     return this.#state.at === "ready" ? (this.#rssBytes = this.#state.runner.rssBytes()) : 0;
   }
 
+  /** Isolates: how many there are as far as is known, and how many were given up so far. */
+  get isolates(): Beat {
+    const { alive, rested, yielded } = this.#beat;
+    return { alive, rested: this.#rested + rested, yielded: this.#yielded + yielded };
+  }
+
   get isReady(): boolean {
     return this.#state.at === "ready";
   }
@@ -104,7 +122,7 @@ export class Supervisor {
 
   /** Work that comes after close() is not answered: nobody is there to run it again. */
   run(work: Waiting): void {
-    if (this.#state.at === "ready") this.#send(this.#state.runner, work);
+    if (this.#state.at === "ready") this.#send(this.#state, work);
     else this.#waiting.push(work);
   }
 
@@ -152,17 +170,18 @@ export class Supervisor {
   }
 
   #ready(runner: RunnerProcess): void {
-    this.#state = { at: "ready", runner };
+    const ready = { at: "ready", runner, pulse: new Pulse(this.#options.clock.monotonic()) } as const;
+    this.#state = ready;
     this.#hasBeenReady = true;
     this.#startsFailed = 0;
     for (const version of this.#options.versions()) {
       runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
-    for (const work of this.#waiting.splice(0)) this.#send(runner, work);
+    for (const work of this.#waiting.splice(0)) this.#send(ready, work);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
   }
 
-  #send(runner: RunnerProcess, { version: newest, batch, states, done }: Waiting): void {
+  #send({ runner, pulse }: Ready, { version: newest, batch, states, done }: Waiting): void {
     const version = newest();
     if (version === undefined) {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
@@ -170,7 +189,7 @@ export class Supervisor {
     }
     const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
-    this.#watch();
+    this.#watch(pulse);
     runner.send(runFrame(id, version.serial, batch, states));
   }
 
@@ -180,7 +199,7 @@ export class Supervisor {
     if (state.at !== "ready") return undefined;
     return new Promise((answered) => {
       const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
-      this.#watch();
+      this.#watch(state.pulse);
       state.runner.send(jsonFrame(kind, id, body));
     });
   }
@@ -201,6 +220,11 @@ export class Supervisor {
     if (kind === "ready") {
       if (this.#state.at !== "starting") throw new WireError("it is ready twice");
       this.#ready(runner);
+      return;
+    }
+    if (this.#state.at === "ready") this.#state.pulse.heard(this.#options.clock.monotonic());
+    if (kind === "beat") {
+      this.#heardBeat(asBeat(JSON.parse(body.toString())));
       return;
     }
     const entry = this.#inFlight.get(id);
@@ -239,10 +263,21 @@ export class Supervisor {
     answerAll(others, "unrun");
   }
 
+  #heardBeat(beat: Beat): void {
+    const { log, index, clock } = this.#options;
+    if (this.#state.at === "ready") this.#state.pulse.beat(clock.monotonic());
+    const yielded = beat.yielded - this.#beat.yielded;
+    if (yielded < 0 || beat.rested < this.#beat.rested) throw new WireError("a count that falls");
+    this.#beat = beat;
+    if (yielded > 0) log.warn({ runner: index, isolates: yielded }, "memory is short: a runner gave isolates up");
+  }
+
   // --- watching and replacing
 
-  #watch(): void {
-    this.#look ??= setInterval(() => this.#lookAt(), LOOK_MS);
+  #watch(pulse?: Pulse): void {
+    if (this.#look !== undefined) return;
+    pulse?.heard(this.#options.clock.monotonic()); // Until now there was nothing to say.
+    this.#look = setInterval(() => this.#lookAt(), LOOK_MS);
   }
 
   #lookAt(): void {
@@ -265,6 +300,11 @@ export class Supervisor {
       state.runner.kill(`took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`);
       return;
     }
+    if (state.pulse.isLost(nowMs, () => state.runner.mainThreadMs())) {
+      this.figures.killedForTime++;
+      state.runner.kill("was busy with something that cannot be stopped");
+      return;
+    }
     if (!this.#inFlight.isOverdue(nowMs)) return;
     this.figures.killedForTime++;
     state.runner.kill("did not answer in time");
@@ -274,6 +314,9 @@ export class Supervisor {
     const state = this.#state;
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
+    this.#rested += this.#beat.rested;
+    this.#yielded += this.#beat.yielded;
+    this.#beat = NO_BEAT;
     const { log, index } = this.#options;
     log.warn({ runner: index, pid: lost.pid, why, inFlight: this.#inFlight.size }, "runner lost");
     if (state.at === "starting") {
