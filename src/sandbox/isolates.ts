@@ -226,7 +226,7 @@ export class VersionIsolate {
 
   /** What was answered before stands; when all tasks had ended, only what they left running was cut off. */
   async #stopped(guest: GuestIsolate, failure: GuestFailure): Promise<Ran> {
-    const index = guest.heads[0];
+    const index = guest.heads[0] as number;
     const [lines, whole] = (failure.code === "SANDBOX_MEMORY" ? undefined : await guest.collect()) ?? ["", false];
     this.#drop();
     if (!whole) return { at: "lost", lines, index, failure };
