@@ -45,6 +45,16 @@ type State =
   | { readonly at: "down"; readonly timer: NodeJS.Timeout }
   | { readonly at: "closed" };
 
+/** A module that is to be loaded, or inspected. */
+interface Load {
+  readonly kind: "load" | "inspect";
+  readonly body: unknown;
+  readonly budgetMs: number;
+  readonly answered: (loaded: Loaded | undefined) => void;
+}
+
+/** After a runner was lost with a load in flight, loads are made with nothing beside them for so long. */
+const CAREFUL_MS = 30_000;
 /** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
 const LOOK_MS = 15;
 const START_MS_MAX = 15_000;
@@ -72,6 +82,11 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #inFlight: InFlightTable;
   #waiting: Waiting[] = [];
+  #carefulUntilMs = -Infinity;
+  /** Loads that wait until nothing else is in flight; batches that come meanwhile wait for them. */
+  #loads: Load[] = [];
+  /** One of them is in flight. */
+  #isLoading = false;
   #whenReady: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = [];
   #state: State;
   #startsFailed = 0;
@@ -122,7 +137,7 @@ export class Supervisor {
 
   /** Work that comes after close() is not answered: nobody is there to run it again. */
   run(work: Waiting): void {
-    if (this.#state.at === "ready") this.#send(this.#state, work);
+    if (this.#state.at === "ready" && this.#loads.length === 0 && !this.#isLoading) this.#send(this.#state, work);
     else this.#waiting.push(work);
   }
 
@@ -149,6 +164,7 @@ export class Supervisor {
     clearInterval(this.#look);
     for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
     answerAll(this.#inFlight.takeAll(), "unrun");
+    for (const { answered } of this.#loads.splice(0)) answered(undefined);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
     if (!("runner" in state)) return;
     state.runner.kill("closed");
@@ -177,7 +193,7 @@ export class Supervisor {
     for (const version of this.#options.versions()) {
       runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
-    for (const work of this.#waiting.splice(0)) this.#send(ready, work);
+    this.#takeTurns();
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
   }
 
@@ -198,10 +214,34 @@ export class Supervisor {
     const state = this.#state;
     if (state.at !== "ready") return undefined;
     return new Promise((answered) => {
-      const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
-      this.#watch(state.pulse);
-      state.runner.send(jsonFrame(kind, id, body));
+      const load: Load = { kind, body, budgetMs, answered };
+      if (this.#options.clock.monotonic() >= this.#carefulUntilMs) {
+        this.#sendLoad(state, load);
+      } else {
+        this.#loads.push(load);
+        this.#takeTurns();
+      }
     });
+  }
+
+  #sendLoad({ runner, pulse }: Ready, { kind, body, budgetMs, answered }: Load): void {
+    const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
+    this.#watch(pulse);
+    runner.send(jsonFrame(kind, id, body));
+  }
+
+  /** Something was answered, or a runner is ready: batches that waited for a load go out, and then the next load. */
+  #takeTurns(): void {
+    const state = this.#state;
+    if (state.at !== "ready" || this.#inFlight.size > 0) return;
+    const wasLoading = this.#isLoading;
+    this.#isLoading = false;
+    if (wasLoading || this.#loads.length === 0) for (const work of this.#waiting.splice(0)) this.#send(state, work);
+    if (this.#inFlight.size > 0) return;
+    const load = this.#loads.shift();
+    if (load === undefined) return;
+    this.#isLoading = true;
+    this.#sendLoad(state, load);
   }
 
   // --- what the runner says
@@ -234,10 +274,12 @@ export class Supervisor {
       const loaded = asLoaded(JSON.parse(body.toString()));
       this.#inFlight.take(id);
       entry.answered(loaded);
+      this.#takeTurns();
     } else if (kind === "ran") {
       const results = readAnswer(body, entry.batch, entry.version.reader);
       this.#inFlight.take(id);
       entry.done(entry.version, results);
+      if (this.#loads.length > 0) this.#takeTurns();
     } else if (kind === "stuck") {
       this.#stuck(runner, id, entry.version, entry.batch, entry.done, JSON.parse(body.toString()));
     } else {
@@ -331,10 +373,12 @@ export class Supervisor {
       this.#state = this.#start();
     }
     const lostWork = this.#inFlight.takeAll();
-    // A module that was being loaded is tried again on the successor, but not for ever (LOADS_MAX in sandbox.ts). Until
-    // then the batches beside it are not suspected: if one of them did it, it will do it again.
-    const mayBeLoad = lostWork.some((request) => request.at === "load");
-    answerAll(lostWork, mayBeLoad ? "unrun" : "crashed");
+    this.#isLoading = false;
+    // Whether a load did it or a batch beside it shows when each is tried with nothing beside it.
+    if (lostWork.some((request) => request.at === "load")) {
+      this.#carefulUntilMs = this.#options.clock.monotonic() + CAREFUL_MS;
+    }
+    answerAll(lostWork, "crashed");
   }
 }
 

@@ -45,6 +45,7 @@ describe("a failure", () => {
     ["for (;;) ctx.emit(1)", "SANDBOX_OUTPUTS_TOO_MANY", "more than 10 outputs"],
     ["ctx.publish('a/#', 1)", "SANDBOX_PUBLISH_INVALID", ""],
     ["ctx.publish('', 1)", "SANDBOX_PUBLISH_INVALID", ""],
+    ["ctx.publish('\u00e9'.repeat(40_000), 1)", "SANDBOX_PUBLISH_INVALID", "65,535 bytes"],
     ["ctx.publish('a', 1, { qos: 3 })", "SANDBOX_PUBLISH_INVALID", ""],
     ["ctx.emit(1, { to: 7 })", "SANDBOX_RESULT_INVALID", ""],
     ["ctx.state = [1]", "SANDBOX_STATE_INVALID", "ctx.state is an object"],
