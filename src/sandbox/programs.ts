@@ -55,6 +55,8 @@ function webCodes(): (name: string) => Promise<string> {
     if (known !== undefined) return known;
     const code = buildWebCode(name);
     building.set(name, code);
+    // Who asks after a failure has it tried again.
+    code.catch(() => building.delete(name));
     return code;
   };
 }
