@@ -236,6 +236,11 @@ export const FAULTS = {
     false,
     "The module threw while it was loaded; mend the line that the stack names.",
   ),
+  HANDLER_REJECTED: kind(
+    "handler",
+    true,
+    "Await every promise, or give it a catch: what goes wrong in one that nobody handles fails its event.",
+  ),
   HANDLER_THREW: kind(
     "handler",
     true,
@@ -280,6 +285,7 @@ export const FAULTS = {
     false,
     "Keep less in `ctx.state`, choose a finer `key`, or raise `sandbox.stateMax`.",
   ),
+  SANDBOX_TIMERS_TOO_MANY: kind("handler", false, "Set fewer timers at a time, or raise `sandbox.timersMax`."),
   SANDBOX_TIMEOUT: kind("handler", true, "Make the handler faster, or raise its `timeout`."),
   SANDBOX_UNAVAILABLE: kind(
     "box",

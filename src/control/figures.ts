@@ -104,6 +104,9 @@ export interface SandboxFigures {
   readonly killedForMemory: number;
   readonly killedForTime: number;
   readonly killedForNonsense: number;
+  readonly isolates: number;
+  readonly isolatesRested: number;
+  readonly isolatesYielded: number;
   readonly rssBytes: number;
   readonly batchesInFlight: number;
   readonly batches: number;

@@ -85,6 +85,18 @@ const sandbox: readonly Metric[] = [
       nonsense: sandbox.killedForNonsense,
     }),
   ),
+  gauge(
+    "sandbox_isolates",
+    "Isolates in the runners, as far as they have told.",
+    ({ figures }) => figures.sandbox.isolates,
+  ),
+  byLabel(
+    "counter",
+    "sandbox_isolates_given_up_total",
+    "reason",
+    "Isolates that were given up and will be built anew: idle, or because memory was short.",
+    ({ figures: { sandbox } }) => ({ idle: sandbox.isolatesRested, memory: sandbox.isolatesYielded }),
+  ),
   gauge("sandbox_resident_bytes", "Memory of the runners.", ({ figures }) => figures.sandbox.rssBytes),
   gauge("sandbox_batches_in_flight", "Batches that runners have.", ({ figures }) => figures.sandbox.batchesInFlight),
   counter("sandbox_batches_total", "Batches handed to runners.", ({ figures }) => figures.sandbox.batches),

@@ -36,6 +36,10 @@ const retry = z
 const limits = {
   timeout: duration.optional().meta({ description: "Longest time one event may take." }),
   memory: size.optional().meta({ description: "Heap of the handler's isolate in each runner." }),
+  concurrency: count.max(64).optional().meta({
+    description:
+      "Events of different keys that may be under way at a time in each runner, each in an isolate of its own: for handlers that wait. Each isolate takes memory, and has module variables of its own.",
+  }),
   retry: retry.optional(),
 };
 
@@ -88,12 +92,14 @@ export interface HandlerSettings {
   readonly params: Readonly<Record<string, unknown>>;
   readonly timeoutMs: number;
   readonly memoryBytes: number;
+  readonly concurrency: number;
   readonly retry: { readonly triesMax: number; readonly firstMs: number; readonly maxMs: number };
 }
 
 const BUILT_IN = {
   timeoutMs: 1000,
   memoryBytes: 32 * 1024 * 1024,
+  concurrency: 1,
   retry: { triesMax: 5, backoff: 500, backoffMax: 5 * 60_000 },
 } as const;
 
@@ -117,6 +123,7 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     params: merged.params ?? {},
     timeoutMs: merged.timeout ?? BUILT_IN.timeoutMs,
     memoryBytes: merged.memory ?? BUILT_IN.memoryBytes,
+    concurrency: merged.concurrency ?? BUILT_IN.concurrency,
     retry: { triesMax, firstMs: backoff, maxMs: Math.max(backoff, backoffMax) },
   };
 }

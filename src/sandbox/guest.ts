@@ -1,38 +1,35 @@
 /**
- * Inside the isolate: decodes a batch, runs the handler on each task, writes the answer.
+ * Inside the isolate: runs the handler on each task of a batch, and writes the answer.
  *
  * This file and api/ are bundled into one text that is evaluated in a new context before any code of the user is, and
  * that text is all that the isolate contains of us: no reference to the outside exists in here. What goes in is one
- * text, of which each character is a byte, and what comes out is one text (api/answer.ts).
+ * text, of which each character is a byte, and where things are in it (heads.ts); what comes out is one text
+ * (api/answer.ts) in a reply (reply.ts).
  *
  *   1  Tasks run one after another. A task's effects are kept apart until it has ended well; only then are they added
  *      to the answer, so cutting the batch off at any point leaves whole tasks.
  *   2  Tasks of one key hand the state on to each other, and when one fails those behind it are not run.
  *   3  The first of `heads` tells the outside which task is running, also when this thread never comes back.
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
+ *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
+ *   6  What a task leaves behind when it ends (timers, promises) is gone, or finds nobody to tell.
  */
+import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
 import { Context, close } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
 import { EventReader } from "./api/event.ts";
-import { DeadLetter, Refusal, failureLine, failureOf } from "./api/failure.ts";
+import { Refusal, failureLine, failureOf } from "./api/failure.ts";
+import { installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { emitResult } from "./api/outputs.ts";
-import {
-  defineProperty,
-  freeze,
-  isArray,
-  join,
-  jsonParse,
-  jsonStringify,
-  keys,
-  now,
-  resolved,
-  substring,
-} from "./api/primordials.ts";
+import { freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import { EventRandom } from "./api/random.ts";
 import { fromUtf8 } from "./api/text.ts";
-import { BEHIND, DONE, Draft, UNRUN } from "./api/answer.ts";
-import type { GuestSettings } from "./isolates.ts";
+import { Timers } from "./api/timers.ts";
 import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
+import type { GuestSettings } from "./isolates.ts";
+import { answered, waiting } from "./reply.ts";
+import type { Reply } from "./reply.ts";
 
 type Handle = (event: unknown, context: Context) => unknown;
 
@@ -42,6 +39,18 @@ const CONFIG_CHARS_MAX = 65_536;
 /** A failed key of this batch. */
 const FAILED = "!";
 
+/** A task that runs, or has just ended. */
+interface Running {
+  readonly draft: Draft;
+  readonly context: Context;
+  readonly key: number;
+  /** When its handler was called. */
+  readonly startedMs: number;
+  /** The answer, and the key's state, as they were before it. */
+  readonly answerBefore: string;
+  readonly stateBefore: string | undefined;
+}
+
 class Guest {
   readonly #settings: GuestSettings;
   readonly #around: Surroundings;
@@ -49,17 +58,27 @@ class Guest {
   readonly #heads: Int32Array;
   readonly #logger: Logger;
   readonly #reader: EventReader;
+  readonly #random: EventRandom;
+  readonly #timers: Timers;
   #handle: Handle | undefined;
 
-  // The batch that runs. `#turn` tells a task of an abandoned batch that its time is over.
-  #turn = 0;
+  // The batch that runs.
   #text = "";
   #count = 0;
   #index = 0;
   #startedMs = 0;
+  /** The time when it was last looked at, before each task. */
+  #nowMs = 0;
   #answer = "";
   #states: (string | undefined)[] = [];
   #stateSet: boolean[] = [];
+  /** After each task the outside is told, so that whatever else comes of it is known to be its own. */
+  #oneByOne = false;
+  /** The task whose promise is not settled; what any other promise comes to is nobody's. */
+  #waiting: Running | undefined;
+  #last: Running | undefined;
+  /** Of the call under way. Promises go on after the call and before the reply leaves, and they change it. */
+  #reply: Reply = answered("");
 
   constructor(settings: GuestSettings, heads: Int32Array) {
     this.#settings = settings;
@@ -67,11 +86,11 @@ class Guest {
     this.#logger = new Logger(settings.limits);
     this.#reader = new EventReader(settings);
     const { handler, version, limits } = settings;
+    this.#random = new EventRandom(`${settings.journalId}/${handler}`);
+    this.#timers = new Timers(limits.timersMax, () => this.#tell());
     const params = deepFreeze(settings.params) as Record<string, unknown>;
     this.#around = { handler, version, params, log: this.#logger.log, limits };
-    const { debug, info, warn, error } = this.#logger.log;
-    global("console", { debug, info, warn, error, log: info, trace: debug });
-    global("DeadLetter", DeadLetter);
+    installGlobals(this.#logger.log, this.#timers, this.#random);
   }
 
   /** Evaluates the user's module, given as a function of CommonJS shape. Returns the text of a `Loaded`. */
@@ -102,77 +121,129 @@ class Guest {
     return text;
   }
 
+  // --- what the runner calls. Each returns the reply, which promises may still change.
+
   /** Runs a batch. `parts` are the pieces of its text; pieces are short because longer strings live outside the heap. */
-  run(count: number, ...parts: string[]): [string] | Promise<[string]> {
-    this.#turn++;
+  run(count: number, ...parts: string[]): Reply {
     this.#text = join(parts, "");
     this.#count = count;
-    this.#index = 0;
-    this.#startedMs = now();
-    this.#answer = this.#logger.takeSpare();
-    this.#states = [];
-    this.#stateSet = [];
-    const waiting = this.#go();
-    return waiting === undefined ? [this.#answer] : this.#goOn(waiting, this.#turn);
+    return this.#start(false);
   }
 
-  /** The same, for a batch that need not wait for anything; an empty list when it does, and then nothing of it counts. */
-  quick(count: number, ...parts: string[]): string[] {
-    const answer = this.run(count, ...parts);
-    if (isArray(answer)) return answer;
-    this.collect();
-    return [];
+  /** Runs the batch once more from its start, and tells after each task (see `blame`). Nothing of before counts. */
+  oneByOne(): Reply {
+    return this.#start(true);
+  }
+
+  /** It is time for the first timer, or for the next task. */
+  wake(): Reply {
+    this.#reply = answered("");
+    try {
+      this.#timers.fire();
+    } catch (thrown) {
+      if (this.#waiting !== undefined) this.#fail(this.#waiting, failureOf(thrown));
+    }
+    if (this.#waiting === undefined) {
+      this.#last = undefined; // Nothing came of it.
+      this.#go();
+    }
+    this.#tell();
+    return this.#reply;
+  }
+
+  /** The task that waits has had its time. */
+  expire(): Reply {
+    this.#reply = answered("");
+    const task = this.#waiting;
+    if (task !== undefined) {
+      const { timeoutMs } = this.#settings.limits;
+      const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
+      this.#fail(task, { code: "SANDBOX_TIMEOUT", message, final: false });
+      Context.abort(task.context, new Refusal("SANDBOX_TIMEOUT", message));
+      this.#go();
+    }
+    this.#tell();
+    return this.#reply;
+  }
+
+  /** A promise of the task that ran last was rejected and nobody handled it: that is its failure. */
+  blame(message: string): Reply {
+    this.#reply = answered("");
+    const failure = { code: "HANDLER_REJECTED", message, final: false };
+    const task = this.#waiting ?? this.#last;
+    if (task !== undefined) {
+      if (this.#waiting === undefined) this.#takeBack(task);
+      this.#fail(task, failure);
+    }
+    this.#go();
+    this.#tell();
+    return this.#reply;
   }
 
   /** What has been answered so far, and whether that is all; no task of this batch goes on after it. */
   collect(): [string, boolean] {
     const answer = this.#answer;
-    this.#answer = "";
-    this.#text = "";
-    this.#turn++;
+    this.#over();
     return [answer, this.#index === this.#count];
   }
 
-  /** Runs tasks until none is left, or until one answers with a promise, which is returned. */
-  #go(): Waiting | undefined {
+  // --- the batch
+
+  #start(oneByOne: boolean): Reply {
+    this.#over();
+    this.#oneByOne = oneByOne;
+    this.#index = 0;
+    this.#startedMs = this.#nowMs = now();
+    this.#answer = this.#logger.takeSpare();
+    this.#states = [];
+    this.#stateSet = [];
+    this.#reply = answered("");
+    this.#go();
+    this.#tell();
+    return this.#reply;
+  }
+
+  #over(): void {
+    this.#waiting = undefined;
+    this.#last = undefined;
+    this.#logger.draft = undefined;
+    this.#timers.close();
+    this.#answer = "";
+  }
+
+  /** Runs tasks until none is left, or until one has to wait. */
+  #go(): void {
     while (this.#index < this.#count) {
       if (this.#index > 0 && this.#spent()) {
         for (; this.#index < this.#count; this.#index++) this.#answer += UNRUN;
-        return undefined;
+        return;
       }
-      const waiting = this.#begin();
-      if (waiting !== undefined) return waiting;
+      this.#begin();
+      if (this.#waiting !== undefined || this.#oneByOne) return;
     }
-    return undefined;
   }
 
-  async #goOn(first: Waiting, turn: number): Promise<[string]> {
-    let waiting: Waiting | undefined = first;
-    while (waiting !== undefined) {
-      const { promise, draft, context, key } = waiting;
-      let thrown: unknown;
-      let result: unknown;
-      let failed = false;
-      try {
-        result = await promise;
-      } catch (reason) {
-        failed = true;
-        thrown = reason;
-      }
-      if (turn !== this.#turn) return [""];
-      if (failed) this.#fail(draft, key, thrown);
-      else this.#finish(draft, context, key, result);
-      waiting = this.#go();
+  /** Brings the reply up to date. */
+  #tell(): void {
+    const reply = this.#reply;
+    if (this.#waiting !== undefined) {
+      const leftMs = this.#settings.limits.timeoutMs - (now() - this.#waiting.startedMs);
+      waiting(reply, this.#timers.nextInMs, leftMs);
+    } else if (this.#index < this.#count || (this.#oneByOne && this.#last !== undefined)) {
+      waiting(reply, 0, 1);
+    } else {
+      reply[0] = this.#answer;
+      reply[1] = false;
     }
-    return [this.#answer];
   }
 
   #spent(): boolean {
-    return now() - this.#startedMs >= this.#settings.sliceMs || this.#answer.length >= ANSWER_CHARS;
+    this.#nowMs = now();
+    return this.#nowMs - this.#startedMs >= this.#settings.sliceMs || this.#answer.length >= ANSWER_CHARS;
   }
 
   /** Calls the handler with the task at `#index`. */
-  #begin(): Waiting | undefined {
+  #begin(): void {
     const text = this.#text;
     const heads = this.#heads;
     const at = HEADS_AT + this.#index * HEAD_INTS;
@@ -180,7 +251,7 @@ class Guest {
     if (this.#states[key] === FAILED) {
       this.#index++;
       this.#answer += BEHIND;
-      return undefined;
+      return;
     }
     if (this.#stateSet[key] !== true) {
       this.#stateSet[key] = true;
@@ -190,54 +261,84 @@ class Guest {
     heads[0] = this.#index;
     const draft = new Draft();
     this.#logger.draft = draft;
+    this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
+    this.#timers.open();
     const event = this.#reader.read(text, heads, at);
     const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
-    let result: unknown;
-    let promise: Promise<unknown> | undefined;
+    const task: Running = {
+      draft,
+      context,
+      key,
+      startedMs: this.#nowMs,
+      answerBefore: this.#answer,
+      stateBefore: this.#states[key],
+    };
     try {
       const handle = this.#handle as Handle; // Called bare: as a method it would get hold of the guest.
-      result = handle(event, context);
-      promise = promiseOf(result);
+      const result = handle(event, context);
+      const promise = promiseOf(result);
+      if (promise === undefined) this.#finish(task, result);
+      else void this.#await(task, promise);
     } catch (thrown) {
-      this.#fail(draft, key, thrown);
-      return undefined;
+      this.#fail(task, failureOf(thrown));
     }
-    if (promise !== undefined) return { promise, draft, context, key };
-    this.#finish(draft, context, key, result);
-    return undefined;
   }
 
-  #finish(draft: Draft, context: Context, key: number, result: unknown): void {
-    let state: string | undefined;
+  async #await(task: Running, promise: Promise<unknown>): Promise<void> {
+    this.#waiting = task;
+    let result: unknown;
     try {
-      emitResult(draft, this.#around.limits, result);
-      state = Context.stateAfter(context, this.#around.limits.stateBytesMax);
+      result = await promise;
     } catch (thrown) {
-      this.#fail(draft, key, thrown);
+      if (this.#waiting !== task) return;
+      this.#fail(task, failureOf(thrown));
+      this.#go();
+      this.#tell();
       return;
     }
-    close(draft);
-    this.#logger.draft = undefined;
-    this.#index++;
+    if (this.#waiting !== task) return;
+    this.#finish(task, result);
+    this.#go();
+    this.#tell();
+  }
+
+  #finish(task: Running, result: unknown): void {
+    const { draft, context, key } = task;
+    const { limits } = this.#around;
+    let state: string | undefined;
+    try {
+      emitResult(draft, limits, result);
+      state = Context.stateAfter(context, limits.stateBytesMax);
+    } catch (thrown) {
+      this.#fail(task, failureOf(thrown));
+      return;
+    }
     if (state !== undefined) this.#states[key] = state === "" ? undefined : state;
     this.#answer += draft.logs + draft.effects + (state === undefined ? DONE : `s${state}\n${DONE}`);
+    this.#ended(task);
   }
 
-  #fail(draft: Draft, key: number, thrown: unknown): void {
-    const line = `!${failureLine(failureOf(thrown))}\n`;
-    close(draft);
+  #fail(task: Running, failure: Parameters<typeof failureLine>[0]): void {
+    this.#states[task.key] = FAILED;
+    this.#answer += `${task.draft.logs}!${failureLine(failure)}\n`;
+    this.#ended(task);
+  }
+
+  #ended(task: Running): void {
+    close(task.draft);
     this.#logger.draft = undefined;
+    this.#timers.close();
+    this.#waiting = undefined;
+    this.#last = task;
     this.#index++;
-    this.#states[key] = FAILED;
-    this.#answer += draft.logs + line;
   }
-}
 
-interface Waiting {
-  readonly promise: Promise<unknown>;
-  readonly draft: Draft;
-  readonly context: Context;
-  readonly key: number;
+  /** As if it had not ended yet. */
+  #takeBack(task: Running): void {
+    this.#answer = task.answerBefore;
+    this.#states[task.key] = task.stateBefore;
+    this.#index--;
+  }
 }
 
 /** The promise of an async handler, or undefined when `result` is none. A thenable counts. */
@@ -245,11 +346,6 @@ function promiseOf(result: unknown): Promise<unknown> | undefined {
   if (typeof result !== "object" || result === null) return undefined;
   if (typeof (result as { then?: unknown }).then !== "function") return undefined;
   return resolved(result);
-}
-
-/** Like a built-in: there, not listed, and the user's to replace. */
-function global(name: string, value: unknown): void {
-  defineProperty(globalThis, name, { value, writable: true, configurable: true });
 }
 
 function deepFreeze(value: unknown): unknown {
@@ -267,7 +363,10 @@ export function install(settingsJson: string, heads: Int32Array): object {
   return {
     load: (define: (module: object, exports: object) => void) => guest.load(define),
     run: (count: number, ...parts: string[]) => guest.run(count, ...parts),
-    quick: (count: number, ...parts: string[]) => guest.quick(count, ...parts),
+    oneByOne: () => guest.oneByOne(),
+    wake: () => guest.wake(),
+    expire: () => guest.expire(),
+    blame: (message: string) => guest.blame(message),
     collect: () => guest.collect(),
   };
 }

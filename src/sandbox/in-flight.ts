@@ -3,6 +3,7 @@ import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { asFailure, WireError } from "./results.ts";
+import type { Beat } from "./runner.ts";
 import type { AnswerReader, RunResult } from "./results.ts";
 
 /** A loaded version, as the supervisor needs it. */
@@ -96,4 +97,16 @@ export function asLoaded(said: unknown): Loaded {
   if (at !== "failed" || typeof failure !== "object" || failure === null)
     throw new WireError("a load without a result");
   return { at, failure: { ...asFailure(failure as Record<string, unknown>), final: false } };
+}
+
+/** What a runner tells of itself, checked. Throws WireError. */
+export function asBeat(said: unknown): Beat {
+  const count = (value: unknown): number => {
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+      throw new WireError("a beat of no numbers");
+    return value;
+  };
+  if (typeof said !== "object" || said === null) throw new WireError("a beat of no numbers");
+  const { alive, rested, yielded } = said as Record<string, unknown>;
+  return { alive: count(alive), rested: count(rested), yielded: count(yielded) };
 }

@@ -1,23 +1,31 @@
 /**
- * In the runner: one isolate per handler version, its queue of batches, and what to do when it does not answer.
+ * In the runner: what a handler's version has here, an isolate at a time, its queue of batches, and what to do when it
+ * does not answer.
  *
- * An isolate runs one batch at a time, on a thread of its own. Waking that thread costs more than a short batch, so a
- * short one is run on this thread first, with a time so short that nobody else notices; a handler that needs longer, or
- * answers with a promise, has the same batch run again on its own thread, and its next ones there at once. Nothing of
- * the first attempt counts: effects leave an isolate with its answer only (docs/decisions/0009).
+ * An isolate runs one batch at a time, and of a batch one task at a time, so whatever it does belongs to that task. While
+ * the task waits nothing of it runs: the guest says when it wants to be called again, and what waits on this side is a
+ * timer. A task that waits beyond its time is told so and has failed; the isolate stays.
+ *
+ * Calls are made on this thread first, with a time so short that nobody else notices; a handler that needs longer has the
+ * same batch run again on the isolate's own thread, and its next ones there at once. Nothing of the first attempt counts:
+ * effects leave an isolate with its answer only (docs/decisions/0009).
  *
  * An isolate that has run nothing for `idleMs` is given up: handlers that hardly ever run cost next to no memory.
  *
- * A run that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
- * left queued may meet the next event; the next batch gets a new isolate. A run that cannot even be stopped is reported
+ * A call that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
+ * left queued may meet the next event; the next batch gets a new isolate. A call that cannot even be stopped is reported
  * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
  */
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import type ivm from "isolated-vm";
+import type { TaskLimits } from "./api/context.ts";
 import type { GuestFailure } from "./api/failure.ts";
 import type { LogLimits } from "./api/log.ts";
-import type { TaskLimits } from "./api/context.ts";
 import type { TopicFilter } from "../topic.ts";
-import { fillHeads, HEADS_LENGTH } from "./heads.ts";
+import { failed, GuestIsolate } from "./guest-isolate.ts";
+import type { Call, Came } from "./guest-isolate.ts";
+import { fillHeads } from "./heads.ts";
+import type { Reply } from "./reply.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
 export interface GuestSettings {
@@ -36,6 +44,8 @@ export interface GuestBundle {
   readonly code: string;
   readonly timeoutMs: number;
   readonly memoryBytes: number;
+  /** Isolates that it may have at a time. */
+  readonly concurrency: number;
   /** An isolate that has run nothing for so long is given up. */
   readonly idleMs: number;
 }
@@ -50,51 +60,30 @@ export type Ran =
   | { readonly at: "lost"; readonly lines: string; readonly index: number; readonly failure: GuestFailure }
   | { readonly at: "stuck"; readonly index: number };
 
-/** How much longer than its timeout a run may take to stop before the process is given up. */
-const STOP_GRACE_MS = 500;
-/** A run that is only waiting is noticed this long after its timeout; one that is busy is stopped at it. */
-const WAITING_GRACE_MS = 100;
-const COLLECT_MS = 50;
-/** A module has this long to load, or its handler's timeout when that is longer: it happens once, and may be a cold start. */
-export const LOAD_MS_MIN = 1000;
 /** Longer strings are kept outside the isolate's heap, where its garbage collector does not feel them. */
 const PART_BYTES = 1000;
-/** What an isolate needs beside what the user's code may have: built-ins, the guest, one batch. */
-const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
-const MEGABYTE = 1024 * 1024;
 /** Batches up to this size are run on this thread first, for so long. */
 const QUICK_TASKS_MAX = 64;
 const QUICK_BYTES_MAX = 64 * 1024;
 const QUICK_MS = 20;
-/** A handler that took longer, or waited, is not tried on this thread for so long. */
+/** A handler that took longer is not tried on this thread for so long. */
 const SLOW_MS = 60_000;
 
-type GuestMethod = "load" | "run" | "quick" | "collect";
-
-interface Alive {
-  readonly isolate: ivm.Isolate;
-  readonly load: ivm.Reference;
-  readonly run: ivm.Reference;
-  readonly quick: ivm.Reference;
-  readonly collect: ivm.Reference;
-  /** Shared with the isolate; index 0 is the task that runs. */
-  readonly heads: Int32Array;
-}
-
 export class VersionIsolate {
-  readonly #ivm: typeof ivm;
+  readonly #library: typeof ivm;
   readonly #guestCode: string;
   readonly #bundle: GuestBundle;
-  #alive: Alive | undefined;
-  /** The end of the queue. */
+  #alive: GuestIsolate | undefined;
+  /** The end of the queue, and how long it is. */
   #tail: Promise<unknown> = Promise.resolve();
+  #queued = 0;
   #closed = false;
-  /** Monotonic: until then batches go to the isolate's own thread at once. */
+  /** Monotonic: until then calls go to the isolate's own thread at once. */
   #slowUntilMs = 0;
   #usedMs = performance.now();
 
   constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
-    this.#ivm = library;
+    this.#library = library;
     this.#guestCode = guestCode;
     this.#bundle = bundle;
   }
@@ -109,16 +98,18 @@ export class VersionIsolate {
     return this.#queue(() => this.#run(count, tasks));
   }
 
-  /** Gives the isolate up when nothing has run in it for long (scale to zero): the next batch builds a new one. */
-  rest(): void {
-    if (this.#alive === undefined || performance.now() - this.#usedMs < this.#bundle.idleMs) return;
-    void this.#queue(async () => {
-      if (performance.now() - this.#usedMs >= this.#bundle.idleMs) this.#drop();
-    });
+  /** Batches that run or wait. */
+  get queued(): number {
+    return this.#queued;
   }
 
   get isAlive(): boolean {
     return this.#alive !== undefined;
+  }
+
+  /** Whether nothing has run in it for long. */
+  get isIdle(): boolean {
+    return this.#queued === 0 && performance.now() - this.#usedMs >= this.#bundle.idleMs;
   }
 
   /** Gives the isolate up between two batches, for its garbage is in others' way; not one that was built since. */
@@ -138,196 +129,126 @@ export class VersionIsolate {
   }
 
   #queue<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#queued++;
     const result = this.#tail.then(work);
-    this.#tail = result.catch(() => undefined);
+    this.#tail = result.then(
+      () => this.#queued--,
+      () => this.#queued--,
+    );
     return result;
   }
 
   async #open(): Promise<Loaded> {
     this.#drop();
-    if (this.#closed) return { at: "failed", failure: fail("SANDBOX_NOT_LOADED", "the version was unloaded") };
+    if (this.#closed) return { at: "failed", failure: failed("SANDBOX_NOT_LOADED", "the version was unloaded") };
     try {
-      this.#alive = this.#build();
+      this.#alive = new GuestIsolate(this.#library, this.#guestCode, this.#bundle);
     } catch (error) {
-      return { at: "failed", failure: fail("HANDLER_LOAD_THREW", (error as Error).message, (error as Error).stack) };
+      return { at: "failed", failure: failed("HANDLER_LOAD_THREW", (error as Error).message, (error as Error).stack) };
     }
-    const { isolate, load } = this.#alive;
-    const { code, settings } = this.#bundle;
-    try {
-      const context = this.#context as ivm.Context;
-      const script = isolate.compileScriptSync(`(function (module, exports) {\n${code}\n})`, {
-        filename: `handler:${settings.handler}`,
-        lineOffset: -1,
-      });
-      const define = script.runSync(context, { reference: true });
-      const timeout = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs);
-      const options = { timeout };
-      const applied = load.apply(undefined, [define.derefInto()], options) as Promise<string>;
-      const text = await withDeadline(applied, timeout + STOP_GRACE_MS);
-      if (text === OVERDUE) throw new Error("Script execution timed out.");
-      if (!text.startsWith("!")) return { at: "ready", config: text };
-      this.#drop();
-      return { at: "failed", failure: JSON.parse(text.slice(1)) as GuestFailure };
-    } catch (error) {
-      this.#drop();
-      const failure = this.#lost(error, "HANDLER_LOAD_THREW");
-      if (failure.code !== "SANDBOX_TIMEOUT") return { at: "failed", failure };
-      const seconds = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs) / 1000;
-      return { at: "failed", failure: { ...failure, message: `the module took longer than ${seconds} s to load` } };
-    }
-  }
-
-  #context: ivm.Context | undefined;
-
-  #build(): Alive {
-    const { settings, memoryBytes } = this.#bundle;
-    const isolate = new this.#ivm.Isolate({
-      memoryLimit: Math.max(8, Math.ceil((memoryBytes + MEMORY_OVERHEAD_BYTES) / MEGABYTE)),
-      // The isolate is lost, its thread hangs, and soon the process would: better now, and seen.
-      onCatastrophicError: () => process.kill(process.pid, "SIGKILL"),
-    });
-    const context = isolate.createContextSync();
-    this.#context = context;
-    const shared = new SharedArrayBuffer(4 * HEADS_LENGTH);
-    const guest = context.evalClosureSync(
-      `${this.#guestCode}\nreturn guest.install($0, new Int32Array($1));`,
-      [JSON.stringify(settings), new this.#ivm.ExternalCopy(shared).copyInto()],
-      { result: { reference: true }, filename: "sluice:guest" },
-    ) as unknown as ivm.Reference<Record<GuestMethod, unknown>>;
-    const method = (name: GuestMethod): ivm.Reference => guest.getSync(name, { reference: true });
-    return {
-      isolate,
-      load: method("load"),
-      run: method("run"),
-      quick: method("quick"),
-      collect: method("collect"),
-      heads: new Int32Array(shared),
-    };
+    const loaded = await this.#alive.load();
+    if (loaded.at === "failed") this.#drop();
+    return loaded;
   }
 
   async #run(count: number, tasks: Buffer): Promise<Ran> {
     this.#usedMs = performance.now();
-    const parts: (string | number)[] = [count];
-    for (let at = 0; at < tasks.length; at += PART_BYTES)
-      parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
     if (this.#alive === undefined) {
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
     }
-    const { run, heads } = this.#alive as Alive;
-    heads[0] = 0;
-    fillHeads(heads, count, tasks);
-    if (count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX && performance.now() >= this.#slowUntilMs) {
-      const lines = this.#runQuick(parts);
-      if (lines !== undefined) return { at: "answered", lines };
+    const guest = this.#alive as unknown as GuestIsolate;
+    guest.heads[0] = 0;
+    fillHeads(guest.heads, count, tasks);
+    const isShort = count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX;
+    let call: Call = "run";
+    let args: (string | number)[] = textOf(count, tasks);
+    let isOneByOne = count === 1;
+    const startedMs = performance.now();
+    for (;;) {
+      const isHere = isShort && performance.now() >= this.#slowUntilMs;
+      const came = isHere ? this.#callHere(guest, call, args) : await this.#callThere(guest, call, args);
       // In a new isolate if the attempt took this one; another attempt is not made.
-      return this.#run(count, tasks);
-    }
-    const timeoutMs = this.#bundle.settings.sliceMs + this.#bundle.timeoutMs;
-    try {
-      const answer = run.apply(undefined, parts, {
-        timeout: timeoutMs,
-        result: { copy: true, promise: true },
-      }) as Promise<[string]>;
-      const answered = await withDeadline(answer, timeoutMs + WAITING_GRACE_MS);
-      if (answered !== OVERDUE) return { at: "answered", lines: answered[0] };
-      return await this.#overdue();
-    } catch (error) {
-      return this.#interrupted(error, heads[0]);
+      if (came === undefined) return this.#run(count, tasks);
+      args = [];
+      switch (came.at) {
+        case "replied": {
+          const [lines, waits] = came.reply;
+          this.#usedMs = performance.now();
+          if (!waits) return { at: "answered", lines };
+          call = await this.#wait(came.reply);
+          break;
+        }
+        case "rejected":
+          // Whose it was is known when tasks run one by one. What took its time already does not take it again.
+          if (!isOneByOne && performance.now() - startedMs > this.#bundle.settings.sliceMs) {
+            return { at: "lost", lines: "", index: guest.heads[0], failure: rejection(came.message) };
+          }
+          call = isOneByOne ? "blame" : "oneByOne";
+          if (isOneByOne) args = [rejection(came.message).message];
+          isOneByOne = true;
+          break;
+        case "stopped":
+          return this.#stopped(guest, came.failure);
+        case "stuck":
+          return { at: "stuck", index: guest.heads[0] };
+      }
     }
   }
 
-  /** The answer, or undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
-  #runQuick(parts: (string | number)[]): string | undefined {
-    const { quick } = this.#alive as Alive;
-    try {
-      const options = { timeout: Math.min(QUICK_MS, this.#bundle.timeoutMs), result: { copy: true } } as const;
-      const [lines] = quick.applySync(undefined, parts, options) as string[];
-      if (lines !== undefined) return lines;
-    } catch {
-      // What it left half done must not meet the next attempt.
-      this.#drop();
+  /** Until there is something to do for the task that waits, or its time is over. */
+  async #wait([, , wakeInMs, leftMs]: Reply): Promise<Call> {
+    if (wakeInMs === 0) {
+      await turn();
+      return "wake";
     }
+    if (wakeInMs > 0 && wakeInMs < leftMs) {
+      await sleep(wakeInMs);
+      return "wake";
+    }
+    if (leftMs > 0) await sleep(Math.min(leftMs, this.#bundle.timeoutMs));
+    return "expire";
+  }
+
+  /** undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
+  #callHere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Came | undefined {
+    const came = guest.callHere(call, args, Math.min(QUICK_MS, this.#bundle.timeoutMs));
+    if (came.at !== "stopped") return came;
+    // What it left half done must not meet the next attempt.
+    this.#drop();
     this.#slowUntilMs = performance.now() + SLOW_MS;
     return undefined;
   }
 
-  async #interrupted(error: unknown, index: number): Promise<Ran> {
-    const failure = this.#lost(error, "SANDBOX_ISOLATE_LOST");
-    const [lines, whole] = (failure.code === "SANDBOX_MEMORY" ? undefined : await this.#collect()) ?? ["", false];
-    // Where the isolate is well, what came out of it is a rejection that nobody handled. If all tasks ended
-    // nevertheless, they stand, and the log has the rejection.
-    if (whole && failure.code === "SANDBOX_ISOLATE_LOST") {
-      const text = JSON.stringify(`a promise was rejected and nobody handled it: ${failure.message}`);
-      return { at: "answered", lines: `${lines}l5${text}\n` };
-    }
+  #callThere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Promise<Came> {
+    return guest.call(call, args, this.#bundle.settings.sliceMs + this.#bundle.timeoutMs);
+  }
+
+  /** What was answered before stands; when all tasks had ended, only what they left running was cut off. */
+  async #stopped(guest: GuestIsolate, failure: GuestFailure): Promise<Ran> {
+    const index = guest.heads[0] as number;
+    const [lines, whole] = (failure.code === "SANDBOX_MEMORY" ? undefined : await guest.collect()) ?? ["", false];
     this.#drop();
     if (!whole) return { at: "lost", lines, index, failure };
     const text = JSON.stringify(`what the handler left running was cut off: ${failure.message}`);
     return { at: "answered", lines: `${lines}l5${text}\n` };
   }
 
-  /** The run did not come back: a promise waits for ever, or the thread does not let itself be stopped. */
-  async #overdue(): Promise<Ran> {
-    const index = (this.#alive as Alive).heads[0] as number;
-    const collected = await this.#collect();
-    if (collected === undefined) return { at: "stuck", index };
-    this.#drop();
-    const { timeoutMs } = this.#bundle;
-    const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
-    return { at: "lost", lines: collected[0], index, failure: fail("SANDBOX_TIMEOUT", message) };
-  }
-
-  /** The answers of a cut-off batch, and whether they are all; undefined when the isolate does not answer. */
-  async #collect(): Promise<readonly [string, boolean] | undefined> {
-    const { collect } = this.#alive as Alive;
-    try {
-      const options = { timeout: COLLECT_MS, result: { copy: true } } as const;
-      const collected = collect.apply(undefined, [], options) as Promise<[string, boolean]>;
-      const answer = await withDeadline(collected, COLLECT_MS + STOP_GRACE_MS);
-      return answer === OVERDUE ? undefined : answer;
-    } catch {
-      return ["", false]; // It was stopped: whatever was left in its queue went on with the call.
-    }
-  }
-
-  #lost(error: unknown, code: string): GuestFailure {
-    const { message, stack } = error as Error;
-    const { timeoutMs, memoryBytes } = this.#bundle;
-    if (/timed out/i.test(message)) return fail("SANDBOX_TIMEOUT", `took longer than ${timeoutMs} ms`);
-    if (/memory limit|allocation failed|out of memory/i.test(message) || this.#alive?.isolate.isDisposed === true) {
-      return fail("SANDBOX_MEMORY", `took more memory than ${Math.round(memoryBytes / MEGABYTE)} MB`);
-    }
-    return fail(code, message, stack);
-  }
-
   #drop(): void {
     const alive = this.#alive;
     this.#alive = undefined;
-    this.#context = undefined;
-    if (alive !== undefined && !alive.isolate.isDisposed) alive.isolate.dispose();
+    alive?.dispose();
   }
 }
 
-function fail(code: string, message: string, stack?: string): GuestFailure {
-  return { code, message, stack, final: false };
+function rejection(message: string): GuestFailure {
+  return failed("HANDLER_REJECTED", `a promise was rejected and nobody handled it: ${message}`);
 }
 
-const OVERDUE = Symbol("overdue");
-
-function withDeadline<Result>(result: Promise<Result>, ms: number): Promise<Result | typeof OVERDUE> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(OVERDUE), ms);
-    result.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        // What nobody handled in there may be any value.
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
+function textOf(count: number, tasks: Buffer): (string | number)[] {
+  const parts: (string | number)[] = [count];
+  for (let at = 0; at < tasks.length; at += PART_BYTES) {
+    parts.push(tasks.latin1Slice(at, Math.min(at + PART_BYTES, tasks.length)));
+  }
+  return parts;
 }

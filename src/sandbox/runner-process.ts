@@ -1,7 +1,7 @@
 /** One runner as the gateway sees it: a process, its channel, and the end of both. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, readSync, realpathSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
@@ -11,6 +11,8 @@ import type { Programs } from "./programs.ts";
 
 const STDERR_CHARS_MAX = 2000;
 const PAGE_BYTES = 4096;
+/** Linux counts processor time in these, whatever its own clock does. */
+const TICK_MS = 10;
 
 export interface RunnerEvents {
   readonly frame: (frame: Frame) => void;
@@ -125,6 +127,17 @@ export class RunnerProcess {
       return Number(this.#sample.latin1Slice(0, length).split(" ")[1]) * PAGE_BYTES;
     } catch {
       return 0;
+    }
+  }
+
+  /** Processor time that the main thread has had, or undefined where that cannot be known. */
+  mainThreadMs(): number | undefined {
+    try {
+      const stat = readFileSync(`/proc/${this.pid}/task/${this.pid}/stat`, "latin1");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    } catch {
+      return undefined;
     }
   }
 

@@ -7,14 +7,15 @@
 import { createRequire } from "node:module";
 import { Socket } from "node:net";
 import type ivm from "isolated-vm";
-import { VersionIsolate } from "./isolates.ts";
 import type { GuestBundle } from "./isolates.ts";
+import { VersionPool } from "./version-pool.ts";
 import { FrameReader, jsonFrame, ranFrame, readRunHead } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
 const CHANNEL_FD = 3;
 /** How often idle isolates are looked for, and whether there is room. */
 const REST_EVERY_MS = 1000;
+const BEAT_EVERY_MS = 250;
 /** Of what the gateway lets this process have: from here on isolates are given up, a few at a time. */
 const ROOM_SHARE = 0.75;
 const YIELD_SHARE = 0.1;
@@ -25,10 +26,14 @@ const TIGHT_SHARE = 0.9;
 const library = createRequire(process.argv[2] as string)("isolated-vm") as typeof ivm;
 const channel = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
 const reader = new FrameReader();
-const versions = new Map<number, VersionIsolate>();
+const versions = new Map<number, VersionPool>();
 let guestCode = "";
 let rssBytesMax = Infinity;
 let yieldedMs = -Infinity;
+/** Requests that are not answered. */
+let open = 0;
+let beating: NodeJS.Timeout | undefined;
+const figures: { -readonly [Name in keyof Beat]: Beat[Name] } = { alive: 0, rested: 0, yielded: 0 };
 
 export interface LoadBody {
   /** Drawn by the gateway for each load; what `run` and `unload` name. */
@@ -38,6 +43,15 @@ export interface LoadBody {
   readonly lazy: boolean;
   /** What the process may have with this version in it; beyond that it is killed. */
   readonly rssBytesMax: number;
+}
+
+/** What a runner tells of itself: while it has work, that its main thread is well. */
+export interface Beat {
+  /** Isolates at the moment. */
+  readonly alive: number;
+  /** Isolates given up so far because nothing ran in them, and because memory was short. */
+  readonly rested: number;
+  readonly yielded: number;
 }
 
 export type UnloadBody = Pick<LoadBody, "serial" | "rssBytesMax">;
@@ -60,18 +74,18 @@ async function obey(frame: Frame): Promise<void> {
     case "load": {
       const { serial, bundle, lazy, rssBytesMax: newest } = JSON.parse(frame.body.toString()) as LoadBody;
       rssBytesMax = newest;
-      const isolate = new VersionIsolate(library, guestCode, bundle);
-      versions.set(serial, isolate);
+      const pool = new VersionPool(library, guestCode, bundle);
+      versions.set(serial, pool);
       if (lazy) return;
-      const loaded = await isolate.load();
+      const loaded = await pool.load();
       if (loaded.at === "failed") versions.delete(serial);
       say(jsonFrame("loaded", frame.id, loaded));
       return;
     }
     case "inspect": {
-      const isolate = new VersionIsolate(library, guestCode, JSON.parse(frame.body.toString()) as GuestBundle);
-      const loaded = await isolate.load();
-      isolate.close();
+      const pool = new VersionPool(library, guestCode, JSON.parse(frame.body.toString()) as GuestBundle);
+      const loaded = await pool.load();
+      pool.close();
       say(jsonFrame("inspected", frame.id, loaded));
       return;
     }
@@ -92,9 +106,9 @@ async function obey(frame: Frame): Promise<void> {
 
 async function run(frame: Frame): Promise<void> {
   const { serial, count, tasks } = readRunHead(frame.body);
-  const isolate = versions.get(serial);
-  if (isolate === undefined) throw new Error(`no version is loaded as ${serial}`);
-  const ran = await isolate.run(count, tasks);
+  const pool = versions.get(serial);
+  if (pool === undefined) throw new Error(`no version is loaded as ${serial}`);
+  const ran = await pool.run(count, tasks);
   if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
   else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }
@@ -105,12 +119,34 @@ async function run(frame: Frame): Promise<void> {
  * is its own, up to its limit.
  */
 function yieldSome(): void {
-  const alive = [...versions].filter(([, isolate]) => isolate.isAlive);
+  const alive = [...versions].filter(([, pool]) => pool.alive > 0);
   if (alive.length < 2) return;
-  for (const [serial, isolate] of alive.slice(0, Math.ceil(alive.length * YIELD_SHARE))) {
-    isolate.yieldMemory();
+  for (const [serial, pool] of alive.slice(0, Math.ceil(alive.length * YIELD_SHARE))) {
+    figures.yielded += pool.alive;
+    pool.yieldMemory();
     versions.delete(serial);
-    versions.set(serial, isolate);
+    versions.set(serial, pool);
+  }
+}
+
+function beat(): void {
+  figures.alive = 0;
+  for (const pool of versions.values()) figures.alive += pool.alive;
+  say(jsonFrame("beat", 0, figures));
+}
+
+/** Work that has to be answered: for as long, the main thread says every now and then that it is well. */
+async function answering(work: Promise<void>): Promise<void> {
+  open++;
+  beating ??= setInterval(beat, BEAT_EVERY_MS);
+  try {
+    await work;
+  } finally {
+    open--;
+    if (open === 0) {
+      clearInterval(beating);
+      beating = undefined;
+    }
   }
 }
 
@@ -122,7 +158,9 @@ function die(error: unknown): void {
 }
 
 setInterval(() => {
-  for (const isolate of versions.values()) isolate.rest();
+  const { rested } = figures;
+  for (const pool of versions.values()) figures.rested += pool.rest();
+  if (figures.rested > rested) beat();
   const share = process.memoryUsage.rss() / rssBytesMax;
   const nowMs = performance.now();
   if (share < ROOM_SHARE || (share < TIGHT_SHARE && nowMs - yieldedMs < YIELD_EVERY_MS)) return;
@@ -133,7 +171,7 @@ process.on("uncaughtException", die);
 process.on("unhandledRejection", die);
 channel.on("data", (chunk: Buffer) => {
   const wrong = reader.push(chunk, (frame) => {
-    obey(frame).catch(die);
+    answering(obey(frame)).catch(die);
   });
   if (wrong !== undefined) die(new Error(wrong));
 });

@@ -46,6 +46,8 @@ export interface HandlerBundle {
     readonly timeoutMs: number;
     /** Heap of the isolate, built-ins aside. */
     readonly memoryBytes: number;
+    /** Isolates that it may have in each runner, each with a batch of its own: for handlers that wait. Default 1. */
+    readonly concurrency?: number;
     /** ctx.params: plain JSON. */
     readonly params: unknown;
     /** Topic filters whose named levels are event.params; the first that matches counts. */
@@ -200,6 +202,9 @@ export class Sandbox {
       killedForMemory: 0,
       killedForTime: 0,
       killedForNonsense: 0,
+      isolates: 0,
+      isolatesRested: 0,
+      isolatesYielded: 0,
       rssBytes: 0,
       batchesInFlight: 0,
       batches: this.#batches,
@@ -215,6 +220,10 @@ export class Sandbox {
       figures.killedForMemory += supervisor.figures.killedForMemory;
       figures.killedForTime += supervisor.figures.killedForTime;
       figures.killedForNonsense += supervisor.figures.killedForNonsense;
+      const { alive, rested, yielded } = supervisor.isolates;
+      figures.isolates += alive;
+      figures.isolatesRested += rested;
+      figures.isolatesYielded += yielded;
     }
     return figures;
   }
@@ -243,6 +252,7 @@ export class Sandbox {
       code,
       timeoutMs: own.timeoutMs,
       memoryBytes: own.memoryBytes,
+      concurrency: own.concurrency ?? 1,
       idleMs: settings.idle,
       settings: {
         handler: name,
@@ -256,6 +266,8 @@ export class Sandbox {
           outputsMax: settings.outputsMax,
           resultBytesMax: settings.resultMax,
           stateBytesMax: settings.stateMax,
+          timersMax: settings.timersMax,
+          timeoutMs: own.timeoutMs,
           logLinesPerSecond: settings.logLinesPerSecond,
           logCharsMax: settings.logLineMax,
         },
@@ -271,6 +283,10 @@ export interface SandboxFigures {
   readonly killedForMemory: number;
   readonly killedForTime: number;
   readonly killedForNonsense: number;
+  /** As far as runners have told: they do while they work. */
+  readonly isolates: number;
+  readonly isolatesRested: number;
+  readonly isolatesYielded: number;
   readonly rssBytes: number;
   readonly batchesInFlight: number;
   readonly batches: number;

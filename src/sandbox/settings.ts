@@ -32,6 +32,10 @@ export const sandboxSettings = z
       .prefault("1MB")
       .meta({ description: "Length of one event's outputs together, as JSON; more fails it." }),
     stateMax: size.prefault("64KB").meta({ description: "Length of one key's state, as JSON; more fails the event." }),
+    timersMax: count
+      .max(10_000)
+      .default(100)
+      .meta({ description: "Timers (setTimeout and its like) that one event may have at a time; more fail it." }),
     logLinesPerSecond: count
       .default(100)
       .meta({ description: "Log lines of one handler in each runner; more are dropped and counted." }),

@@ -10,14 +10,15 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
-import { asLoaded, InFlightTable } from "./in-flight.ts";
+import { asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
 import type { Done, Request, Version, Waiting } from "./in-flight.ts";
-import { LOAD_MS_MIN } from "./isolates.ts";
+import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
+import { Pulse } from "./pulse.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import { allOf, readAnswer, strike, WireError } from "./results.ts";
-import type { LoadBody, UnloadBody } from "./runner.ts";
+import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
@@ -32,18 +33,35 @@ export interface SupervisorOptions {
   readonly versions: () => Iterable<Version>;
 }
 
+interface Ready {
+  readonly at: "ready";
+  readonly runner: RunnerProcess;
+  readonly pulse: Pulse;
+}
+
 type State =
   | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
-  | { readonly at: "ready"; readonly runner: RunnerProcess }
+  | Ready
   | { readonly at: "down"; readonly timer: NodeJS.Timeout }
   | { readonly at: "closed" };
 
+/** A module that is to be loaded, or inspected. */
+interface Load {
+  readonly kind: "load" | "inspect";
+  readonly body: unknown;
+  readonly budgetMs: number;
+  readonly answered: (loaded: Loaded | undefined) => void;
+}
+
+/** After a runner was lost with a load in flight, loads are made with nothing beside them for so long. */
+const CAREFUL_MS = 30_000;
 /** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
 const LOOK_MS = 15;
 const START_MS_MAX = 15_000;
 /** Starts that may fail in a row before opening is given up. Later on, starting is never given up. */
 const FIRST_STARTS_MAX = 3;
 const RESTART = { firstMs: 100, maxMs: 5000 };
+const NO_BEAT: Beat = { alive: 0, rested: 0, yielded: 0 };
 
 export interface SupervisorFigures {
   started: number;
@@ -64,12 +82,21 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #inFlight: InFlightTable;
   #waiting: Waiting[] = [];
+  #carefulUntilMs = -Infinity;
+  /** Loads that wait until nothing else is in flight; batches that come meanwhile wait for them. */
+  #loads: Load[] = [];
+  /** One of them is in flight. */
+  #isLoading = false;
   #whenReady: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = [];
   #state: State;
   #startsFailed = 0;
   #hasBeenReady = false;
   #look: NodeJS.Timeout | undefined;
   #rssBytes = 0;
+  #beat: Beat = NO_BEAT;
+  /** Of runners that are gone. */
+  #rested = 0;
+  #yielded = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -89,6 +116,12 @@ export class Supervisor {
     return this.#state.at === "ready" ? (this.#rssBytes = this.#state.runner.rssBytes()) : 0;
   }
 
+  /** Isolates: how many there are as far as is known, and how many were given up so far. */
+  get isolates(): Beat {
+    const { alive, rested, yielded } = this.#beat;
+    return { alive, rested: this.#rested + rested, yielded: this.#yielded + yielded };
+  }
+
   get isReady(): boolean {
     return this.#state.at === "ready";
   }
@@ -104,7 +137,7 @@ export class Supervisor {
 
   /** Work that comes after close() is not answered: nobody is there to run it again. */
   run(work: Waiting): void {
-    if (this.#state.at === "ready") this.#send(this.#state.runner, work);
+    if (this.#state.at === "ready" && this.#loads.length === 0 && !this.#isLoading) this.#send(this.#state, work);
     else this.#waiting.push(work);
   }
 
@@ -131,6 +164,7 @@ export class Supervisor {
     clearInterval(this.#look);
     for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
     answerAll(this.#inFlight.takeAll(), "unrun");
+    for (const { answered } of this.#loads.splice(0)) answered(undefined);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
     if (!("runner" in state)) return;
     state.runner.kill("closed");
@@ -152,17 +186,18 @@ export class Supervisor {
   }
 
   #ready(runner: RunnerProcess): void {
-    this.#state = { at: "ready", runner };
+    const ready = { at: "ready", runner, pulse: new Pulse(this.#options.clock.monotonic()) } as const;
+    this.#state = ready;
     this.#hasBeenReady = true;
     this.#startsFailed = 0;
     for (const version of this.#options.versions()) {
       runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
-    for (const work of this.#waiting.splice(0)) this.#send(runner, work);
+    this.#takeTurns();
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
   }
 
-  #send(runner: RunnerProcess, { version: newest, batch, states, done }: Waiting): void {
+  #send({ runner, pulse }: Ready, { version: newest, batch, states, done }: Waiting): void {
     const version = newest();
     if (version === undefined) {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
@@ -170,7 +205,7 @@ export class Supervisor {
     }
     const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
-    this.#watch();
+    this.#watch(pulse);
     runner.send(runFrame(id, version.serial, batch, states));
   }
 
@@ -179,10 +214,34 @@ export class Supervisor {
     const state = this.#state;
     if (state.at !== "ready") return undefined;
     return new Promise((answered) => {
-      const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
-      this.#watch();
-      state.runner.send(jsonFrame(kind, id, body));
+      const load: Load = { kind, body, budgetMs, answered };
+      if (this.#options.clock.monotonic() >= this.#carefulUntilMs) {
+        this.#sendLoad(state, load);
+      } else {
+        this.#loads.push(load);
+        this.#takeTurns();
+      }
     });
+  }
+
+  #sendLoad({ runner, pulse }: Ready, { kind, body, budgetMs, answered }: Load): void {
+    const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
+    this.#watch(pulse);
+    runner.send(jsonFrame(kind, id, body));
+  }
+
+  /** Something was answered, or a runner is ready: batches that waited for a load go out, and then the next load. */
+  #takeTurns(): void {
+    const state = this.#state;
+    if (state.at !== "ready" || this.#inFlight.size > 0) return;
+    const wasLoading = this.#isLoading;
+    this.#isLoading = false;
+    if (wasLoading || this.#loads.length === 0) for (const work of this.#waiting.splice(0)) this.#send(state, work);
+    if (this.#inFlight.size > 0) return;
+    const load = this.#loads.shift();
+    if (load === undefined) return;
+    this.#isLoading = true;
+    this.#sendLoad(state, load);
   }
 
   // --- what the runner says
@@ -203,6 +262,11 @@ export class Supervisor {
       this.#ready(runner);
       return;
     }
+    if (this.#state.at === "ready") this.#state.pulse.heard(this.#options.clock.monotonic());
+    if (kind === "beat") {
+      this.#heardBeat(asBeat(JSON.parse(body.toString())));
+      return;
+    }
     const entry = this.#inFlight.get(id);
     if (entry === undefined) throw new WireError(`an answer to request ${id}, which is not open`);
     if (entry.at === "load") {
@@ -210,10 +274,12 @@ export class Supervisor {
       const loaded = asLoaded(JSON.parse(body.toString()));
       this.#inFlight.take(id);
       entry.answered(loaded);
+      this.#takeTurns();
     } else if (kind === "ran") {
       const results = readAnswer(body, entry.batch, entry.version.reader);
       this.#inFlight.take(id);
       entry.done(entry.version, results);
+      if (this.#loads.length > 0) this.#takeTurns();
     } else if (kind === "stuck") {
       this.#stuck(runner, id, entry.version, entry.batch, entry.done, JSON.parse(body.toString()));
     } else {
@@ -239,10 +305,21 @@ export class Supervisor {
     answerAll(others, "unrun");
   }
 
+  #heardBeat(beat: Beat): void {
+    const { log, index, clock } = this.#options;
+    if (this.#state.at === "ready") this.#state.pulse.beat(clock.monotonic());
+    const yielded = beat.yielded - this.#beat.yielded;
+    if (yielded < 0 || beat.rested < this.#beat.rested) throw new WireError("a count that falls");
+    this.#beat = beat;
+    if (yielded > 0) log.warn({ runner: index, isolates: yielded }, "memory is short: a runner gave isolates up");
+  }
+
   // --- watching and replacing
 
-  #watch(): void {
-    this.#look ??= setInterval(() => this.#lookAt(), LOOK_MS);
+  #watch(pulse?: Pulse): void {
+    if (this.#look !== undefined) return;
+    pulse?.heard(this.#options.clock.monotonic()); // Until now there was nothing to say.
+    this.#look = setInterval(() => this.#lookAt(), LOOK_MS);
   }
 
   #lookAt(): void {
@@ -265,6 +342,11 @@ export class Supervisor {
       state.runner.kill(`took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`);
       return;
     }
+    if (state.pulse.isLost(nowMs, () => state.runner.mainThreadMs())) {
+      this.figures.killedForTime++;
+      state.runner.kill("was busy with something that cannot be stopped");
+      return;
+    }
     if (!this.#inFlight.isOverdue(nowMs)) return;
     this.figures.killedForTime++;
     state.runner.kill("did not answer in time");
@@ -274,6 +356,9 @@ export class Supervisor {
     const state = this.#state;
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
+    this.#rested += this.#beat.rested;
+    this.#yielded += this.#beat.yielded;
+    this.#beat = NO_BEAT;
     const { log, index } = this.#options;
     log.warn({ runner: index, pid: lost.pid, why, inFlight: this.#inFlight.size }, "runner lost");
     if (state.at === "starting") {
@@ -288,10 +373,12 @@ export class Supervisor {
       this.#state = this.#start();
     }
     const lostWork = this.#inFlight.takeAll();
-    // A module that was being loaded is tried again on the successor, but not for ever (LOADS_MAX in sandbox.ts). Until
-    // then the batches beside it are not suspected: if one of them did it, it will do it again.
-    const mayBeLoad = lostWork.some((request) => request.at === "load");
-    answerAll(lostWork, mayBeLoad ? "unrun" : "crashed");
+    this.#isLoading = false;
+    // Whether a load did it or a batch beside it shows when each is tried with nothing beside it.
+    if (lostWork.some((request) => request.at === "load")) {
+      this.#carefulUntilMs = this.#options.clock.monotonic() + CAREFUL_MS;
+    }
+    answerAll(lostWork, "crashed");
   }
 }
 

@@ -34,6 +34,7 @@ export const FRAME_KINDS = [
   "inspected",
   "ran",
   "stuck",
+  "beat",
 ] as const;
 export type FrameKind = (typeof FRAME_KINDS)[number];
 

@@ -7,8 +7,8 @@
  *
  * L1  Tasks of one key are handed out in the order of their sequence numbers, one batch at a time.
  * L2  A key with a parked task hands out only parked tasks; later ones are parked behind it.
- * L3  At most {@link OUTSTANDING_MAX} batches of a lane are with one runner, of at most {@link BATCH_TASKS_MAX} tasks
- *     and about {@link BATCH_BYTES_MAX} bytes each.
+ * L3  At most one batch more than the runner may work on side by side (`width`) is with it, of at most
+ *     {@link BATCH_TASKS_MAX} tasks and about {@link BATCH_BYTES_MAX} bytes each; what waits is shared out among them.
  * L4  At most {@link HELD_MAX} tasks have left the feed and not been handed out, and at most {@link PARKED_MAX} are
  *     parked (plus what was in flight when the limit was reached): past that the lane takes nothing more, and the
  *     handler's backlog waits on disk.
@@ -17,7 +17,6 @@ import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
 import type { ParkedKeys } from "./parked.ts";
 
-export const OUTSTANDING_MAX = 2;
 export const BATCH_TASKS_MAX = 256;
 export const BATCH_BYTES_MAX = 1024 * 1024;
 export const HELD_MAX = 4096;
@@ -53,6 +52,7 @@ export class Lane {
   readonly handler: number;
   readonly #feed: Feed;
   readonly #parked: ParkedKeys;
+  readonly #width: () => number;
   /** A task whose key is parked and that is not itself parked yet. The pipeline settles it as "behind". */
   readonly #behind: (task: Task) => void;
   readonly #ports: Port[];
@@ -60,10 +60,18 @@ export class Lane {
   #held = 0;
   #inFlight = 0;
 
-  constructor(handler: number, runners: number, feed: Feed, parked: ParkedKeys, behind: (task: Task) => void) {
+  constructor(
+    handler: number,
+    runners: number,
+    feed: Feed,
+    parked: ParkedKeys,
+    width: () => number,
+    behind: (task: Task) => void,
+  ) {
     this.handler = handler;
     this.#feed = feed;
     this.#parked = parked;
+    this.#width = width;
     this.#behind = behind;
     this.#ports = Array.from({ length: runners }, () => ({ front: [], queue: [], outstanding: 0 }));
   }
@@ -81,11 +89,13 @@ export class Lane {
   /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
   next(runner: number): Batch | undefined {
     const port = this.#ports[runner] as Port;
-    if (port.outstanding >= OUTSTANDING_MAX) return undefined;
+    const width = this.#width();
+    if (port.outstanding > width) return undefined;
+    const tasksMax = width === 1 ? BATCH_TASKS_MAX : this.#share(width);
     const batch: Batch = { runner, tasks: [] };
-    let bytes = this.#fill(batch, port.front, 0);
-    bytes = this.#fill(batch, port.queue, bytes);
-    while (batch.tasks.length < BATCH_TASKS_MAX && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
+    let bytes = this.#fill(batch, port.front, 0, tasksMax);
+    bytes = this.#fill(batch, port.queue, bytes, tasksMax);
+    while (batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
       const task = this.#feed.take();
       if (task === undefined) break;
       const to = this.#ports.length === 1 ? runner : hash(task.key) % this.#ports.length;
@@ -132,14 +142,19 @@ export class Lane {
     this.#parked.close();
   }
 
+  /** A batch runs its tasks one after another: what waits is for all that run side by side. */
+  #share(width: number): number {
+    return Math.min(BATCH_TASKS_MAX, Math.max(1, Math.ceil(this.waiting / (width * this.#ports.length))));
+  }
+
   #mayTake(): boolean {
     return this.#held < HELD_MAX && this.#parked.tasks < PARKED_MAX;
   }
 
   /** Moves tasks from the head of `queue` into the batch while there is room; returns the batch's bytes. */
-  #fill(batch: Batch, queue: Task[], bytes: number): number {
+  #fill(batch: Batch, queue: Task[], bytes: number, tasksMax: number): number {
     let taken = 0;
-    while (taken < queue.length && batch.tasks.length < BATCH_TASKS_MAX && bytes < BATCH_BYTES_MAX) {
+    while (taken < queue.length && batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX) {
       const task = queue[taken++] as Task;
       this.#held--;
       if (this.#claim(batch, task)) bytes += eventRecord.length(task.page, task.at);

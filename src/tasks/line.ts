@@ -23,6 +23,8 @@ export interface LineSettings {
   /** CloudEvents type of its outputs when they name none. */
   readonly type: string;
   readonly retry: Backoff & { readonly triesMax: number };
+  /** Batches that one runner works on side by side. */
+  readonly concurrency: number;
   readonly route: boolean;
   readonly keyOf: (topic: string, device: string) => string;
 }
@@ -67,7 +69,8 @@ export class Line {
     this.settings = settings;
     this.#context = context;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
-    this.lane = new Lane(settings.id, context.runners, feed, this.parked, (task) => this.park(task));
+    const width = (): number => this.settings.concurrency;
+    this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
   }
 
   /** Stages what `result` comes to for `task`. False when the task has to go out once more, having cost nothing. */

@@ -168,6 +168,7 @@ describe("precedence", () => {
       params: { a: 1, b: 2, d: 3 },
       timeoutMs: 2000,
       memoryBytes: 64 * 1024 * 1024,
+      concurrency: 1,
       retry: { triesMax: 3, firstMs: 9000, maxMs: 3_600_000 },
     });
   });
@@ -183,6 +184,7 @@ describe("precedence", () => {
       params: {},
       timeoutMs: 1000,
       memoryBytes: 32 * 1024 * 1024,
+      concurrency: 1,
       retry: { triesMax: 5, firstMs: 500, maxMs: 300_000 },
     });
   });

@@ -26,19 +26,43 @@ function insisting(handler: number, first: string, then: string): Promise<string
   });
 }
 
-it("what is in flight beside a module that kills the runner as it is loaded is unrun (S2)", async () => {
+const lostTwice = { failure: { code: "SANDBOX_RUNNER_LOST" } };
+
+it("a module that kills the runner as it is loaded is refused; what was beside it is suspected once", async () => {
   const good = bundle("");
   await loadAll(sandbox, good);
-  const beside = insisting(good.id, "hold", "hold");
+  const beside = run(sandbox, good.id, [saying(good.id, "hold")]);
   const deadly = bundle("", { code: "die" });
-  expect(await sandbox.inspect(deadly)).toMatchObject({ failure: { code: "SANDBOX_RUNNER_LOST" } });
+  expect(await sandbox.inspect(deadly)).toMatchObject(lostTwice);
+  expect(shortly((await beside).results)).toEqual(["crashed"]);
+  // The second time with nothing beside it, and so every further time.
   expect(sandbox.figures()).toMatchObject({ runnersLost: 2 });
-  expect(await sandbox.load(deadly)).toMatchObject({ failure: { code: "SANDBOX_RUNNER_LOST" } });
+  const trial = run(sandbox, good.id, [saying(good.id, "go on")]);
+  expect(await sandbox.load(deadly)).toMatchObject(lostTwice);
+  expect(shortly((await trial).results)).toEqual([[]]);
   expect(sandbox.figures()).toMatchObject({ runnersLost: 4 });
-  // Without a load beside it, it is a suspect again.
-  await expect.poll(() => sandbox.figures(), patient).toMatchObject({ runnersReady: 1, batchesInFlight: 1 });
+});
+
+it("a batch that kills the runner is found out however many modules are loaded meanwhile, and none of them is blamed", async () => {
+  const good = bundle("");
+  await loadAll(sandbox, good);
+  const kill = async (): Promise<unknown> => {
+    const batch = run(sandbox, good.id, [saying(good.id, "hold")]);
+    await expect.poll(() => sandbox.figures(), patient).toMatchObject({ runnersReady: 1, batchesInFlight: 1 });
+    process.kill(sandbox.pids[0] as number, "SIGKILL");
+    return shortly((await batch).results)[0];
+  };
+  const first = run(sandbox, good.id, [saying(good.id, "hold")]);
+  const loads = Array.from({ length: 5 }, () => sandbox.inspect(bundle("")));
   process.kill(sandbox.pids[0] as number, "SIGKILL");
-  expect(await beside).toEqual(["unrun", "unrun", "unrun", "unrun", "crashed"]);
+  expect(shortly((await first).results)).toEqual(["crashed"]);
+  for (const loaded of await Promise.all(loads)) expect(loaded).toMatchObject({ at: "ready" });
+  // Alone: what is to be loaded meanwhile waits, and is not lost with it.
+  const trial = kill();
+  const later = sandbox.inspect(bundle(""));
+  expect(await trial).toBe("crashed");
+  expect(await later).toMatchObject({ at: "ready" });
+  expect(sandbox.figures()).toMatchObject({ runnersLost: 2 });
 });
 
 it("beside an isolate that cannot be stopped nobody is suspected, and the next batches go to the successor (S2)", async () => {

@@ -68,7 +68,16 @@ function draft(topic: string): EventDraft {
 
 function attach(pipeline: Pipeline, id: number): Promise<void> {
   const retry = { firstMs: 1, maxMs: 2, triesMax: 3 };
-  return pipeline.attach({ name: `h${id}`, id, to: [], type: "t", retry, route: false, keyOf: (topic) => topic });
+  return pipeline.attach({
+    name: `h${id}`,
+    id,
+    to: [],
+    type: "t",
+    retry,
+    concurrency: 1,
+    route: false,
+    keyOf: (topic) => topic,
+  });
 }
 
 const turns = async (count: number): Promise<void> => {

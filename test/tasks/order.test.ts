@@ -89,7 +89,11 @@ interface Run {
   readonly runners: FatefulRunners;
 }
 
-async function runAll(events: readonly { topic: string; fate: Fate }[], runnerCount: number): Promise<Run> {
+async function runAll(
+  events: readonly { topic: string; fate: Fate }[],
+  runnerCount: number,
+  concurrency: number,
+): Promise<Run> {
   const journal = new MemoryJournal();
   const runners = new FatefulRunners(runnerCount);
   const pipeline = new Pipeline({
@@ -109,6 +113,7 @@ async function runAll(events: readonly { topic: string; fate: Fate }[], runnerCo
     to: [],
     type: "t",
     retry: { firstMs: 1, maxMs: 2, triesMax: TRIES_MAX },
+    concurrency,
     route: false,
     keyOf: (topic) => topic,
   });
@@ -133,29 +138,34 @@ const events = fc.array(fc.record({ topic: fc.constantFrom("a", "b", "c"), fate:
 describe("whatever the fates of its events, a handler's pipeline", () => {
   it("ends every task exactly once, keeps each key in order, and punishes only the culprit (L1, L2, P2, P4)", async () => {
     await fc.assert(
-      fc.asyncProperty(events, fc.integer({ min: 1, max: 3 }), async (fated, runnerCount) => {
-        const { journal, runners } = await runAll(fated, runnerCount);
-        const ends = journal.settlements.filter((s) => s.outcome.at === "done" || s.outcome.at === "dead");
-        expect(ends.map((s) => s.task.seq).sort((a, b) => a - b)).toEqual(fated.map((_, index) => index + 1));
+      fc.asyncProperty(
+        events,
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 3 }),
+        async (fated, runnerCount, concurrency) => {
+          const { journal, runners } = await runAll(fated, runnerCount, concurrency);
+          const ends = journal.settlements.filter((s) => s.outcome.at === "done" || s.outcome.at === "dead");
+          expect(ends.map((s) => s.task.seq).sort((a, b) => a - b)).toEqual(fated.map((_, index) => index + 1));
 
-        for (const { task, outcome } of ends) {
-          const fate = fateOf(task);
-          expect(outcome.at).toBe(fate === "fail-always" || fate === "dead" || fate === "crash" ? "dead" : "done");
-          if (outcome.at === "dead" && fate === "crash") expect(outcome.failure.code).toBe("TASK_CRASHED_RUNNER");
-        }
-        // An event's last try is what takes effect: those follow one another in the key's order.
-        for (const topic of ["a", "b", "c"]) {
-          const seqs = ends.filter((s) => s.task.key === topic).map((s) => s.task.seq);
-          expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
-        }
-        const tries = Map.groupBy(runners.ran, ({ seq }) => seq);
-        for (const [index, { fate }] of fated.entries()) {
-          const count = tries.get(index + 1)?.length ?? 0;
-          if (fate === "fail-always") expect(count).toBe(TRIES_MAX);
-          if (fate === "fail-once") expect(count).toBe(2);
-          if (fate === "done" || fate === "dead") expect(count).toBe(1);
-        }
-      }),
+          for (const { task, outcome } of ends) {
+            const fate = fateOf(task);
+            expect(outcome.at).toBe(fate === "fail-always" || fate === "dead" || fate === "crash" ? "dead" : "done");
+            if (outcome.at === "dead" && fate === "crash") expect(outcome.failure.code).toBe("TASK_CRASHED_RUNNER");
+          }
+          // An event's last try is what takes effect: those follow one another in the key's order.
+          for (const topic of ["a", "b", "c"]) {
+            const seqs = ends.filter((s) => s.task.key === topic).map((s) => s.task.seq);
+            expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+          }
+          const tries = Map.groupBy(runners.ran, ({ seq }) => seq);
+          for (const [index, { fate }] of fated.entries()) {
+            const count = tries.get(index + 1)?.length ?? 0;
+            if (fate === "fail-always") expect(count).toBe(TRIES_MAX);
+            if (fate === "fail-once") expect(count).toBe(2);
+            if (fate === "done" || fate === "dead") expect(count).toBe(1);
+          }
+        },
+      ),
       { numRuns: 150 },
     );
   });

@@ -4,10 +4,15 @@ import { Refusal } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
 import { emit, jsonOf, publish } from "./outputs.ts";
 import type { EmitOptions, OutputLimits, PublishOptions } from "./outputs.ts";
-import { freeze, isArray, jsonParse } from "./primordials.ts";
+import { isArray, jsonParse } from "./primordials.ts";
+import { TaskSignal } from "./signal.ts";
 
 export interface TaskLimits extends OutputLimits {
   readonly stateBytesMax: number;
+  /** Timers at a time. */
+  readonly timersMax: number;
+  /** Longest time from the handler's call to the end of its promise. */
+  readonly timeoutMs: number;
 }
 
 /** What is the same for all tasks of a version. */
@@ -19,15 +24,6 @@ export interface Surroundings {
   readonly limits: TaskLimits;
 }
 
-/** Never aborts yet: whatever runs at the deadline is cut off as a whole. */
-const SIGNAL = freeze({
-  aborted: false,
-  reason: undefined,
-  addEventListener(): void {},
-  removeEventListener(): void {},
-  throwIfAborted(): void {},
-});
-
 const UNREAD = {};
 
 export class Context {
@@ -36,11 +32,11 @@ export class Context {
   readonly attempt: number;
   readonly handler: string;
   readonly version: number;
-  readonly signal = SIGNAL;
   readonly #limits: TaskLimits;
   readonly #draft: Draft;
   readonly #stateText: string | undefined;
   #state: unknown = UNREAD;
+  #signal: TaskSignal | undefined;
 
   constructor(around: Surroundings, draft: Draft, attempt: number, stateText: string | undefined) {
     this.params = around.params;
@@ -60,6 +56,15 @@ export class Context {
 
   get publish(): (topic: string, data: unknown, options?: PublishOptions) => void {
     return (topic, data, options) => publish(open(this.#draft), this.#limits, topic, data, options);
+  }
+
+  get signal(): TaskSignal {
+    return (this.#signal ??= new TaskSignal());
+  }
+
+  /** The task's time is up. */
+  static abort(context: Context, reason: unknown): void {
+    if (context.#signal !== undefined) TaskSignal.abort(context.#signal, reason);
   }
 
   get state(): unknown {

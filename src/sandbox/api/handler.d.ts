@@ -49,6 +49,11 @@ export interface HandlerConfig {
   readonly timeout?: Duration;
   /** Heap of the handler's isolate. Default: `"32MB"`. */
   readonly memory?: Size;
+  /**
+   * Events of different keys that may be under way at a time, for handlers that wait; each in an isolate of its own, with
+   * module variables of its own. Default: 1, and at most 64.
+   */
+  readonly concurrency?: number;
   /** What happens when an event fails. */
   readonly retry?: {
     /** Tries of one event, the first included; then it becomes a dead letter. Default: 5. */
@@ -124,7 +129,7 @@ export interface HandlerContext<State extends object = Record<string, Parsed>> {
   readonly handler: string;
   /** The version that runs. */
   readonly version: number;
-  /** Aborts when the event's time is up. Handlers are cut off then as a whole, so it never does yet. */
+  /** Aborts when the event's time is up, just before it fails: whatever the handler does then has no effect on the event. */
   readonly signal: {
     readonly aborted: boolean;
     readonly reason: unknown;

@@ -2,7 +2,7 @@
 import type { Draft } from "./answer.ts";
 import { Refusal } from "./failure.ts";
 import { TextOf, hasOwn, isArray, isView, jsonStringify, keys, setPrototypeOf } from "./primordials.ts";
-import { fromBytes } from "./text.ts";
+import { fromBytes, utf8BytesMax } from "./text.ts";
 
 export interface OutputLimits {
   /** Outputs and publishes of one task. */
@@ -12,7 +12,7 @@ export interface OutputLimits {
 }
 
 const LEVELS_LOOKED_AT = 32;
-const TOPIC_CHARS_MAX = 65_535;
+const TOPIC_BYTES_MAX = 65_535;
 const TEXT_CHARS_MAX = 1024;
 const UPLINKS_MAX = 64;
 
@@ -90,8 +90,8 @@ export function publish(
   options: PublishOptions | undefined,
 ): void {
   count(draft, limits);
-  if (typeof topic !== "string" || topic === "" || topic.length > TOPIC_CHARS_MAX) {
-    throw new Refusal("SANDBOX_PUBLISH_INVALID", "ctx.publish needs a topic of 1 to 65,535 characters");
+  if (typeof topic !== "string" || topic === "" || utf8BytesMax(topic) > TOPIC_BYTES_MAX) {
+    throw new Refusal("SANDBOX_PUBLISH_INVALID", "ctx.publish needs a topic of 1 to 65,535 bytes as UTF-8");
   }
   for (let i = 0; i < topic.length; i++) {
     const letter = topic[i];

@@ -37,6 +37,16 @@ export function ownCopy(text: string): string {
   return jsonParse(jsonStringify(text)) as string;
 }
 
+/** Bytes of a text as UTF-8; a character of four is counted as six, for it is two here. */
+export function utf8BytesMax(text: string): number {
+  let bytes = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = charCodeAt(text, i);
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : 3;
+  }
+  return bytes;
+}
+
 export function toBytes(latin1: string): Uint8Array {
   const bytes = new Bytes(latin1.length);
   for (let i = 0; i < latin1.length; i++) bytes[i] = charCodeAt(latin1, i);

@@ -1,0 +1,33 @@
+/** The globals that every isolate has beside those of the language. Others come with the bundle that mentions them. */
+import { DeadLetter } from "./failure.ts";
+import type { GuestLog } from "./log.ts";
+import { afterwards, defineProperty, now, resolved } from "./primordials.ts";
+import type { EventRandom } from "./random.ts";
+import type { Timers } from "./timers.ts";
+
+/** Like a built-in: there, not listed, and the user's to replace. */
+export function defineGlobal(name: string, value: unknown): void {
+  defineProperty(globalThis, name, { value, writable: true, configurable: true });
+}
+
+export function installGlobals(log: GuestLog, timers: Timers, random: EventRandom): void {
+  const { debug, info, warn, error } = log;
+  defineGlobal("console", { debug, info, warn, error, log: info, trace: debug });
+  defineGlobal("DeadLetter", DeadLetter);
+  defineGlobal("setTimeout", (callback: unknown, delayMs?: unknown, ...args: unknown[]) =>
+    timers.set(callback, delayMs, args, false),
+  );
+  defineGlobal("setInterval", (callback: unknown, delayMs?: unknown, ...args: unknown[]) =>
+    timers.set(callback, delayMs, args, true),
+  );
+  defineGlobal("clearTimeout", (id: unknown) => timers.clear(id));
+  defineGlobal("clearInterval", (id: unknown) => timers.clear(id));
+  defineGlobal("queueMicrotask", (callback: unknown) => {
+    if (typeof callback !== "function") throw new TypeError("queueMicrotask needs a function");
+    // What it throws becomes a rejection that nobody handles, and that is a failure of the event.
+    void afterwards(resolved(undefined), () => (callback as () => void)());
+  });
+  const timeOrigin = now();
+  defineGlobal("performance", { timeOrigin, now: () => now() - timeOrigin });
+  defineProperty(Math, "random", { value: () => random.next(), writable: true, configurable: true });
+}
