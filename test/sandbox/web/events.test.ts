@@ -132,9 +132,8 @@ const SIGNALS: Record<string, string> = {
   "throws a reason that is no error": `AbortSignal.abort(5).throwIfAborted()`,
   "does not throw before": `return new AbortController().signal.throwIfAborted()`,
   "cannot be made by hand": `new AbortSignal()`,
-  "onabort takes functions, and null for anything else": `
+  "onabort takes functions, and null": `
     const { signal } = new AbortController(); const log = [signal.onabort];
-    signal.onabort = 5; log.push(signal.onabort);
     signal.onabort = () => {}; log.push(typeof signal.onabort);
     signal.onabort = null; log.push(signal.onabort);
     return log`,
@@ -142,10 +141,9 @@ const SIGNALS: Record<string, string> = {
     const a = new AbortController(), b = new AbortController();
     const either = AbortSignal.any([a.signal, b.signal]), log = [];
     either.addEventListener("abort", () => log.push(either.reason, a.signal.aborted, b.signal.aborted));
-    const chained = AbortSignal.any([either]);
     b.abort("b"); a.abort("a");
     const already = AbortSignal.any([new AbortController().signal, AbortSignal.abort("x")]);
-    return [log, chained.aborted, chained.reason, already.aborted, already.reason, AbortSignal.any([]).aborted]`,
+    return [log, already.aborted, already.reason, AbortSignal.any([]).aborted]`,
   "any() aborts all before anybody hears of it": `
     const a = new AbortController(); const follower = AbortSignal.any([a.signal]); const log = [];
     a.signal.addEventListener("abort", () => log.push("source", follower.aborted));
@@ -158,6 +156,21 @@ const SIGNALS: Record<string, string> = {
 describe("AbortSignal", () => {
   it.each(Object.entries(SIGNALS))("%s", async (_, body) => {
     await web.sameAsNode(body);
+  });
+
+  // Two in which Node is not as the standard has it.
+  it("onabort is null when it is set to what is no object", () => {
+    expect(web.evaluate(`{ const { signal } = new AbortController(); signal.onabort = 5; signal.onabort }`)).toBe(null);
+  });
+
+  it("any() of a signal of any() has the reason of whoever aborted first", () => {
+    expect(
+      web.evaluate(`{
+        const a = new AbortController(), b = new AbortController();
+        const chained = AbortSignal.any([AbortSignal.any([a.signal, b.signal])]);
+        b.abort("b"); a.abort("a");
+        chained.reason }`),
+    ).toBe("b");
   });
 
   it("timeout() is there when there are timers only", async () => {
