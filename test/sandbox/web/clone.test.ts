@@ -76,6 +76,7 @@ const REFUSED = [
   "Object(Symbol('a'))",
   "Promise.resolve()",
   "new WeakMap()",
+  "(function () { return arguments; })(1, 2)",
   "new WeakSet()",
   "new WeakRef({})",
   "(function* () {})()",
@@ -83,7 +84,6 @@ const REFUSED = [
   "[][Symbol.iterator]()",
   "new Map().keys()",
   "new Proxy(() => 1, {})",
-  "(function () { return arguments; })(1, 2)",
   "{ deep: [new Map([[1, { f() {} }]])] }",
   "{ get broken() { throw new RangeError('mine'); } }",
 ];

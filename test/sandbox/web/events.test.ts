@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { bare } from "./bare.ts";
 import type { Bare } from "./bare.ts";
@@ -171,6 +173,35 @@ describe("AbortSignal", () => {
         b.abort("b"); a.abort("a");
         chained.reason }`),
     ).toBe("b");
+  });
+
+  it("differs from Node where Node differs from the standard", () => {
+    expect(web.evaluate(`const { signal } = new AbortController(); signal.onabort = 5; signal.onabort`)).toBe(null);
+    expect(
+      web.evaluate(`{
+        const a = new AbortController(), b = new AbortController();
+        const chained = AbortSignal.any([AbortSignal.any([a.signal, b.signal])]);
+        b.abort("b");
+        a.abort("a");
+        chained.reason;
+      }`),
+    ).toBe("b");
+  });
+
+  it("of any() is not lost while somebody listens, and is not kept when nobody does", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    web.evaluate(`
+      globalThis.source = new AbortController();
+      globalThis.heard = [];
+      AbortSignal.any([source.signal]).addEventListener("abort", () => heard.push("heard"));
+      globalThis.unheard = new WeakRef(AbortSignal.any([source.signal]));
+      undefined`);
+    // A WeakRef holds on until the job that made it has ended.
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    expect(web.evaluate(`unheard.deref()`)).toBe(undefined);
+    expect(web.evaluate(`source.abort(); heard.join()`)).toBe("heard");
   });
 
   it("timeout() is there when there are timers only", async () => {
