@@ -120,6 +120,8 @@ export async function bare(names: readonly string[] = WEB_APIS.map(({ name }) =>
     answers,
     sameAsNode: async (body, given) => {
       const { here, node } = await answers(body, given);
+      // Two sides that miss the same thing are no agreement.
+      expect(node).not.toContain("ReferenceError");
       expect(`${body}\n${JSON.stringify(given)}\n${here}`).toBe(`${body}\n${JSON.stringify(given)}\n${node}`);
     },
   };

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { beforeAll, describe, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { bare } from "./bare.ts";
 import type { Bare } from "./bare.ts";
 
@@ -92,7 +92,9 @@ describe("URL", () => {
 
   it("is what Node makes of pieces put together in any order", async () => {
     const piece = fc.constantFrom(
-      ..."http: https: mqtt: file: // / \\ ? # : @ . .. %2e %zz % a B 0 80 443 [ ] ::1 0x7f 1.2 ü ß é ☃ & = +".split(" "),
+      ..."http: https: mqtt: file: // / \\ ? # : @ . .. %2e %zz % a B 0 80 443 [ ] ::1 0x7f 1.2 ü ß é ☃ & = +".split(
+        " ",
+      ),
       " ",
       "|",
       "C:",
@@ -115,7 +117,9 @@ describe("URL", () => {
       ..."href protocol username password host hostname port pathname search hash".split(" "),
     );
     const value = fc.constantFrom(
-      ..."https http: mqtt file x:9 y:0 :7 8080 443 65536 9a /a/../b ?q q#r #h a@b ü %41 http://new/ [::1] 1.2 //z".split(" "),
+      ..."https http: mqtt file x:9 y:0 :7 8080 443 65536 9a /a/../b ?q q#r #h a@b ü %41 http://new/ [::1] 1.2 //z".split(
+        " ",
+      ),
       "",
       "a b",
       "\\",
@@ -167,7 +171,7 @@ const PARAMS: readonly string[] = [
   `undefined`,
   `null`,
   `12`,
-  `"a=😀&b=\\ud800"`,
+  `"a=😀&b=ü%c3%bc"`,
   `[["a"]]`,
   `[["a", "b", "c"]]`,
   `[1]`,
@@ -183,17 +187,29 @@ describe("URLSearchParams", () => {
   });
 
   it("reads and writes any text as Node does", async () => {
-    const piece = fc.oneof(fc.constantFrom("a", "=", "&", "+", "%", "%2", "%41", "%c3%bc", "%ff", "ü", " ", "~", "*", "'"));
+    // No letters beyond ASCII beside "%ff": Node loses them then, and the standard does not.
+    const piece = fc.constantFrom("a", "=", "&", "+", "%", "%2", "%41", "%c3%bc", "%ff", " ", "~", "*", "'", "?");
     await fc.assert(
-      fc.asyncProperty(fc.array(piece, { maxLength: 12 }), fc.string({ unit: "binary", maxLength: 10 }), (pieces, text) =>
-        web.sameAsNode(
-          `const params = new URLSearchParams(given[0]); params.append(given[1], given[1]);
+      fc.asyncProperty(
+        fc.array(piece, { maxLength: 12 }),
+        fc.string({ unit: "binary", maxLength: 10 }),
+        (pieces, text) =>
+          web.sameAsNode(
+            `const params = new URLSearchParams(given[0]); params.append(given[1], given[1]);
            return [String(params), [...params]]`,
-          [pieces.join(""), text],
-        ),
+            [pieces.join(""), text],
+          ),
       ),
       { numRuns: 1500 },
     );
+  });
+
+  it("keeps letters beside bytes that are no UTF-8", () => {
+    expect(web.evaluate(`String(new URLSearchParams("ü%ff"))`)).toBe("%C3%BC%EF%BF%BD=");
+  });
+
+  it("writes half a pair of surrogates as U+FFFD", async () => {
+    await web.sameAsNode(`const params = new URLSearchParams(); params.set("a", "\\ud800"); return String(params)`);
   });
 
   it("is changed, sorted and walked through as Node does", async () => {

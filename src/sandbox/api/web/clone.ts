@@ -35,7 +35,7 @@ function isOf(kind: Property, value: object): boolean {
 }
 
 const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError } as const;
-const UNCLONABLE_TAG = /^\[object (?:(?:Async)?Generator|Arguments|Arguments|[\w ]*Iterator|Iterator Helper|Promise|Intl\..*)\]$/;
+const UNCLONABLE_TAG = /^\[object (?:(?:Async)?Generator|Arguments|[\w ]*Iterator|Iterator Helper|Promise|Intl\..*)\]$/;
 
 function copyOf(value: unknown, met: Met): unknown {
   if (typeof value === "symbol" || typeof value === "function") throw unclonable(value);
