@@ -1,0 +1,9 @@
+/** What the web's globals ask of the house: a place to be put, the time, and chance. Everything else is ECMAScript. */
+export interface WebHost {
+  /** Defines a global like a built-in: not enumerable, writable, configurable. */
+  readonly global: (name: string, value: unknown) => void;
+  /** Milliseconds since 1970, may be fractional. */
+  readonly now: () => number;
+  /** Fills the array with bytes that nobody can foresee. */
+  readonly random: (into: Uint8Array) => void;
+}
