@@ -30,6 +30,8 @@ export interface RunnerCommand {
   readonly args: readonly string[];
   readonly stdin: string;
   readonly guestCode: string;
+  /** Texts of the web's globals, by the name in api/web.ts. */
+  readonly webCode?: Programs["webCode"];
 }
 
 /**
@@ -57,7 +59,7 @@ export function runnerCommand(programs: Programs): RunnerCommand {
     "-",
     library,
   ];
-  return { args, stdin: programs.runnerCode, guestCode: programs.guestCode };
+  return { args, stdin: programs.runnerCode, guestCode: programs.guestCode, webCode: programs.webCode };
 }
 
 export class RunnerProcess {
