@@ -15,14 +15,14 @@
  *   6  What a task leaves behind when it ends (timers, promises) is gone, or finds nobody to tell.
  */
 import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
-import { Context, close } from "./api/context.ts";
+import { close, Context, expire, stateAfter } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
 import { EventReader } from "./api/event.ts";
 import { Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { emitResult } from "./api/outputs.ts";
-import { freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import { bare, freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
 import { fromUtf8, toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
@@ -71,8 +71,8 @@ class Guest {
   /** The time when it was last looked at, before each task. */
   #nowMs = 0;
   #answer = "";
-  #states: (string | undefined)[] = [];
-  #stateSet: boolean[] = [];
+  #states: (string | undefined)[] = bare([]);
+  #stateSet: boolean[] = bare([]);
   /** After each task the outside is told, so that whatever else comes of it is known to be its own. */
   #oneByOne = false;
   /** The task whose promise is not settled; what any other promise comes to is nobody's. */
@@ -165,7 +165,7 @@ class Guest {
       const { timeoutMs } = this.#settings.limits;
       const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
       this.#fail(task, { code: "SANDBOX_TIMEOUT", message, final: false });
-      Context.abort(task.context, new Refusal("SANDBOX_TIMEOUT", message));
+      expire(task.context, new Refusal("SANDBOX_TIMEOUT", message));
       this.#go();
     }
     this.#tell();
@@ -201,8 +201,8 @@ class Guest {
     this.#index = 0;
     this.#startedMs = this.#nowMs = now();
     this.#answer = this.#logger.takeSpare();
-    this.#states = [];
-    this.#stateSet = [];
+    this.#states = bare([]);
+    this.#stateSet = bare([]);
     this.#reply = answered("");
     this.#go();
     this.#tell();
@@ -314,7 +314,7 @@ class Guest {
     let state: string | undefined;
     try {
       emitResult(draft, limits, result);
-      state = Context.stateAfter(context, limits.stateBytesMax);
+      state = stateAfter(context, limits.stateBytesMax);
     } catch (thrown) {
       this.#fail(task, failureOf(thrown));
       return;

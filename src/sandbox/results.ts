@@ -41,6 +41,9 @@ export interface BatchResult {
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface ResultLimits {
   readonly outputsMax: number;
+  /** Characters of one task's outputs as JSON. */
+  readonly resultBytesMax: number;
+  readonly logCharsMax: number;
   readonly stateBytesMax: number;
 }
 
@@ -59,6 +62,8 @@ const LEVELS: Record<string, LogLevel> = { "2": "debug", "3": "info", "4": "warn
 const LOG_LINES_MAX = 10_000;
 const TEXT_CHARS_MAX = 4096;
 const UPLINKS_MAX = 64;
+/** What a line has besides its text. */
+const LINE_BYTES = 64;
 const NEWLINE = 10;
 const NOTHING: readonly RawOutput[] = [];
 const BEHIND: RunResult = { at: "behind" };
@@ -130,6 +135,8 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
   let outputs: RawOutput[] | undefined;
   let address: Partial<RawOutput> | undefined;
   let state: string | undefined;
+  let failedKeys: Set<string> | undefined;
+  let bytes = 0;
   let logLines = 0;
   let at = from;
   while (at < body.length) {
@@ -140,6 +147,8 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
     at = end + 1;
     if (letter === line.log) {
       if (++logLines > LOG_LINES_MAX) throw new WireError("too many log lines");
+      if (end - start > LINE_BYTES + 6 * Math.max(limits.logCharsMax, TEXT_CHARS_MAX))
+        throw new WireError("a log line without end");
       const level = LEVELS[String.fromCharCode(body[start] as number)];
       const text = parse(body.utf8Slice(start + 1, end));
       if (level === undefined || typeof text !== "string") throw new WireError("a log line that is none");
@@ -151,6 +160,9 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
       case line.output:
       case line.text:
       case line.bytes: {
+        // A character of JSON is three bytes at the most.
+        bytes += end - start;
+        if (bytes > LINE_BYTES + 3 * limits.resultBytesMax) throw new WireError("outputs longer than is allowed");
         const data = dataOf(letter, body, start, end);
         outputs ??= [];
         if (outputs.length >= limits.outputsMax) throw new WireError("more outputs than are allowed");
@@ -177,17 +189,23 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
             : { at: "done", outputs: outputs ?? NOTHING, state },
         );
         outputs = address = state = undefined;
+        bytes = 0;
         break;
       case line.failed: {
         const failed = asRecord(parse(body.utf8Slice(start, end)), "a failure");
+        (failedKeys ??= new Set()).add((batch[results.length] as Task).key);
         results.push({ at: "failed", failure: reader.failure(asFailure(failed)), final: failed["final"] === true });
         outputs = address = state = undefined;
+        bytes = 0;
         break;
       }
+      // Both cost no try, so neither may go on for ever.
       case line.behind:
+        if (failedKeys?.has((batch[results.length] as Task).key) !== true) throw new WireError("behind nothing");
         results.push(BEHIND);
         break;
       case line.unrun:
+        if (results.length === 0) throw new WireError("a batch of which nothing was run");
         results.push(UNRUN);
         break;
       default:
@@ -221,7 +239,8 @@ function asRecord(value: unknown, what: string): Record<string, unknown> {
 /** Every text is cut to what an operator reads. */
 export function asFailure(failure: Record<string, unknown>): Failure {
   const { code, message, stack } = failure;
-  if (typeof code !== "string" || !/^[A-Z][A-Z_]{1,60}$/.test(code)) throw new WireError("a failure without a code");
+  if (typeof code !== "string" || !/^(?:SANDBOX|HANDLER)_[A-Z_]{1,60}$/.test(code))
+    throw new WireError("a failure without a code");
   if (typeof message !== "string") throw new WireError("a failure without a message");
   const cut = { code, message: message.slice(0, TEXT_CHARS_MAX) };
   return typeof stack === "string" ? { ...cut, stack: stack.slice(0, 2 * TEXT_CHARS_MAX) } : cut;

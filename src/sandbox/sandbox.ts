@@ -81,7 +81,7 @@ interface Live extends Version {
 const LOADS_MAX = 2;
 /** A runner without handlers, and what a garbage collector leaves lying about. */
 const RUNNER_RSS_BYTES = 128 * 1024 * 1024;
-const HANDLER_RSS_BYTES = 5 * 1024 * 1024;
+const ISOLATE_RSS_BYTES = 5 * 1024 * 1024;
 
 export class Sandbox {
   readonly runners: number;
@@ -147,7 +147,12 @@ export class Sandbox {
       reader: {
         failure: (failure) => stacks.map(failure),
         log: (level, message, task) => onLog(bundle.name, bundle.version, level, message, task),
-        limits: { outputsMax: settings.outputsMax, stateBytesMax: settings.stateMax },
+        limits: {
+          outputsMax: settings.outputsMax,
+          resultBytesMax: settings.resultMax,
+          stateBytesMax: settings.stateMax,
+          logCharsMax: settings.logLineMax,
+        },
       },
     };
     this.#versions.set(version.serial, version);
@@ -239,9 +244,13 @@ export class Sandbox {
   /** What all may have, or what the largest single handler was promised; and what idle isolates take. */
   #rssBytesMax(): number {
     let largest = 0;
-    for (const { guest } of this.#versions.values()) largest = Math.max(largest, guest.memoryBytes);
+    let isolates = 0;
+    for (const { guest } of this.#versions.values()) {
+      largest = Math.max(largest, guest.memoryBytes);
+      isolates += guest.concurrency;
+    }
     const shared = Math.max(this.#options.settings.runnerMemoryMax, largest + RUNNER_RSS_BYTES);
-    return shared + this.#versions.size * HANDLER_RSS_BYTES;
+    return shared + isolates * ISOLATE_RSS_BYTES;
   }
 
   #forget(version: Live): void {

@@ -15,7 +15,7 @@ export const sandboxSettings = z
       .meta({ description: "Processes that run handlers. Each key is always with the same one." }),
     runnerMemoryMax: size.prefault("300MB").meta({
       description:
-        "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 5MB for each handler, is killed and replaced. From three quarters of that on it gives isolates up.",
+        "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 5MB for each isolate that handlers may have, is killed and replaced. From three quarters of that on it gives isolates up.",
     }),
     slice: duration
       .prefault("50ms")

@@ -54,7 +54,7 @@ describe("an answer", () => {
   const reader = {
     failure: <T>(failure: T): T => failure,
     log: () => undefined,
-    limits: { outputsMax: 2, stateBytesMax: 64 },
+    limits: { outputsMax: 2, resultBytesMax: 4096, stateBytesMax: 64, logCharsMax: 100 },
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
     readAnswer(

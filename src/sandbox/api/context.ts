@@ -5,7 +5,7 @@ import type { GuestLog } from "./log.ts";
 import { emit, jsonOf, publish } from "./outputs.ts";
 import type { EmitOptions, OutputLimits, PublishOptions } from "./outputs.ts";
 import { isArray, jsonParse } from "./primordials.ts";
-import { TaskSignal } from "./signal.ts";
+import { abort, TaskSignal } from "./signal.ts";
 
 export interface TaskLimits extends OutputLimits {
   readonly stateBytesMax: number;
@@ -25,6 +25,11 @@ export interface Surroundings {
 }
 
 const UNREAD = {};
+
+/** Handlers get a context, and with it its class: what the house asks of one is no part of it. */
+export let stateAfter: (context: Context, charsMax: number) => string | undefined;
+/** The task's time is up. */
+export let expire: (context: Context, reason: unknown) => void;
 
 export class Context {
   readonly params: Readonly<Record<string, unknown>>;
@@ -62,11 +67,6 @@ export class Context {
     return (this.#signal ??= new TaskSignal());
   }
 
-  /** The task's time is up. */
-  static abort(context: Context, reason: unknown): void {
-    if (context.#signal !== undefined) TaskSignal.abort(context.#signal, reason);
-  }
-
   get state(): unknown {
     if (this.#state === UNREAD) this.#state = this.#stateText === undefined ? {} : jsonParse(this.#stateText);
     return this.#state;
@@ -76,21 +76,26 @@ export class Context {
     this.#state = value;
   }
 
-  /** The state after the handler: its JSON, "" for none at all, or undefined when it is what it was. */
-  static stateAfter(context: Context, charsMax: number): string | undefined {
-    const state = context.#state;
-    if (state === UNREAD) return undefined;
-    if (state === undefined || state === null) return context.#stateText === undefined ? undefined : "";
-    if (typeof state !== "object" || isArray(state)) {
-      throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, so that it can grow");
-    }
-    const text = jsonOf(state, "ctx.state", charsMax, "SANDBOX_STATE_TOO_LARGE");
-    if (text[0] !== "{") {
-      throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, and its toJSON makes something else of it");
-    }
-    if (text === context.#stateText) return undefined;
-    if (text === "{}") return context.#stateText === undefined ? undefined : "";
-    return text;
+  static {
+    // The state after the handler: its JSON, "" for none at all, or undefined when it is what it was.
+    stateAfter = (context, charsMax) => {
+      const state = context.#state;
+      if (state === UNREAD) return undefined;
+      if (state === undefined || state === null) return context.#stateText === undefined ? undefined : "";
+      if (typeof state !== "object" || isArray(state)) {
+        throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, so that it can grow");
+      }
+      const text = jsonOf(state, "ctx.state", charsMax, "SANDBOX_STATE_TOO_LARGE");
+      if (text[0] !== "{") {
+        throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, and its toJSON makes something else of it");
+      }
+      if (text === context.#stateText) return undefined;
+      if (text === "{}") return context.#stateText === undefined ? undefined : "";
+      return text;
+    };
+    expire = (context, reason) => {
+      if (context.#signal !== undefined) abort(context.#signal, reason);
+    };
   }
 }
 

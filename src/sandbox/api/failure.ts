@@ -1,5 +1,5 @@
 /** What a failure looks like on its way out: bounded texts and a code, whatever was thrown. */
-import { Failing, TextOf, getPrototypeOf, jsonStringify, setPrototypeOf, substring } from "./primordials.ts";
+import { Failing, TextOf, exec, getPrototypeOf, jsonStringify, setPrototypeOf, substring } from "./primordials.ts";
 
 const MESSAGE_CHARS_MAX = 1000;
 const STACK_CHARS_MAX = 4000;
@@ -11,13 +11,28 @@ export interface GuestFailure {
   readonly final: boolean;
 }
 
+const OWN_CODE = /^(?:SANDBOX|HANDLER)_[A-Z_]+$/;
+const CODE_CHARS_MAX = 60;
+
+/** What a refusal was made with. Handlers catch refusals, change them, and get hold of their class. */
+let refusalCode: (thrown: object) => string | undefined;
+
 /** A limit or rule of the sandbox that the handler broke. The code is one of src/fault.ts. */
 export class Refusal extends Failing {
   readonly code: string;
+  readonly #code: unknown;
 
   constructor(code: string, message: string) {
     super(message);
-    this.code = code;
+    this.code = this.#code = code;
+  }
+
+  static {
+    refusalCode = (thrown) => {
+      const code = #code in thrown ? thrown.#code : undefined;
+      if (typeof code !== "string" || code.length > CODE_CHARS_MAX) return undefined;
+      return exec(OWN_CODE, code) === null ? undefined : code;
+    };
   }
 }
 
@@ -66,9 +81,8 @@ export function failureOf(thrown: unknown, code = "HANDLER_THREW"): GuestFailure
     }
     const stack = read(thrown, "stack", STACK_CHARS_MAX);
     const message = read(thrown, "message", MESSAGE_CHARS_MAX);
-    if (isA(thrown, Refusal)) {
-      return { code: (thrown as Refusal).code, message: message ?? "refused", stack, final: false };
-    }
+    const refused = refusalCode(thrown);
+    if (refused !== undefined) return { code: refused, message: message ?? "refused", stack, final: false };
     if (isA(thrown, DeadLetter)) {
       return { code: "HANDLER_DEAD_LETTER", message: message ?? "no reason given", stack, final: true };
     }

@@ -1,6 +1,6 @@
 /** ctx.log and console: bounded in length and rate here, before anything crosses the border. */
 import type { Draft } from "./answer.ts";
-import { TextOf, freeze, join, jsonStringify, now, substring } from "./primordials.ts";
+import { TextOf, bare, freeze, join, jsonStringify, now, substring } from "./primordials.ts";
 
 export interface LogLimits {
   readonly logLinesPerSecond: number;
@@ -77,7 +77,7 @@ export class Logger {
       this.#put(LEVELS.warn, `${this.#dropped} log lines dropped: more than ${logLinesPerSecond} a second`);
       this.#dropped = 0;
     }
-    const parts: string[] = [];
+    const parts: string[] = bare([]);
     for (let i = 0; i < values.length && i < 32; i++) parts[i] = shown(values[i], logCharsMax);
     this.#put(level, substring(join(parts, " "), 0, logCharsMax));
   }

@@ -1,7 +1,7 @@
 /** What a handler sends: its result, ctx.emit, ctx.publish. Checked and counted here, before anything crosses. */
 import type { Draft } from "./answer.ts";
 import { Refusal } from "./failure.ts";
-import { TextOf, hasOwn, isArray, isView, jsonStringify, keys, setPrototypeOf } from "./primordials.ts";
+import { TextOf, bare, hasOwn, isArray, isView, jsonStringify, keys } from "./primordials.ts";
 import { fromBytes, utf8BytesMax } from "./text.ts";
 
 export interface OutputLimits {
@@ -11,10 +11,14 @@ export interface OutputLimits {
   readonly resultBytesMax: number;
 }
 
-const LEVELS_LOOKED_AT = 32;
+/** As the host counts them (json.ts); a parser downstream may be recursive. */
+const LEVELS_MAX = 500;
 const TOPIC_BYTES_MAX = 65_535;
 const TEXT_CHARS_MAX = 1024;
 const UPLINKS_MAX = 64;
+
+/** lengthOf met something deeper than LEVELS_MAX: a cycle perhaps, which JSON.stringify explains better. */
+let isTooDeep = false;
 
 /**
  * A lower bound of the length of `value` as JSON; stops as soon as it is beyond `limit`. It keeps the JSON of a result
@@ -23,7 +27,10 @@ const UPLINKS_MAX = 64;
 export function lengthOf(value: unknown, limit: number, level: number = 0): number {
   if (typeof value === "string") return value.length + 2;
   if (typeof value !== "object" || value === null) return 1;
-  if (level >= LEVELS_LOOKED_AT) return 2;
+  if (level >= LEVELS_MAX) {
+    isTooDeep = true;
+    return 2;
+  }
   let length = 2;
   if (isArray(value)) {
     if (value.length * 2 > limit) return value.length * 2;
@@ -40,10 +47,32 @@ export function lengthOf(value: unknown, limit: number, level: number = 0): numb
   return length;
 }
 
+/** Whether the first way down leads back to where it came from: a cycle looks endlessly long before it looks deep. */
+function isCyclic(value: unknown): boolean {
+  const above: unknown[] = bare([]);
+  try {
+    let at = value;
+    while (typeof at === "object" && at !== null && above.length < LEVELS_MAX) {
+      for (let i = 0; i < above.length; i++) if (above[i] === at) return true;
+      above[above.length] = at;
+      let next: unknown;
+      for (const name in at) {
+        const member = (at as Record<string, unknown>)[name];
+        if (typeof member === "object" && member !== null) next = member;
+      }
+      at = next;
+    }
+  } catch {
+    return false; // It cannot be read, and that is said elsewhere.
+  }
+  return false;
+}
+
 /** `value` as JSON, or a Refusal that says why not. `what` begins its message. */
 export function jsonOf(value: unknown, what: string, charsMax: number, tooLarge: string): string {
   let text: string | undefined;
   let length: number;
+  isTooDeep = false;
   try {
     length = lengthOf(value, charsMax);
     if (length <= charsMax) text = jsonStringify(value);
@@ -56,8 +85,14 @@ export function jsonOf(value: unknown, what: string, charsMax: number, tooLarge:
     }
     throw new Refusal("SANDBOX_RESULT_INVALID", `${what} is no JSON: ${why}`);
   }
+  if (isTooDeep && text !== undefined) {
+    throw new Refusal("SANDBOX_RESULT_INVALID", `${what} is nested deeper than ${LEVELS_MAX} levels`);
+  }
   if (length <= charsMax && text === undefined) {
     throw new Refusal("SANDBOX_RESULT_INVALID", `${what} is no JSON: it is a ${typeof value}`);
+  }
+  if (text === undefined && length > charsMax && isCyclic(value)) {
+    throw new Refusal("SANDBOX_RESULT_INVALID", `${what} is no JSON: it contains itself`);
   }
   if (text === undefined || text.length > charsMax) {
     throw new Refusal(tooLarge, `${what} is longer than ${charsMax} bytes as JSON`);
@@ -156,13 +191,13 @@ function tooLarge(what: string, limits: OutputLimits): never {
 
 function emitAddress(options: EmitOptions): string {
   const { to, type, subject } = options;
-  const address: { to?: string[]; type?: string; subject?: string } = {};
+  const address: { to?: string[]; type?: string; subject?: string } = bare({});
   if (to !== undefined) {
     const names: readonly unknown[] = isArray(to) ? to : [to];
-    if (names.length > UPLINKS_MAX) throw new Refusal("SANDBOX_RESULT_INVALID", "ctx.emit: too many uplinks in `to`");
-    const list: string[] = [];
-    for (let i = 0; i < names.length; i++) list[i] = shortText(names[i], "to");
-    setPrototypeOf(list, null);
+    const count = names.length; // Read once: it may be a proxy's, and another one the next time.
+    if (!(count <= UPLINKS_MAX)) throw new Refusal("SANDBOX_RESULT_INVALID", "ctx.emit: too many uplinks in `to`");
+    const list: string[] = bare([]);
+    for (let i = 0; i < count; i++) list[i] = shortText(names[i], "to");
     address.to = list;
   }
   if (type !== undefined) address.type = shortText(type, "type");
@@ -177,6 +212,5 @@ function shortText(value: unknown, name: string): string {
 
 /** JSON of an object of ours, out of reach of a `toJSON` that the user put on a prototype. */
 function plain(value: object): string {
-  setPrototypeOf(value, null);
-  return jsonStringify(value);
+  return jsonStringify(bare(value));
 }

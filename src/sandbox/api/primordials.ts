@@ -11,6 +11,8 @@ const uncurry = bind.bind(call) as <This, Args extends unknown[], Result>(
 
 export const { parse: jsonParse, stringify: jsonStringify } = JSON;
 export const { freeze, getPrototypeOf, setPrototypeOf, defineProperty, hasOwn, keys } = Object;
+/** Without a prototype, so that no setter or getter that the user put on one is met when it is filled or read. */
+export const bare = <Value extends object>(value: Value): Value => setPrototypeOf(value, null) as Value;
 export const { isArray } = Array;
 export const { now } = Date;
 export const { apply } = Reflect;

@@ -1,15 +1,18 @@
 /** ctx.signal: tells a handler that its time is up, in the moment before it is cut off. Made when it is asked for. */
-import { apply } from "./primordials.ts";
+import { apply, bare } from "./primordials.ts";
 
 type Listener = (event: { readonly type: "abort"; readonly target: TaskSignal }) => void;
 
 const LISTENERS_MAX = 100;
 
+/** Handlers get signals, and with them their class: what the house does to one is no part of it. */
+export let abort: (signal: TaskSignal, reason: unknown) => void;
+
 export class TaskSignal {
   onabort: Listener | null = null;
   #aborted = false;
   #reason: unknown;
-  #listeners: Listener[] = [];
+  #listeners: Listener[] = bare([]);
 
   get aborted(): boolean {
     return this.#aborted;
@@ -30,7 +33,7 @@ export class TaskSignal {
 
   removeEventListener(type: string, listener: unknown): void {
     if (type !== "abort") return;
-    const kept: Listener[] = [];
+    const kept: Listener[] = bare([]);
     for (let i = 0; i < this.#listeners.length; i++) {
       const each = this.#listeners[i] as Listener;
       if (each !== listener) kept[kept.length] = each;
@@ -38,21 +41,22 @@ export class TaskSignal {
     this.#listeners = kept;
   }
 
-  /** What a listener throws is the listener's own affair: the task has failed already. */
-  static abort(signal: TaskSignal, reason: unknown): void {
-    if (signal.#aborted) return;
-    signal.#aborted = true;
-    signal.#reason = reason;
-    const event = { type: "abort", target: signal } as const;
-    const listeners = signal.#listeners;
-    signal.#listeners = [];
-    if (typeof signal.onabort === "function") listeners[listeners.length] = signal.onabort;
-    for (let i = 0; i < listeners.length; i++) {
-      try {
-        apply(listeners[i] as Listener, undefined, [event]);
-      } catch {
-        continue;
+  static {
+    abort = (signal, reason) => {
+      if (signal.#aborted) return;
+      signal.#aborted = true;
+      signal.#reason = reason;
+      const event = { type: "abort", target: signal } as const;
+      const listeners = signal.#listeners;
+      signal.#listeners = bare([]);
+      if (typeof signal.onabort === "function") listeners[listeners.length] = signal.onabort;
+      for (let i = 0; i < listeners.length; i++) {
+        try {
+          apply(listeners[i] as Listener, undefined, [event]);
+        } catch {
+          continue; // The listener's own affair: the task has failed already.
+        }
       }
-    }
+    };
   }
 }

@@ -1,6 +1,7 @@
 /** Text and bytes inside the isolate, where a byte is a character of a latin1 string and no TextDecoder exists. */
 import {
   Bytes,
+  bare,
   charCodeAt,
   decodeUri,
   exec,
@@ -54,7 +55,7 @@ export function toBytes(latin1: string): Uint8Array {
 }
 
 export function fromBytes(bytes: Uint8Array): string {
-  const parts: string[] = [];
+  const parts: string[] = bare([]);
   for (let at = 0; at < bytes.length; at += CHUNK) {
     let part = "";
     const end = at + CHUNK < bytes.length ? at + CHUNK : bytes.length;

@@ -3,7 +3,7 @@
  * called again then (isolates.ts). A timer belongs to the task that set it and goes with it.
  */
 import { Refusal } from "./failure.ts";
-import { apply, now } from "./primordials.ts";
+import { apply, bare, now } from "./primordials.ts";
 
 interface Timer {
   readonly id: number;
@@ -21,7 +21,7 @@ export class Timers {
   readonly #max: number;
   readonly #changed: () => void;
   /** By due time, then in the order in which they were set. */
-  #timers: Timer[] = [];
+  #timers: Timer[] = bare([]);
   #lastId = 0;
   /** Timers outside of an event would belong to nobody. */
   #isOpen = false;
@@ -39,7 +39,7 @@ export class Timers {
   /** Forgets them all. */
   close(): void {
     this.#isOpen = false;
-    if (this.#timers.length > 0) this.#timers = [];
+    if (this.#timers.length > 0) this.#timers = bare([]);
   }
 
   set(callback: unknown, delayMs: unknown, args: readonly unknown[], repeats: boolean): number {
@@ -63,7 +63,7 @@ export class Timers {
   }
 
   clear(id: unknown): void {
-    const kept: Timer[] = [];
+    const kept: Timer[] = bare([]);
     for (let i = 0; i < this.#timers.length; i++) {
       const timer = this.#timers[i] as Timer;
       if (timer.id !== id) kept[kept.length] = timer;
@@ -85,7 +85,7 @@ export class Timers {
   fire(): void {
     const first = this.#timers[0];
     if (first === undefined || first.dueMs > now()) return;
-    const rest: Timer[] = [];
+    const rest: Timer[] = bare([]);
     for (let i = 1; i < this.#timers.length; i++) rest[i - 1] = this.#timers[i] as Timer;
     this.#timers = rest;
     if (first.everyMs !== undefined) {
