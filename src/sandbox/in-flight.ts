@@ -2,7 +2,7 @@
 import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
-import { asFailure, WireError } from "./results.ts";
+import { asFailure, parse, WireError } from "./results.ts";
 import type { Beat } from "./runner.ts";
 import type { AnswerReader, RunResult } from "./results.ts";
 
@@ -34,6 +34,8 @@ interface Timed {
   readonly dueMs: number;
 }
 
+/** Isolates that a runner can have had in years. */
+const COUNT_MAX = 1_000_000_000;
 /** Beyond what the runner itself allows a batch, which includes stopping it. */
 const GRACE_MS = 2500;
 
@@ -91,7 +93,8 @@ export function asLoaded(said: unknown): Loaded {
   if (typeof said !== "object" || said === null) throw new WireError("a load without a result");
   const { at, config, failure } = said as Record<string, unknown>;
   if (at === "ready" && typeof config === "string") {
-    JSON.parse(config); // Throws here, where it costs the runner.
+    const bytes = Buffer.from(config);
+    parse(bytes, 0, bytes.length); // Throws here, where it costs the runner.
     return { at, config };
   }
   if (at !== "failed" || typeof failure !== "object" || failure === null)
@@ -102,7 +105,7 @@ export function asLoaded(said: unknown): Loaded {
 /** What a runner tells of itself, checked. Throws WireError. */
 export function asBeat(said: unknown): Beat {
   const count = (value: unknown): number => {
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > COUNT_MAX)
       throw new WireError("a beat of no numbers");
     return value;
   };

@@ -17,7 +17,7 @@ import type { GuestBundle, Loaded } from "./isolates.ts";
 import { Pulse } from "./pulse.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
-import { allOf, readAnswer, strike, WireError } from "./results.ts";
+import { allOf, parseBody, readAnswer, strike, WireError } from "./results.ts";
 import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
@@ -53,6 +53,9 @@ interface Load {
   readonly answered: (loaded: Loaded | undefined) => void;
 }
 
+/** What a runner says in a frame of JSON: a few numbers, or a config of 64 K characters or a failure. */
+const SMALL_BYTES_MAX = 1024;
+const LOADED_BYTES_MAX = 1024 * 1024;
 /** After a runner was lost with a load in flight, loads are made with nothing beside them for so long. */
 const CAREFUL_MS = 30_000;
 /** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
@@ -264,14 +267,14 @@ export class Supervisor {
     }
     if (this.#state.at === "ready") this.#state.pulse.heard(this.#options.clock.monotonic());
     if (kind === "beat") {
-      this.#heardBeat(asBeat(JSON.parse(body.toString())));
+      this.#heardBeat(asBeat(parseBody(body, SMALL_BYTES_MAX)));
       return;
     }
     const entry = this.#inFlight.get(id);
     if (entry === undefined) throw new WireError(`an answer to request ${id}, which is not open`);
     if (entry.at === "load") {
       if (kind !== "loaded" && kind !== "inspected") throw new WireError(`${kind} for a load`);
-      const loaded = asLoaded(JSON.parse(body.toString()));
+      const loaded = asLoaded(parseBody(body, LOADED_BYTES_MAX));
       this.#inFlight.take(id);
       entry.answered(loaded);
       this.#takeTurns();
@@ -281,7 +284,7 @@ export class Supervisor {
       entry.done(entry.version, results);
       if (this.#loads.length > 0) this.#takeTurns();
     } else if (kind === "stuck") {
-      this.#stuck(runner, id, entry.version, entry.batch, entry.done, JSON.parse(body.toString()));
+      this.#stuck(runner, id, entry.version, entry.batch, entry.done, parseBody(body, SMALL_BYTES_MAX));
     } else {
       throw new WireError(`${kind} for a run`);
     }

@@ -83,6 +83,13 @@ describe("an answer", () => {
     ["a publish without QoS", 'a{"publish":{"topic":"a"}}\no1\n.\n', 1],
     ["a failure without a code", '!{"message":"x"}\n', 1],
     ["a failure with a made-up code", '!{"code":"rm -rf","message":"x"}\n', 1],
+    ["a failure with a code of another room", '!{"code":"JOURNAL_LOCKED","message":"x"}\n', 1],
+    ["a failure that nests without end", `!${"[".repeat(2e5)}${"]".repeat(2e5)}\n`, 1],
+    ["an address that nests without end", `a${"[".repeat(2e5)}${"]".repeat(2e5)}\no1\n.\n`, 1],
+    ["more bytes of outputs than are allowed", `o"${"x".repeat(20_000)}"\n.\n`, 1],
+    ["a log line without end", `l3"${"x".repeat(100_000)}"\n.\n`, 1],
+    ["a task behind one that did not fail", ".\n~\n", 2],
+    ["a batch of which nothing was run", "-\n-\n", 2],
     ["a log line of no level", 'l9"x"\n.\n', 1],
     ["a log line of no text", "l3{}\n.\n", 1],
   ])("with %s is refused (S3)", (_, lines, count) => {
@@ -114,7 +121,7 @@ describe("an answer", () => {
       "l3",
       '"x"',
       "{}",
-      '{"code":"A_B","message":"m"}',
+      '{"code":"HANDLER_B","message":"m"}',
       "\n",
       "1",
     );
