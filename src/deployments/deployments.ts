@@ -12,6 +12,7 @@
  *       files are on disk before it runs, and that it is live before the next one can be.
  *   D3  `live` is called again for the same version when its settings changed; it resolves before the next change.
  *   D4  The same fault is reported once, not at every look.
+ *   D5  Nothing is read that may have no end: what is no regular file is refused by its look, and a build has 10 s.
  *
  * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
  */
@@ -91,7 +92,8 @@ export class Deployments {
   #handlers: HandlersSettings;
   #watch: FolderWatch | undefined;
   #work: Promise<void> = Promise.resolve();
-  #closed = false;
+  /** Aborted by close(): a build under way is given up. */
+  readonly #ending = new AbortController();
   /** Faults of the folder and of names, reported once each. */
   #reported = new Map<string, string>();
   #deploys = 0;
@@ -146,11 +148,15 @@ export class Deployments {
     };
   }
 
-  /** Resolves when what was under way has ended. */
+  /** Gives up a build that is under way. Resolves when everything else that was has ended. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#ending.abort();
     this.#watch?.close();
     await this.#work;
+  }
+
+  get #closed(): boolean {
+    return this.#ending.signal.aborted;
   }
 
   #queue(work: () => Promise<void>): Promise<void> {
@@ -206,7 +212,7 @@ export class Deployments {
     let inputs: readonly string[] = [source.entry, ...known.looks.keys()];
     const before = await looksOf(inputs);
     try {
-      const built = await buildHandler(known.name, source.entry, this.#root);
+      const built = await buildHandler(known.name, source.entry, this.#root, { signal: this.#ending.signal });
       inputs = built.inputs;
       const stored = known.versions?.find(hashOf(built));
       const exported = stored?.config ?? (await this.#inspect(known.name, file, built));
@@ -217,6 +223,8 @@ export class Deployments {
       await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, exported);
       known.fault = undefined;
     } catch (error) {
+      // Given up, or failing because the rooms around it close: no news of the handler.
+      if (this.#closed) return;
       await this.#fail(known, asFault(error, file));
     }
     // As it was before the build for what was known then: a save during the build is seen at the next look.
