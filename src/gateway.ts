@@ -151,6 +151,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     live: (handler) => hosting.live(handler),
     removed: (name) => hosting.removed(name),
     failed: (name, fault) => hosting.failed(name, fault),
+    mended: (name) => hosting.mended(name),
   });
   stack.defer(() => deployments.close());
 

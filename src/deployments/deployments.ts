@@ -72,6 +72,8 @@ export interface DeploymentsOptions {
   readonly removed: (name: string) => void | Promise<void>;
   /** A version that did not go live. Logged already. */
   readonly failed: (name: string, fault: Fault) => void;
+  /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
+  readonly mended: (name: string) => void;
 }
 
 interface Known {
@@ -173,9 +175,8 @@ export class Deployments {
 
   async #scan(noticed: boolean): Promise<void> {
     const { handlers, faults } = await findSources(this.#handlers.dir);
-    this.#reported.delete("");
+    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
     for (const [name, fault] of faults) this.#report(name, fault);
-    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#reported.delete(name);
     const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
     for (const name of this.#known.keys()) if (!names.has(name)) await this.#remove(name);
     for (const source of handlers) {
@@ -202,7 +203,11 @@ export class Deployments {
   async #remove(name: string): Promise<void> {
     const known = this.#known.get(name);
     this.#known.delete(name);
-    if (known?.live === undefined) return;
+    if (known === undefined) return;
+    if (known.live === undefined) {
+      this.#options.mended(name);
+      return;
+    }
     this.#options.log.info({ handler: name }, "handler removed");
     await this.#options.removed(name);
   }
@@ -233,13 +238,24 @@ export class Deployments {
   }
 
   async #goLive(known: Known, next: LiveHandler, exported: unknown): Promise<void> {
-    if (known.live !== undefined && isSame(known.live, next)) return;
+    if (known.live !== undefined && isSame(known.live, next)) {
+      this.#mend(known);
+      return;
+    }
     await this.#options.live(next);
     known.live = next;
     known.exported = exported;
     this.#deploys++;
     await known.versions?.setLive(next.version);
     this.#options.log.info({ handler: next.name, version: next.version, topics: next.settings.topics }, "handler live");
+  }
+
+  /** The live version is what its source says again. */
+  #mend(known: Known): void {
+    if (known.fault === undefined) return;
+    known.fault = undefined;
+    this.#options.log.info({ handler: known.name, version: known.live?.version }, "handler mended");
+    this.#options.mended(known.name);
   }
 
   /** D1: says why, and makes sure that the last good version is live. */
@@ -305,6 +321,16 @@ export class Deployments {
     this.#failures++;
     this.#options.log.error({ handler: name, fault }, "handler not taken on");
     this.#options.failed(name, fault);
+  }
+
+  /** What was wrong with a name, not with a build of it, is no more: the source is looked at as if for the first time. */
+  #retract(name: string): void {
+    this.#reported.delete(name);
+    this.#options.mended(name);
+    const known = this.#known.get(name);
+    if (known === undefined) return;
+    known.fault = undefined;
+    known.looks = new Map();
   }
 
   /** Every folder from which a handler takes something, installed packages aside. */
