@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectAsync } from "mqtt";
@@ -81,6 +81,27 @@ describe("pub, status and health on a running gateway", () => {
     expect(table.out).toMatch(/^edge-cli ready, up /);
     expect(table.out).toMatch(/TASKS +accepted +done/);
     expect(table.out).toMatch(/cloud +file +\w+ +4 +4/);
+  });
+
+  it("status shows why a handler fails on one line, and no more once its source is what runs again", async () => {
+    const file = join(home.folder, "handlers", "double.js");
+    const failure = (now: StatusAnswer): string | undefined =>
+      now.handlers.find(({ name }) => name === "double")?.failure;
+    await writeFile(file, "export default ((((");
+    await until((now) => failure(now) !== undefined);
+    await writeFile(join(home.folder, "handlers", "\u001b[31mred.js"), "export default () => 1;");
+    await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
+    const { out } = await sluice(["status", "--config", home.config]);
+    expect(out).toMatch(/double .*double\.js:1:\d+: .* → Mend the place .*\[DEPLOY_BUILD_FAILED\]/);
+    // oxlint-disable-next-line no-control-regex -- what must not reach the terminal
+    expect(out).toMatch(/^\ufffd\[31mred .*\ufffd\[31mred.* → .*\[DEPLOY_NAME_INVALID\]$/m);
+    expect(out).not.toContain("\u001b");
+    await rm(join(home.folder, "handlers", "\u001b[31mred.js"));
+    await writeFile(file, handlers["double.js"]);
+    const well = await until(
+      (now) => failure(now) === undefined && now.handlers.every(({ name }) => !name.includes("red")),
+    );
+    expect(well.handlers.find(({ name }) => name === "double")?.version).toBe(1);
   });
 
   it("pub ends with 4 when the broker does not take the message", async () => {
