@@ -68,6 +68,28 @@ control: { url: "http://0.0.0.0:80" }
     expect(only(text)).toMatchObject({ code: "CONFIG_UNKNOWN", remedy });
   });
 
+  it.each([
+    ["handlers: { defaults: { timeout: 0s } }", "`handlers.defaults.timeout` must be at least 1ms", 34],
+    ["handlers: { defaults: { timeout: 61m } }", "`handlers.defaults.timeout` must be at most 1h", 34],
+    ["handlers: { settings: { a: { timeout: 600h } } }", "`handlers.settings.a.timeout` must be at most 1h", 39],
+    ["handlers: { defaults: { memory: 7MB } }", "`handlers.defaults.memory` must be at least 8MB", 33],
+    ["handlers: { defaults: { memory: 5GB } }", "`handlers.defaults.memory` must be at most 4GB", 33],
+    [
+      "handlers: { defaults: { retry: { backoff: 25h } } }",
+      "`handlers.defaults.retry.backoff` must be at most 24h",
+      43,
+    ],
+    [
+      "handlers: { defaults: { retry: { backoffMax: 2d } } }",
+      "`handlers.defaults.retry.backoffMax` must be at most 24h",
+      46,
+    ],
+    ["journal: { sizeMax: 99999999999999999999GB }", "`journal.sizeMax` is too large", 21],
+    ["gateway: { drain: 999999999999999d }", "`gateway.drain` is too large", 19],
+  ])("refuses a quantity that nothing could keep to: %s", (text, message, column) => {
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", message, line: 1, column });
+  });
+
   it("does not also call missing what was misspelled", () => {
     expect(only("uplinks: { cloud: { kind: file, pth: x } }").remedy).toBe("Did you mean `path`?");
   });
