@@ -46,7 +46,7 @@ async function check(options: CheckOptions): Promise<number> {
   let config: Config;
   try {
     file = configFile(options.config, process.env);
-    config = await loadConfig(file, process.env);
+    config = await loadConfig(file, process.env, { files: true });
   } catch (thrown) {
     if (!(thrown instanceof Fault)) throw thrown;
     if (options.json === true) printJson({ config: file, handlers: [], problems: findingsOf(thrown) });
