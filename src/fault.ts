@@ -93,6 +93,11 @@ export const FAULTS = {
     true,
     "Is the gateway running? Check the address with -h and -p, and the name and password.",
   ),
+  CLI_REFUSED: kind(
+    "usage",
+    false,
+    "Use a topic that does not begin with $; `sluice status` and /metrics show what other brokers say under $SYS.",
+  ),
   CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
   CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
   CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),

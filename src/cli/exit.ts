@@ -16,6 +16,7 @@ export const EXIT = {
 
 const BY_CODE: Partial<Record<FaultCode, number>> = {
   CLI_USAGE: EXIT.usage,
+  CLI_REFUSED: EXIT.denied,
   CLI_NOT_CONFIRMED: EXIT.usage,
   CLI_UNREACHABLE: EXIT.unreachable,
   CLI_BROKER: EXIT.unreachable,

@@ -109,6 +109,7 @@ describe("pub, status and health on a running gateway", () => {
     const ran = await sluice(["pub", ...at, "-t", "large", "-f", join(home.folder, "large")]);
     expect(ran).toMatchObject({ code: 4, out: "" });
     expect(ran.err).toContain("[CLI_BROKER]");
+    expect(ran.err).toContain("the message has 300000 bytes, and broker.limits.packetMax may be smaller");
   });
 
   it("health says 0 on a running gateway, also by SLUICE_URL and without a token", async () => {
@@ -152,15 +153,15 @@ describe("sub", () => {
     expect((await sluice(["pub", ...at, "-t", "kept", "-r", "-n"])).code).toBe(0);
   });
 
-  it("ends with 130 when it is interrupted, and says when a subscription is refused", async () => {
+  it("ends with 130 when it is interrupted, and refuses a shared subscription", async () => {
     await publish("kept", "it listens");
     const running = start(["sub", ...at, "-t", "kept"]);
     await running.printed("it listens");
     running.child.kill("SIGINT");
     expect((await running.ended).code).toBe(130);
     const refused = await sluice(["sub", ...at, "-t", "$share/g/t", "-W", "5"]);
-    expect(refused).toMatchObject({ code: 4, out: "" });
-    expect(refused.err).toContain("[CLI_BROKER]");
+    expect(refused).toMatchObject({ code: 5, out: "" });
+    expect(refused.err).toContain("[CLI_REFUSED]");
   });
 });
 
