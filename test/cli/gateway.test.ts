@@ -93,7 +93,6 @@ describe("pub, status and health on a running gateway", () => {
     await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
     const { out } = await sluice(["status", "--config", home.config]);
     expect(out).toMatch(/double .*double\.js:1:\d+: .* → Mend the place .*\[DEPLOY_BUILD_FAILED\]/);
-    // oxlint-disable-next-line no-control-regex -- what must not reach the terminal
     expect(out).toMatch(/^\ufffd\[31mred .*\ufffd\[31mred.* → .*\[DEPLOY_NAME_INVALID\]$/m);
     expect(out).not.toContain("\u001b");
     await rm(join(home.folder, "handlers", "\u001b[31mred.js"));
