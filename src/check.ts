@@ -54,6 +54,7 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
       },
       removed: () => undefined,
       failed: (name, fault) => checks.set(name, { name, fault }),
+      mended: () => undefined,
     });
     await deployments.close();
   } finally {

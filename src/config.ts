@@ -21,6 +21,7 @@ import { child, isFree, jsonSchemaOf, schemasAt } from "./config/json-schema.ts"
 import type { JsonSchema } from "./config/json-schema.ts";
 import { ConfigFault } from "./config/problem.ts";
 import type { ConfigProblem } from "./config/problem.ts";
+import { findUnusableFiles } from "./config/named-files.ts";
 import { findReferences } from "./config/references.ts";
 import { resolvePaths } from "./config/relative-paths.ts";
 import { findRemoved, REMOVED_SETTINGS } from "./config/removed.ts";
@@ -73,8 +74,15 @@ export function configFile(path: string | undefined, env: Environment, cwd = pro
   });
 }
 
-/** Throws CONFIG_UNREADABLE, or a {@link ConfigFault} with all that is wrong (F1). */
-export async function loadConfig(path: string | undefined, env: Environment): Promise<Config> {
+/**
+ * `files`: for who will use them, the files that uplinks name are looked at as well. Throws CONFIG_UNREADABLE, or a
+ * {@link ConfigFault} with all that is wrong (F1).
+ */
+export async function loadConfig(
+  path: string | undefined,
+  env: Environment,
+  { files = false }: { readonly files?: boolean } = {},
+): Promise<Config> {
   const file = configFile(path, env);
   const shown = shownPath(file);
   let text: string;
@@ -90,7 +98,7 @@ export async function loadConfig(path: string | undefined, env: Environment): Pr
       cause: thrown,
     });
   }
-  return parseConfig(text, { file, env });
+  return parseConfig(text, { file, env, files });
 }
 
 export interface ParseOptions {
@@ -98,6 +106,8 @@ export interface ParseOptions {
   readonly file: string;
   readonly env: Environment;
   readonly removed?: readonly RemovedSetting[];
+  /** Whether the files that uplinks name must be there. */
+  readonly files?: boolean;
 }
 
 /** Throws a {@link ConfigFault} with all that is wrong (F1). */
@@ -131,6 +141,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const problems: ConfigProblem[] = [...source.problems, ...removed];
   if (!result.success) problems.push(...problemsOf(result.error.issues, source, data, schema));
   problems.push(...findReferences(data, source));
+  if (options.files === true) problems.push(...findUnusableFiles(data, source));
   if (problems.length > 0 || !result.success) throw new ConfigFault(shown, problems);
   return deepFreeze(result.data);
 }

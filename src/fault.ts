@@ -93,6 +93,11 @@ export const FAULTS = {
     true,
     "Is the gateway running? Check the address with -h and -p, and the name and password.",
   ),
+  CLI_REFUSED: kind(
+    "usage",
+    false,
+    "Use a topic that does not begin with $; `sluice status` and /metrics show what other brokers say under $SYS.",
+  ),
   CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
   CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
   CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),
@@ -325,6 +330,11 @@ export const FAULTS = {
     false,
     "Use what the isolate has, or a package that is made for browsers or workers.",
   ),
+  DEPLOY_NOT_A_FILE: kind(
+    "handler",
+    false,
+    "Put a regular file there, a link to one, or a folder with an index file; or move it out of the handlers' folder.",
+  ),
   DEPLOY_NO_TRIGGER: kind(
     "handler",
     false,
@@ -340,6 +350,12 @@ export const FAULTS = {
     true,
     "Make room in the data folder, or mend its permissions; then save the handler again.",
   ),
+  DEPLOY_TIMEOUT: kind(
+    "handler",
+    true,
+    "Import less, and nothing from a file system that does not answer; then save the handler again.",
+  ),
+  DEPLOY_TOO_LARGE: kind("handler", false, "Import less; data of this size belongs into events, not into code."),
   DEPLOY_TOO_MANY: kind("config", false, "Put several triggers into one handler, or use a second gateway."),
 } as const satisfies Record<string, FaultKind>;
 

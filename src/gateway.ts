@@ -70,7 +70,7 @@ export class Gateway {
   /** Where devices and operators connect, with the ports that were given for port 0. */
   get addresses(): { readonly broker: readonly string[]; readonly control: string } {
     const { broker, control } = this.#rooms;
-    return { broker: broker.addresses.map(({ url }) => url), control: control.url };
+    return { broker: broker.addresses.map(withPort), control: control.url };
   }
 
   /** Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. */
@@ -92,6 +92,13 @@ export class Gateway {
     this.#closing.leftMs = () => Math.max(0, deadline - clock.monotonic());
     await this.#closing.stack.disposeAsync();
   }
+}
+
+/** As devices dial it: with the port that was taken where the URL says 0, or nothing. */
+function withPort({ url, port }: { readonly url: string; readonly port: number }): string {
+  const dialed = new URL(url);
+  dialed.port = String(port);
+  return dialed.href;
 }
 
 async function openRooms(config: Config, { log, configPath }: GatewayOptions, closing: Closing): Promise<Rooms> {
@@ -152,6 +159,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     live: (handler) => hosting.live(handler),
     removed: (name) => hosting.removed(name),
     failed: (name, fault) => hosting.failed(name, fault),
+    mended: (name) => hosting.mended(name),
   });
   stack.defer(() => deployments.close());
 

@@ -23,17 +23,51 @@ export function parseDuration(text: string): number | undefined {
   return Math.round(Number(match[1]) * (MILLISECONDS[match[2] as string] as number));
 }
 
-/** A zod piece: text such as "64KB" in, bytes out. */
-export const size = z
-  .string()
-  .regex(SIZE, { error: "write a size such as 512B, 64KB, 20MB or 1GB" })
-  .transform((text) => parseSize(text) as number);
+/** What config may say: a number that counts exactly. */
+interface Bounds {
+  /** As a person writes it. */
+  readonly min?: string;
+  readonly max?: string;
+}
 
-/** A zod piece: text such as "10s" in, milliseconds out. */
-export const duration = z
-  .string()
-  .regex(DURATION, { error: "write a duration such as 500ms, 10s, 5m, 24h or 7d" })
-  .transform((text) => parseDuration(text) as number);
+/** A zod piece: text such as "64KB" in, bytes out, which are a safe integer. */
+export const size = sizeWithin({});
+
+/** The same within bounds. */
+export function sizeWithin(bounds: Bounds): Quantity {
+  return quantity(SIZE, parseSize, "write a size such as 512B, 64KB, 20MB or 1GB", bounds);
+}
+
+/** A zod piece: text such as "10s" in, milliseconds out, which are a safe integer. */
+export const duration = durationWithin({});
+
+/** The same within bounds. */
+export function durationWithin(bounds: Bounds): Quantity {
+  return quantity(DURATION, parseDuration, "write a duration such as 500ms, 10s, 5m, 24h or 7d", bounds);
+}
+
+type Quantity = z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>;
+
+function quantity(
+  pattern: RegExp,
+  parse: (text: string) => number | undefined,
+  error: string,
+  { min, max }: Bounds,
+): Quantity {
+  const least = min === undefined ? 0 : (parse(min) as number);
+  const most = max === undefined ? Number.MAX_SAFE_INTEGER : (parse(max) as number);
+  return z
+    .string()
+    .regex(pattern, { error })
+    .transform((text, ctx) => {
+      const value = parse(text);
+      if (value !== undefined && value < least) ctx.addIssue({ code: "custom", message: `must be at least ${min}` });
+      if (value !== undefined && value > most) {
+        ctx.addIssue({ code: "custom", message: max === undefined ? "is too large" : `must be at most ${max}` });
+      }
+      return value ?? 0;
+    });
+}
 
 /** A zod piece: the path of a file or folder. config.ts makes it absolute, relative to the config file. */
 export const filePath = z.string().min(1, { error: "write a path" }).meta({ format: "path" });

@@ -5,6 +5,7 @@ import { lookup } from "node:dns/promises";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { Fault, messageOf } from "../fault.ts";
+import { BEYOND, isLoopback, readListenerUrl } from "./listener-url.ts";
 
 export interface Address {
   readonly url: string;
@@ -12,7 +13,6 @@ export interface Address {
   readonly port: number;
 }
 
-const MQTT_PORT = 1883;
 /** Connections that the kernel keeps for us while we are busy. */
 const BACKLOG = 1024;
 
@@ -52,12 +52,11 @@ export class Listeners {
   }
 }
 
+/** Throws BROKER_LISTENER_INVALID or BROKER_LISTENER_OPEN. */
 function readUrl(text: string): { host: string; port: number } {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== "mqtt:" || url.hostname === "" || !["", "/"].includes(url.pathname)) {
-    throw new Fault("BROKER_LISTENER_INVALID", "a listener's URL is not of the form mqtt://host:port", { where: text });
-  }
-  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? MQTT_PORT : Number(url.port) };
+  const url = readListenerUrl(text);
+  if (url.at === "flawed") throw new Fault(url.code, `a listener's URL ${url.message}`, { where: text });
+  return url;
 }
 
 /** The host's address, which is loopback (G8). */
@@ -68,13 +67,7 @@ async function loopbackAddress(url: string, host: string): Promise<string> {
       cause,
     });
   });
-  const isLoopback = found.family === 4 ? found.address.startsWith("127.") : found.address === "::1";
-  if (!isLoopback)
-    throw new Fault(
-      "BROKER_LISTENER_OPEN",
-      "a listener beyond loopback needs authentication, which this version does not have",
-      { where: url },
-    );
+  if (!isLoopback(found.address)) throw new Fault("BROKER_LISTENER_OPEN", `a listener ${BEYOND}`, { where: url });
   return found.address;
 }
 

@@ -3,14 +3,35 @@
  */
 import { z } from "zod";
 import { duration, size } from "../quantity.ts";
+import { readListenerUrl } from "./listener-url.ts";
 
 const count = z.int().min(1);
 
 const listener = z.strictObject({
-  url: z.string().meta({
-    description: "mqtt://host:port. Only loopback hosts until authentication is configured. Port 0 takes a free one.",
-  }),
+  url: z
+    .string()
+    .superRefine((text, ctx) => {
+      const url = readListenerUrl(text);
+      if (url.at === "flawed") ctx.addIssue({ code: "custom", message: url.message, params: { fault: url.code } });
+    })
+    .meta({
+      description: "mqtt://host:port. Only loopback hosts until authentication is configured. Port 0 takes a free one.",
+    }),
 });
+
+/** Every listener on port 0 has a port of its own; any other can be had once. */
+function refuseTwice(listeners: readonly { readonly url: string }[], ctx: z.RefinementCtx): void {
+  const taken = new Set<string>();
+  for (const [index, { url: text }] of listeners.entries()) {
+    const url = readListenerUrl(text);
+    if (url.at === "flawed" || url.port === 0) continue;
+    const address = `${url.host} ${url.port}`;
+    if (taken.has(address)) {
+      ctx.addIssue({ code: "custom", path: [index, "url"], message: "is the same listener as one before it" });
+    }
+    taken.add(address);
+  }
+}
 
 const limits = z.strictObject({
   packetMax: size
@@ -76,6 +97,7 @@ export const brokerSettings = z.strictObject({
   listeners: z
     .array(listener)
     .min(1)
+    .superRefine(refuseTwice)
     .default([{ url: "mqtt://127.0.0.1:1883" }])
     .meta({ description: "Where devices connect." }),
   limits: limits.prefault({}).meta({ description: "What devices may use." }),

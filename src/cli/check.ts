@@ -5,7 +5,7 @@ import type { Config } from "../config.ts";
 import { problemFault } from "../config/problem.ts";
 import { Fault } from "../fault.ts";
 import { EXIT, exitOf } from "./exit.ts";
-import { paint, print, printJson, say, sayFault } from "./terminal.ts";
+import { explained, paint, plain, print, printJson, say, sayFault } from "./terminal.ts";
 
 interface CheckOptions {
   readonly config?: string;
@@ -46,7 +46,7 @@ async function check(options: CheckOptions): Promise<number> {
   let config: Config;
   try {
     file = configFile(options.config, process.env);
-    config = await loadConfig(file, process.env);
+    config = await loadConfig(file, process.env, { files: true });
   } catch (thrown) {
     if (!(thrown instanceof Fault)) throw thrown;
     if (options.json === true) printJson({ config: file, handlers: [], problems: findingsOf(thrown) });
@@ -71,7 +71,7 @@ async function check(options: CheckOptions): Promise<number> {
     print(`${paint("green", "✓")} ${file}`);
     for (const { name, fault } of handlers) {
       if (fault === undefined) print(`${paint("green", "✓")} ${name}`);
-      else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : name}\n${fault.explain()}`);
+      else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : plain(name)}\n${explained(fault)}`);
     }
     for (const name of unused)
       say(`${paint("yellow", "!", process.stderr)} handlers.settings.${name}: there is no handler ${name}`);

@@ -16,12 +16,17 @@ export const EXIT = {
 
 const BY_CODE: Partial<Record<FaultCode, number>> = {
   CLI_USAGE: EXIT.usage,
+  CLI_REFUSED: EXIT.denied,
   CLI_NOT_CONFIRMED: EXIT.usage,
   CLI_UNREACHABLE: EXIT.unreachable,
   CLI_BROKER: EXIT.unreachable,
   CLI_EXISTS: EXIT.conflict,
   JOURNAL_LOCKED: EXIT.conflict,
+  BROKER_LISTENER_INVALID: EXIT.config,
+  BROKER_LISTENER_OPEN: EXIT.config,
   CONTROL_OPEN: EXIT.config,
+  TRIGGER_KEY_INVALID: EXIT.config,
+  UPLINK_SETTINGS: EXIT.config,
   CONTROL_UNAUTHORIZED: EXIT.denied,
   CONTROL_DENIED: EXIT.denied,
   CONTROL_HOST: EXIT.denied,

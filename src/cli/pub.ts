@@ -8,6 +8,7 @@ import type { MqttClient } from "mqtt";
 import { Fault, messageOf } from "../fault.ts";
 import { connectDevice, wholeNumber, withDeviceOptions } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
+import { checkTopic } from "./device-topics.ts";
 import { EXIT } from "./exit.ts";
 import { printJson } from "./terminal.ts";
 
@@ -23,6 +24,8 @@ interface PubOptions extends DeviceOptions {
   readonly json?: boolean;
 }
 
+/** From here on a message's size is worth a word when the broker hangs up. */
+const LARGE_BYTES = 1024;
 /** Lines of -l on their way at the same time. */
 const INFLIGHT_MAX = 100;
 
@@ -49,6 +52,7 @@ Examples:
   tail -f sensor.log | sluice pub -t sensors/log -l`,
     )
     .action(async (options: PubOptions) => {
+      checkTopic(options.topic);
       checkOneSource(options);
       const payload = await payloadOf(options);
       const client = await connectDevice(options);
@@ -56,7 +60,7 @@ Examples:
         const sending = payload === undefined ? publishLines(client, options) : publish(client, options, payload);
         const sent = await Promise.race([
           sending,
-          lossOf(client),
+          lossOf(client, payload),
           ...(payload === undefined ? [] : [patience(options.wait)]),
         ]);
         await client.endAsync();
@@ -65,7 +69,7 @@ Examples:
         // Without waiting for what is still on its way.
         await client.endAsync(true);
         if (thrown instanceof Fault) throw thrown;
-        throw new Fault("CLI_BROKER", `the message was not acknowledged: ${messageOf(thrown)}`, {
+        throw new Fault("CLI_BROKER", `the message was not acknowledged: ${messageOf(thrown)}${sizeHint(payload)}`, {
           where: options.topic,
           cause: thrown,
         });
@@ -98,14 +102,20 @@ interface Sent {
 }
 
 /** Rejects when the connection ends; whatever was not acknowledged by then will not be. */
-function lossOf(client: MqttClient): Promise<never> {
+function lossOf(client: MqttClient, payload: Buffer | undefined): Promise<never> {
   const lost = new Promise<never>((_, reject) => {
     client.once("close", () =>
-      reject(new Fault("CLI_BROKER", "the broker closed the connection before it acknowledged")),
+      reject(new Fault("CLI_BROKER", `the broker closed the connection before it acknowledged${sizeHint(payload)}`)),
     );
   });
   lost.catch(() => undefined);
   return lost;
+}
+
+/** MQTT 3.1.1 has no word for "too large": the connection is closed, and that is all. */
+function sizeHint(payload: Buffer | undefined): string {
+  if (payload === undefined || payload.length < LARGE_BYTES) return "";
+  return `; the message has ${payload.length} bytes, and broker.limits.packetMax may be smaller`;
 }
 
 /** A gateway that has no room does not refuse: it acknowledges later. */

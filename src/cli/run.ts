@@ -40,7 +40,7 @@ export interface RunOptions {
 /** Opens the gateway of the config at `path` and resolves with the exit code once it has ended. */
 export async function runGateway(path: string | undefined, { pretty, change }: RunOptions): Promise<number> {
   const file = configFile(path, process.env);
-  const load = async (): Promise<Config> => change(await loadConfig(file, process.env));
+  const load = async (): Promise<Config> => change(await loadConfig(file, process.env, { files: true }));
   const config = await load();
   const log = createLog({ level: config.log.level, pretty });
   // Loaded only now: the rest of the command line starts quicker without the gateway.

@@ -40,7 +40,7 @@ function show(status: StatusAnswer): string {
   ];
   if (status.handlers.length > 0) {
     const rows = status.handlers.map((of) => [
-      of.name,
+      plain(of.name),
       of.version,
       of.waiting,
       of.parked,
@@ -56,13 +56,15 @@ function show(status: StatusAnswer): string {
       of.kind,
       of.state,
       ...Object.values(ledger.uplinks[of.name] ?? {}),
-      plain(of.failure ?? "").split("  → ")[0] ?? "",
+      // The remedy is in the log; here the books need the room.
+      plain((of.failure ?? "").split("\n")[0] ?? ""),
     ]);
     lines.push("", table(["UPLINK", "kind", "state", ...books, ""], rows));
   }
   if (status.damage.length > 0) {
     lines.push("", paint("red", "DAMAGE"));
-    for (const { where, from, to, what } of status.damage) lines.push(`  ${where} ${from} to ${to}: ${what}`);
+    for (const { where, from, to, what } of status.damage)
+      lines.push(`  ${plain(where)} ${from} to ${to}: ${plain(what)}`);
   }
   return lines.join("\n");
 }

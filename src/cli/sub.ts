@@ -4,6 +4,7 @@ import type { IPublishPacket, MqttClient } from "mqtt";
 import { Fault } from "../fault.ts";
 import { connectDevice, wholeNumber, withDeviceOptions } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
+import { checkFilter } from "./device-topics.ts";
 import { EXIT } from "./exit.ts";
 import { say } from "./terminal.ts";
 
@@ -39,6 +40,7 @@ Examples:
   sluice sub -t alarms -C 1 -W 30 && echo alarm`,
     )
     .action(async (options: SubOptions) => {
+      for (const filter of options.topic) checkFilter(filter);
       const client = await connectDevice(options);
       try {
         done(await listen(client, options));

@@ -25,11 +25,16 @@ export function say(text: string): void {
 
 /** What, where, how to mend it, the code. */
 export function sayFault(thrown: unknown): void {
-  if (thrown instanceof Fault) say(`${paint("red", "error", process.stderr)}: ${thrown.explain()}`);
+  if (thrown instanceof Fault) say(`${paint("red", "error", process.stderr)}: ${explained(thrown)}`);
   else
     say(
       `${paint("red", "error", process.stderr)}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown)}`,
     );
+}
+
+/** A fault's explanation on lines of its own; it may quote file names and what others sent. */
+export function explained(fault: Fault): string {
+  return fault.explain().split("\n").map(plain).join("\n");
 }
 
 export function paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
@@ -52,10 +57,10 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   return [paint("bold", line(head)), ...rows.map(line)].join("\n");
 }
 
-/** Text of others on a terminal: without the characters that could move the cursor or change colours. */
+/** Text of others on a terminal, as one line: without the characters that could move the cursor or change colours. */
 export function plain(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "�");
+  return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "�");
 }
 
 /** Asks before something that cannot be undone. Throws CLI_NOT_CONFIRMED when nobody can answer, or the answer is no. */

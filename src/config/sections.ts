@@ -6,9 +6,8 @@ import { journalSettings } from "../journal/settings.ts";
 import { controlSettings } from "../control/settings.ts";
 import { LOG_LEVELS } from "../log.ts";
 import { duration, filePath } from "../quantity.ts";
-import { parseTopicFilter } from "../topic.ts";
-import { messageOf } from "../fault.ts";
 import { sandboxSettings } from "../sandbox/settings.ts";
+import { routesSettings } from "../triggers/settings.ts";
 import { uplinksSettings } from "../uplinks/settings.ts";
 
 const gatewaySettings = z
@@ -32,27 +31,6 @@ const gatewaySettings = z
   })
   .prefault({})
   .meta({ description: "The gateway itself." });
-
-const topicFilter = z.string().superRefine((text, ctx) => {
-  try {
-    parseTopicFilter(text);
-  } catch (thrown) {
-    ctx.addIssue({ code: "custom", message: `is wrong: ${messageOf(thrown)}` });
-  }
-});
-
-const routesSettings = z
-  .array(
-    z.strictObject({
-      from: z
-        .union([topicFilter, z.array(topicFilter).min(1)])
-        .meta({ description: "A topic filter, or a list of them." }),
-      to: z.array(z.string()).min(1).meta({ description: "Names of uplinks." }),
-      key: z.string().optional().meta({ description: "What orders the outputs; default: the topic." }),
-    }),
-  )
-  .default([])
-  .meta({ description: "Topics to forward without code." });
 
 const logSettings = z
   .strictObject({

@@ -1,4 +1,6 @@
 /** The HTTP server: limits, who is let in, routes, errors, and an end within its deadline. */
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import Fastify from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
@@ -23,6 +25,12 @@ const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 5000;
 
+/** Node's codes for requests that it gives up on before they are one. */
+const UNREAD: Readonly<Record<string, readonly [status: number, message: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, `the headers are longer than ${HEADER_BYTES_MAX} bytes`],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "the request did not come in time"],
+};
+
 declare module "fastify" {
   interface FastifyContextConfig {
     role?: Role | "open";
@@ -45,12 +53,23 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
     requestTimeout,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: "idle",
-    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout) },
+    http: {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout),
+      // A request without one is refused by C3, with a body that says so.
+      requireHostHeader: false,
+    },
     routerOptions: { maxParamLength: 200 },
+    // Before any hook: a path that cannot be read. It gets no other answer than a path that does not exist.
+    frameworkErrors: (thrown, request, reply) => {
+      protect(reply);
+      void fail(reply, admit(request, access) ?? faultOf(thrown).fault);
+    },
+    clientErrorHandler: refuseUnread,
   });
   app.server.maxConnections = connectionsMax;
   app.addHook("onRequest", (request, reply, next) => {
-    reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
+    protect(reply);
     next(admit(request, access));
   });
   app.setNotFoundHandler((request) => {
@@ -79,6 +98,29 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
   const address = app.server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return { url: `http://${url.hostname}:${port}`, close: (deadlineMs) => close(app, deadlineMs) };
+}
+
+function protect(reply: FastifyReply): void {
+  reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
+}
+
+/** C5 for what never became a request: the bytes are no HTTP, too many, or too slow. */
+function refuseUnread(thrown: NodeJS.ErrnoException, socket: Socket): void {
+  if (thrown.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, message] = UNREAD[thrown.code ?? ""] ?? [400, "this is no HTTP request"];
+  const title = STATUS_CODES[status] ?? "Error";
+  const body = JSON.stringify({ ...problemOf(new Fault("CONTROL_REQUEST", message)), status, title });
+  const head = [
+    `HTTP/1.1 ${status} ${title}`,
+    `content-type: ${PROBLEM_TYPE}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    "cache-control: no-store",
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
 /** C2 and C3. Undefined lets the request in. */

@@ -1,9 +1,10 @@
 /** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
 import { builtinModules } from "node:module";
-import { dirname, relative, resolve } from "node:path";
+import { basename, dirname, relative, resolve } from "node:path";
 import { build, stop } from "esbuild";
 import type { BuildOptions, Message, OutputFile, Plugin } from "esbuild";
 import { Fault, messageOf } from "../fault.ts";
+import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
 
 export interface Build {
   readonly code: string;
@@ -14,7 +15,7 @@ export interface Build {
 }
 
 /** Text of a bundle, map aside. It is held in memory by every runner. */
-const CODE_BYTES_MAX = 8 * 1024 * 1024;
+const CODE_BYTES_MAX = SOURCE_BYTES_MAX;
 
 const BUILTINS = new Set(builtinModules.filter((name) => !name.startsWith("_")));
 
@@ -41,24 +42,68 @@ const ownModule: Plugin = {
   },
 };
 
+/** What is imported is looked at before esbuild reads it: it would wait for a pipe, and read a device, without end. */
+const onlyFiles: Plugin = {
+  name: "only-files",
+  setup(on) {
+    on.onLoad({ filter: /.*/, namespace: "file" }, async ({ path }) => {
+      const refusal = await refusalOf(path);
+      return refusal === undefined
+        ? undefined
+        : { errors: [{ text: `"${basename(path)}" cannot be imported: ${refusal.message}` }] };
+    });
+  },
+};
+
+/** A build that takes longer stands in the way of all other handlers. What keeps it is esbuild's, and ends with it. */
+const BUILD_MS_MAX = 10_000;
+
 /** esbuild works in a process of its own, which takes 17 MB. It ends when nothing was built for this long. */
 const BUILDER_IDLE_MS = 2000;
 let builds = 0;
 let resting: NodeJS.Timeout | undefined;
 
-async function withBuilder<Result>(work: () => Promise<Result>): Promise<Result> {
+/** Rejects with the signal's reason, and ends esbuild's process, when it aborts. Throws what `work` throws. */
+async function withBuilder<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
   builds++;
   clearTimeout(resting);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => {
+    reject(signal.reason);
+    void stop();
+  };
+  signal.addEventListener("abort", abort);
   try {
-    return await work();
+    signal.throwIfAborted();
+    return await Promise.race([work(), aborted]);
   } finally {
+    signal.removeEventListener("abort", abort);
     builds--;
     if (builds === 0) resting = setTimeout(() => void stop(), BUILDER_IDLE_MS).unref();
   }
 }
 
-/** Paths in errors and stacks are relative to `root`. Throws Fault DEPLOY_BUILD_FAILED or DEPLOY_NODE_BUILTIN. */
-export async function buildHandler(name: string, entry: string, root: string): Promise<Build> {
+interface BuildHandlerOptions {
+  /** Gives the build up. */
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Paths in errors and stacks are relative to `root`. Throws Fault DEPLOY_BUILD_FAILED, DEPLOY_NODE_BUILTIN,
+ * DEPLOY_NOT_A_FILE, DEPLOY_TOO_LARGE or DEPLOY_TIMEOUT.
+ */
+export async function buildHandler(
+  name: string,
+  entry: string,
+  root: string,
+  { signal, timeoutMs = BUILD_MS_MAX }: BuildHandlerOptions = {},
+): Promise<Build> {
+  const refusal = await refusalOf(entry);
+  if (refusal !== undefined) {
+    throw new Fault(refusal.code, `handler ${name} is not read: ${refusal.message}`, { where: relative(root, entry) });
+  }
+  const timeout = AbortSignal.timeout(timeoutMs);
   let result;
   try {
     const options = {
@@ -81,10 +126,17 @@ export async function buildHandler(name: string, entry: string, root: string): P
       define: { "process.env.NODE_ENV": '"production"' },
       // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
       tsconfigRaw: {},
-      plugins: [ownModule, noNode],
+      plugins: [ownModule, noNode, onlyFiles],
     } as const satisfies BuildOptions;
-    result = await withBuilder(() => build(options));
+    result = await withBuilder(
+      () => build(options),
+      signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    );
   } catch (cause) {
+    if (timeout.aborted && cause === timeout.reason) {
+      const message = `handler ${name} was not bundled within ${timeoutMs} ms`;
+      throw new Fault("DEPLOY_TIMEOUT", message, { where: relative(root, entry), cause });
+    }
     throw buildFault(cause, relative(root, entry));
   }
   const textOf = (suffix: string): string =>
@@ -102,7 +154,9 @@ function buildFault(cause: unknown, entry: string): Fault {
   const errors = (cause as { errors?: Message[] }).errors ?? [];
   const first = errors[0];
   if (first === undefined) return new Fault("DEPLOY_BUILD_FAILED", messageOf(cause), { where: entry, cause });
-  const { location, text } = first;
+  // What a plugin refuses to load has its place in a note: the import that asked for it.
+  const { text, notes } = first;
+  const location = first.location ?? notes.find((note) => note.location !== null)?.location ?? null;
   const where = location === null ? entry : `${location.file}:${location.line}:${location.column + 1}`;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
   const code = text.includes("belongs to Node") ? "DEPLOY_NODE_BUILTIN" : "DEPLOY_BUILD_FAILED";

@@ -12,6 +12,7 @@
  *       files are on disk before it runs, and that it is live before the next one can be.
  *   D3  `live` is called again for the same version when its settings changed; it resolves before the next change.
  *   D4  The same fault is reported once, not at every look.
+ *   D5  Nothing is read that may have no end: what is no regular file is refused by its look, and a build has 10 s.
  *
  * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
  */
@@ -71,6 +72,8 @@ export interface DeploymentsOptions {
   readonly removed: (name: string) => void | Promise<void>;
   /** A version that did not go live. Logged already. */
   readonly failed: (name: string, fault: Fault) => void;
+  /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
+  readonly mended: (name: string) => void;
 }
 
 interface Known {
@@ -91,7 +94,8 @@ export class Deployments {
   #handlers: HandlersSettings;
   #watch: FolderWatch | undefined;
   #work: Promise<void> = Promise.resolve();
-  #closed = false;
+  /** Aborted by close(): a build under way is given up. */
+  readonly #ending = new AbortController();
   /** Faults of the folder and of names, reported once each. */
   #reported = new Map<string, string>();
   #deploys = 0;
@@ -146,11 +150,15 @@ export class Deployments {
     };
   }
 
-  /** Resolves when what was under way has ended. */
+  /** Gives up a build that is under way. Resolves when everything else that was has ended. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#ending.abort();
     this.#watch?.close();
     await this.#work;
+  }
+
+  get #closed(): boolean {
+    return this.#ending.signal.aborted;
   }
 
   #queue(work: () => Promise<void>): Promise<void> {
@@ -167,9 +175,8 @@ export class Deployments {
 
   async #scan(noticed: boolean): Promise<void> {
     const { handlers, faults } = await findSources(this.#handlers.dir);
-    this.#reported.delete("");
+    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
     for (const [name, fault] of faults) this.#report(name, fault);
-    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#reported.delete(name);
     const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
     for (const name of this.#known.keys()) if (!names.has(name)) await this.#remove(name);
     for (const source of handlers) {
@@ -196,7 +203,11 @@ export class Deployments {
   async #remove(name: string): Promise<void> {
     const known = this.#known.get(name);
     this.#known.delete(name);
-    if (known?.live === undefined) return;
+    if (known === undefined) return;
+    if (known.live === undefined) {
+      this.#options.mended(name);
+      return;
+    }
     this.#options.log.info({ handler: name }, "handler removed");
     await this.#options.removed(name);
   }
@@ -206,7 +217,7 @@ export class Deployments {
     let inputs: readonly string[] = [source.entry, ...known.looks.keys()];
     const before = await looksOf(inputs);
     try {
-      const built = await buildHandler(known.name, source.entry, this.#root);
+      const built = await buildHandler(known.name, source.entry, this.#root, { signal: this.#ending.signal });
       inputs = built.inputs;
       const stored = known.versions?.find(hashOf(built));
       const exported = stored?.config ?? (await this.#inspect(known.name, file, built));
@@ -217,6 +228,8 @@ export class Deployments {
       await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, exported);
       known.fault = undefined;
     } catch (error) {
+      // Given up, or failing because the rooms around it close: no news of the handler.
+      if (this.#closed) return;
       await this.#fail(known, asFault(error, file));
     }
     // As it was before the build for what was known then: a save during the build is seen at the next look.
@@ -225,13 +238,24 @@ export class Deployments {
   }
 
   async #goLive(known: Known, next: LiveHandler, exported: unknown): Promise<void> {
-    if (known.live !== undefined && isSame(known.live, next)) return;
+    if (known.live !== undefined && isSame(known.live, next)) {
+      this.#mend(known);
+      return;
+    }
     await this.#options.live(next);
     known.live = next;
     known.exported = exported;
     this.#deploys++;
     await known.versions?.setLive(next.version);
     this.#options.log.info({ handler: next.name, version: next.version, topics: next.settings.topics }, "handler live");
+  }
+
+  /** The live version is what its source says again. */
+  #mend(known: Known): void {
+    if (known.fault === undefined) return;
+    known.fault = undefined;
+    this.#options.log.info({ handler: known.name, version: known.live?.version }, "handler mended");
+    this.#options.mended(known.name);
   }
 
   /** D1: says why, and makes sure that the last good version is live. */
@@ -297,6 +321,16 @@ export class Deployments {
     this.#failures++;
     this.#options.log.error({ handler: name, fault }, "handler not taken on");
     this.#options.failed(name, fault);
+  }
+
+  /** What was wrong with a name, not with a build of it, is no more: the source is looked at as if for the first time. */
+  #retract(name: string): void {
+    this.#reported.delete(name);
+    this.#options.mended(name);
+    const known = this.#known.get(name);
+    if (known === undefined) return;
+    known.fault = undefined;
+    known.looks = new Map();
   }
 
   /** Every folder from which a handler takes something, installed packages aside. */

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { messageOf } from "../fault.ts";
-import { duration, filePath, size } from "../quantity.ts";
+import { durationWithin, filePath, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 
 const count = z.int().min(1);
@@ -20,6 +20,9 @@ const topicFilter = z
   })
   .meta({ description: "A topic filter; {name} is one level and lands in event.params." });
 
+/** A wait that is longer is a setting's mistake; timers count to 24 days at the most. */
+const wait = durationWithin({ max: "24h" });
+
 const name = z.string().min(1).max(200);
 
 const retry = z
@@ -28,14 +31,21 @@ const retry = z
       .max(1000)
       .optional()
       .meta({ description: "Tries of one event, the first included; then it is a dead letter." }),
-    backoff: duration.optional().meta({ description: "Wait before the second try; it doubles with each further one." }),
-    backoffMax: duration.optional().meta({ description: "Longest wait between two tries." }),
+    backoff: wait
+      .optional()
+      .meta({ description: "Wait before the second try, at most 24h; it doubles with each further one." }),
+    backoffMax: wait.optional().meta({ description: "Longest wait between two tries, at most 24h." }),
   })
   .meta({ description: "What happens when an event fails." });
 
 const limits = {
-  timeout: duration.optional().meta({ description: "Longest time one event may take." }),
-  memory: size.optional().meta({ description: "Heap of the handler's isolate in each runner." }),
+  // 0 would mean no limit to an isolate, which a handler must never have.
+  timeout: durationWithin({ min: "1ms", max: "1h" })
+    .optional()
+    .meta({ description: "Longest time one event may take, from 1ms to 1h." }),
+  memory: sizeWithin({ min: "8MB", max: "4GB" })
+    .optional()
+    .meta({ description: "Heap of the handler's isolate in each runner, from 8MB to 4GB." }),
   concurrency: count.max(64).optional().meta({
     description:
       "Events of different keys that may be under way at a time in each runner, each in an isolate of its own: for handlers that wait. Each isolate takes memory, and has module variables of its own.",

@@ -1,5 +1,6 @@
 /** Which handlers the folder holds: `name.ts`, `name.js`, `name.mjs`, or a folder `name` with an index file. */
-import { readdir } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, messageOf } from "../fault.ts";
 
@@ -22,7 +23,24 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 /** Each handler costs memory in every runner. */
 const HANDLERS_MAX = 1000;
 
-/** Throws Fault DEPLOY_DIR_UNREADABLE. */
+/** What may be read as source. Larger ones could not become a bundle, and would be in memory before that is known. */
+export const SOURCE_BYTES_MAX = 8 * 1024 * 1024;
+
+/**
+ * Why the file at `path` must not be opened, links followed: reading a pipe or a device may never end. Undefined when
+ * it may be; what is not there is left to whoever opens it.
+ */
+export async function refusalOf(
+  path: string,
+): Promise<{ code: "DEPLOY_NOT_A_FILE" | "DEPLOY_TOO_LARGE"; message: string } | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return undefined;
+  if (!found.isFile()) return { code: "DEPLOY_NOT_A_FILE", message: "it is no regular file" };
+  if (found.size <= SOURCE_BYTES_MAX) return undefined;
+  return { code: "DEPLOY_TOO_LARGE", message: `it is larger than ${SOURCE_BYTES_MAX} bytes` };
+}
+
+/** Throws Fault DEPLOY_DIR_UNREADABLE. What is no regular file is found all the same; building it is refused (D1). */
 export async function findSources(dir: string): Promise<Sources> {
   const found = new Map<string, HandlerSource>();
   const faults = new Map<string, Fault>();
@@ -55,16 +73,27 @@ export async function findSources(dir: string): Promise<Sources> {
 async function read(dir: string): Promise<{ file: string; folder: boolean }[]> {
   try {
     const entries = await readdir(dir, { withFileTypes: true });
-    return entries
-      .filter(({ name }) => !name.startsWith(".") && name !== "node_modules" && !NOT_A_HANDLER.test(name))
-      .map((entry) => ({ file: entry.name, folder: entry.isDirectory() }))
-      .toSorted((a, b) => (a.file < b.file ? -1 : 1));
+    const shown = entries.filter(
+      ({ name }) => !name.startsWith(".") && name !== "node_modules" && !NOT_A_HANDLER.test(name),
+    );
+    const found = await Promise.all(
+      shown.map(async (entry) => ({ file: entry.name, folder: await isFolder(dir, entry) })),
+    );
+    return found.toSorted((a, b) => (a.file < b.file ? -1 : 1));
   } catch (cause) {
     throw new Fault("DEPLOY_DIR_UNREADABLE", `the handlers' folder cannot be read: ${messageOf(cause)}`, {
       where: dir,
       cause,
     });
   }
+}
+
+async function isFolder(dir: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  return stat(join(dir, entry.name)).then(
+    (target) => target.isDirectory(),
+    () => false,
+  );
 }
 
 async function indexOf(folder: string): Promise<string | undefined> {

@@ -90,6 +90,10 @@ export class Hosting {
     this.#failures.set(name, fault);
   }
 
+  mended(name: string): void {
+    this.#failures.delete(name);
+  }
+
   /** Replaces the routes by those of `config`. */
   async route(config: Config): Promise<void> {
     const { journal, triggers, pipeline } = this.#rooms;

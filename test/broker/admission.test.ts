@@ -99,7 +99,9 @@ it.each([
   ["127.0.0.1:1883", "BROKER_LISTENER_INVALID"],
   ["mqtt://127.0.0.1:0/path", "BROKER_LISTENER_INVALID"],
 ])("a listener on %s is refused with %s (B5)", async (url, code) => {
-  const settings = brokerSettings.parse({ listeners: [{ url: "mqtt://127.0.0.1:0" }, { url }] });
+  const good = brokerSettings.parse({ listeners: [{ url: "mqtt://127.0.0.1:0" }] });
+  expect(brokerSettings.safeParse({ listeners: [{ url }] }).success).toBe(false);
+  const settings = { ...good, listeners: [...good.listeners, { url }] };
   await expect(openBroker({}, { settings })).rejects.toMatchObject({ code, where: url });
 });
 

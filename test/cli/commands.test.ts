@@ -22,6 +22,22 @@ describe("check", () => {
     expect(ran.out).toContain("config/sluice.yaml");
   });
 
+  it("and run refuse the same configs with 3", async () => {
+    await using home = await makeHome({}, "routes:\n  - { from: a, to: [cloud], key: '{b}' }\n");
+    const other = join(home.folder, "files.yaml");
+    await writeFile(other, 'uplinks:\n  a: { kind: https, url: "https://h", tls: { ca: none.pem } }\n');
+    for (const [file, where] of [
+      [home.config, "sluice.yaml:7:34: "],
+      [other, "files.yaml:2:50: "],
+    ] as const) {
+      for (const command of ["check", "run"]) {
+        const ran = await sluice([command, "--config", file]);
+        expect(ran).toMatchObject({ code: 3, out: "" });
+        expect(ran.err).toContain(where);
+      }
+    }
+  });
+
   it("ends with 1 when a handler fails, and names file, line and column", async () => {
     await using home = await makeHome({
       "good.ts": 'export const config = { topic: "a" };\nexport default () => 1;\n',

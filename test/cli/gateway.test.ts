@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectAsync } from "mqtt";
@@ -83,11 +83,32 @@ describe("pub, status and health on a running gateway", () => {
     expect(table.out).toMatch(/cloud +file +\w+ +4 +4/);
   });
 
+  it("status shows why a handler fails on one line, and no more once its source is what runs again", async () => {
+    const file = join(home.folder, "handlers", "double.js");
+    const failure = (now: StatusAnswer): string | undefined =>
+      now.handlers.find(({ name }) => name === "double")?.failure;
+    await writeFile(file, "export default ((((");
+    await until((now) => failure(now) !== undefined);
+    await writeFile(join(home.folder, "handlers", "\u001b[31mred.js"), "export default () => 1;");
+    await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
+    const { out } = await sluice(["status", "--config", home.config]);
+    expect(out).toMatch(/double .*double\.js:1:\d+: .* → Mend the place .*\[DEPLOY_BUILD_FAILED\]/);
+    expect(out).toMatch(/^\ufffd\[31mred .*\ufffd\[31mred.* → .*\[DEPLOY_NAME_INVALID\]$/m);
+    expect(out).not.toContain("\u001b");
+    await rm(join(home.folder, "handlers", "\u001b[31mred.js"));
+    await writeFile(file, handlers["double.js"]);
+    const well = await until(
+      (now) => failure(now) === undefined && now.handlers.every(({ name }) => !name.includes("red")),
+    );
+    expect(well.handlers.find(({ name }) => name === "double")?.version).toBe(1);
+  });
+
   it("pub ends with 4 when the broker does not take the message", async () => {
     await writeFile(join(home.folder, "large"), Buffer.alloc(300_000));
     const ran = await sluice(["pub", ...at, "-t", "large", "-f", join(home.folder, "large")]);
     expect(ran).toMatchObject({ code: 4, out: "" });
     expect(ran.err).toContain("[CLI_BROKER]");
+    expect(ran.err).toContain("the message has 300000 bytes, and broker.limits.packetMax may be smaller");
   });
 
   it("health says 0 on a running gateway, also by SLUICE_URL and without a token", async () => {
@@ -131,15 +152,15 @@ describe("sub", () => {
     expect((await sluice(["pub", ...at, "-t", "kept", "-r", "-n"])).code).toBe(0);
   });
 
-  it("ends with 130 when it is interrupted, and says when a subscription is refused", async () => {
+  it("ends with 130 when it is interrupted, and refuses a shared subscription", async () => {
     await publish("kept", "it listens");
     const running = start(["sub", ...at, "-t", "kept"]);
     await running.printed("it listens");
     running.child.kill("SIGINT");
     expect((await running.ended).code).toBe(130);
     const refused = await sluice(["sub", ...at, "-t", "$share/g/t", "-W", "5"]);
-    expect(refused).toMatchObject({ code: 4, out: "" });
-    expect(refused.err).toContain("[CLI_BROKER]");
+    expect(refused).toMatchObject({ code: 5, out: "" });
+    expect(refused.err).toContain("[CLI_REFUSED]");
   });
 });
 

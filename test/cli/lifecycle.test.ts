@@ -96,7 +96,7 @@ describe("sluice dev", () => {
     const dev = start(["dev", "--config", home.config]);
     try {
       expect(await dev.said("edge-dev is ready")).toMatch(
-        /devices mqtt:\/\/127\.0\.0\.1:\d+, control http:\/\/127\.0\.0\.1:\d+/,
+        /devices mqtt:\/\/127\.0\.0\.1:[1-9]\d*, control http:\/\/127\.0\.0\.1:[1-9]\d*/,
       );
       await writeFile(
         join(home.folder, "handlers", "new.js"),

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ConfigFault, parseConfig } from "../../src/config.ts";
 import type { Config, ConfigProblem, ParseOptions } from "../../src/config.ts";
@@ -66,6 +67,80 @@ control: { url: "http://0.0.0.0:80" }
     ["gateway: { zzzzz: 1 }", "Known here: id, data, drain."],
   ])("says what was meant by an unknown setting: %s", (text, remedy) => {
     expect(only(text)).toMatchObject({ code: "CONFIG_UNKNOWN", remedy });
+  });
+
+  it.each([
+    ["handlers: { defaults: { timeout: 0s } }", "`handlers.defaults.timeout` must be at least 1ms", 34],
+    ["handlers: { defaults: { timeout: 61m } }", "`handlers.defaults.timeout` must be at most 1h", 34],
+    ["handlers: { settings: { a: { timeout: 600h } } }", "`handlers.settings.a.timeout` must be at most 1h", 39],
+    ["handlers: { defaults: { memory: 7MB } }", "`handlers.defaults.memory` must be at least 8MB", 33],
+    ["handlers: { defaults: { memory: 5GB } }", "`handlers.defaults.memory` must be at most 4GB", 33],
+    [
+      "handlers: { defaults: { retry: { backoff: 25h } } }",
+      "`handlers.defaults.retry.backoff` must be at most 24h",
+      43,
+    ],
+    [
+      "handlers: { defaults: { retry: { backoffMax: 2d } } }",
+      "`handlers.defaults.retry.backoffMax` must be at most 24h",
+      46,
+    ],
+    ["journal: { sizeMax: 99999999999999999999GB }", "`journal.sizeMax` is too large", 21],
+    ["gateway: { drain: 999999999999999d }", "`gateway.drain` is too large", 19],
+  ])("refuses a quantity that nothing could keep to: %s", (text, message, column) => {
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", message, line: 1, column });
+  });
+
+  it.each([
+    ["broker: { listeners: [{ url: mqtt://127.0.0.1:99999 }] }", "BROKER_LISTENER_INVALID", "is not of the form", 30],
+    ["broker: { listeners: [{ url: tcp://127.0.0.1:1883 }] }", "BROKER_LISTENER_INVALID", "is not of the form", 30],
+    ["broker: { listeners: [{ url: mqtt://me@127.0.0.1 }] }", "BROKER_LISTENER_INVALID", "is not of the form", 30],
+    ["broker: { listeners: [{ url: mqtt://0.0.0.0:1883 }] }", "BROKER_LISTENER_OPEN", "is beyond loopback", 30],
+    ['broker: { listeners: [{ url: "mqtt://[::]:1883" }] }', "BROKER_LISTENER_OPEN", "is beyond loopback", 30],
+    [
+      "broker: { listeners: [{ url: mqtt://127.0.0.1 }, { url: mqtt://127.0.0.1:1883 }] }",
+      "CONFIG_INVALID",
+      "`broker.listeners[1].url` is the same listener",
+      57,
+    ],
+    ["routes: [{ from: $SYS/#, to: [a] }]", "CONFIG_INVALID", "`routes[0].from` can never match", 18],
+    ["routes: [{ from: [b, $share/g/t], to: [a] }]", "CONFIG_INVALID", "`routes[0].from[1]` can never match", 22],
+    [
+      'routes: [{ from: "b/{x}", to: [a], key: "{x}" }, { from: "b/{x}/c", to: [a], key: "{y}" }]',
+      "TRIGGER_KEY_INVALID",
+      '`routes[1].key` is wrong: key "{y}": topic filter "b/{x}/c" has no level {y}',
+      83,
+    ],
+  ])("refuses what a gateway could not run with: %s", (text, code, message, column) => {
+    const found = only(`${text}\nuplinks: { a: { kind: file, path: a } }\n`);
+    expect(found).toMatchObject({ code, line: 1, column });
+    expect(found.message).toContain(message);
+  });
+
+  it("refuses two uplinks that write to one file, also when they spell it differently", () => {
+    const text = "uplinks:\n  a: { kind: file, path: out/x }\n  b: { kind: file, path: ./out/../out/x }\n";
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", line: 3, column: 26 });
+    expect(only(text).message).toContain("`uplinks.b.path` is the file of uplink a as well");
+  });
+
+  it("refuses files of uplinks that cannot be used, where they are to be used", () => {
+    const text = `uplinks:
+  a: { kind: https, url: "https://h", tls: { ca: none.pem } }
+  b: { kind: mqtt, url: "mqtts://h", tls: { ca: ../test } }
+  c: { kind: file, path: ../test }
+`;
+    const here = { file: fileURLToPath(new URL("../../config/sluice.yaml", import.meta.url)) };
+    parse(text, here);
+    expect(problems(text, { ...here, files: true })).toMatchObject([
+      {
+        code: "UPLINK_SETTINGS",
+        line: 2,
+        column: 50,
+        message: expect.stringContaining("`uplinks.a.tls.ca` names a file that cannot be read: ENOENT"),
+      },
+      { code: "UPLINK_SETTINGS", line: 3, column: 49, message: "`uplinks.b.tls.ca` names something that is no file" },
+      { code: "UPLINK_SETTINGS", line: 4, column: 26, message: "`uplinks.c.path` names a folder, not a file" },
+    ]);
   });
 
   it("does not also call missing what was misspelled", () => {

@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { mayAct, openAccess, ROLES } from "../../src/control/access.ts";
 import { Control } from "../../src/control/control.ts";
@@ -29,6 +30,21 @@ describe("the token (C2)", () => {
       expect(await answer.json()).toMatchObject({ code: "CONTROL_UNAUTHORIZED", status: 401 });
     }
     for (const path of ["/livez", "/readyz"]) expect((await fetch(url + path)).status).toBe(200);
+  });
+
+  it("is asked for by paths that cannot be read, and only then is said what is wrong with them (C5)", async () => {
+    await using opened = await openControl();
+    for (const path of ["/api/v1/dead/%", `/api/v1/dead/${"x".repeat(201)}`]) {
+      const stranger = await fetch(opened.control.url + path);
+      expect([path, stranger.status]).toEqual([path, 401]);
+      expect(stranger.headers.get("content-type")).toContain("application/problem+json");
+      expect(await stranger.json()).toMatchObject({ code: "CONTROL_UNAUTHORIZED", status: 401 });
+      const known = await opened.ask(path);
+      expect([path, known.status]).toEqual([path, 400]);
+      expect(known.headers.get("content-type")).toContain("application/problem+json");
+      expect(known.headers.get("cache-control")).toBe("no-store");
+      expect(await known.json()).toMatchObject({ code: "CONTROL_REQUEST", status: 400 });
+    }
   });
 
   it.each([
@@ -166,3 +182,19 @@ async function get(url: string, path: string, headers: Record<string, string>): 
   answer.resume();
   return answer;
 }
+
+describe("bytes that become no request (C5)", () => {
+  it.each([
+    ["GET /livez HTTP/1.1\r\nhost: localhost\r\nx: " + "y".repeat(17_000) + "\r\n\r\n", 431, "CONTROL_REQUEST"],
+    ["no http at all\r\n\r\n", 400, "CONTROL_REQUEST"],
+    ["GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", 421, "CONTROL_HOST"],
+  ])("are answered with a problem: %#", async (bytes, status, code) => {
+    await using opened = await openControl();
+    const socket = connect(Number(new URL(opened.control.url).port), "127.0.0.1");
+    socket.write(bytes);
+    const [head, body] = (await text(socket)).split("\r\n\r\n");
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(head).toMatch(/^content-type: application\/problem\+json/m);
+    expect(JSON.parse(body ?? "")).toMatchObject({ status, code, remedy: expect.any(String) });
+  });
+});

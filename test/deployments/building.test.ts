@@ -102,6 +102,8 @@ describe("what does not become a handler", () => {
     ["export default () => 1;", "DEPLOY_NO_TRIGGER", "handlers/bad.ts"],
     [source("", '{ topic: "a/#/b" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
     [source("", '{ topic: "a", timeout: 5 }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a", timeout: "0s" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a", memory: "5GB" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
     [source("", '{ topic: "a", retry: { triesMax: 0 } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
   ])("%j is %s at %s", async (text, code, where) => {
     folder.write("bad.ts", text);

@@ -59,6 +59,7 @@ export interface Opened {
   readonly live: LiveHandler[];
   readonly removed: string[];
   readonly failed: [string, Fault][];
+  readonly mended: string[];
 }
 
 /** `handlers` as an operator writes it. */
@@ -71,6 +72,7 @@ export async function openDeployments(
   const live: LiveHandler[] = [];
   const removed: string[] = [];
   const failed: [string, Fault][] = [];
+  const mended: string[] = [];
   const deployments = await Deployments.open({
     handlers: settings(folder, handlers),
     folder: folder.data,
@@ -94,9 +96,12 @@ export async function openDeployments(
     failed: (name, fault) => {
       failed.push([name, fault]);
     },
+    mended: (name) => {
+      mended.push(name);
+    },
     ...more,
   });
-  return { deployments, live, removed, failed };
+  return { deployments, live, removed, failed, mended };
 }
 
 export function settings(folder: Folder, handlers: object): HandlersSettings {

@@ -56,6 +56,34 @@ describe("a watched folder", () => {
     await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
   });
 
+  it("tells that a handler is mended whose source is again what is live, once", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    folder.write("a.ts", "export default ((((");
+    await opened.deployments.scan();
+    folder.write("a.ts", source("return 1"));
+    await opened.deployments.scan();
+    await opened.deployments.scan();
+    expect(opened.failed.map(([name]) => name)).toEqual(["a"]);
+    expect(opened.mended).toEqual(["a"]);
+    expect(codes()).toEqual(["a@1"]);
+    expect(opened.deployments.figures().failing).toBe(0);
+  });
+
+  it("tells that what never went live and is gone fails no more, nor a name that is taken no more", async () => {
+    folder.write("a.ts", "export default ((((");
+    folder.write("b.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    folder.write("b.js", source("return 2"));
+    await opened.deployments.scan();
+    expect(opened.failed.map(([name]) => name)).toEqual(["a", "b"]);
+    folder.remove("a.ts");
+    folder.remove("b.js");
+    await opened.deployments.scan();
+    expect(opened.mended.toSorted()).toEqual(["a", "b"]);
+    expect(codes()).toEqual(["b@1"]);
+  });
+
   it("does nothing more for a save that changes nothing", async () => {
     folder.write("a.ts", source("return 1"));
     opened = await openDeployments(folder, watch);

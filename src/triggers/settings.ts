@@ -1,0 +1,47 @@
+/** The schema of the config's `routes:`, which are triggers without a handler. */
+import { z } from "zod";
+import { Fault, messageOf } from "../fault.ts";
+import { parseTopicFilter } from "../topic.ts";
+import { parseKeyTemplate } from "./key.ts";
+
+const topicFilter = z.string().superRefine((text, ctx) => {
+  try {
+    parseTopicFilter(text);
+  } catch (thrown) {
+    ctx.addIssue({ code: "custom", message: `is wrong: ${messageOf(thrown)}` });
+    return;
+  }
+  // Devices may not publish there, so that nothing would ever say that such a route does nothing.
+  if (text.startsWith("$")) {
+    ctx.addIssue({
+      code: "custom",
+      message: `can never match: no event has a topic that begins with $, as "${text}" wants it`,
+      params: { remedy: "Name topics that devices publish to; $SYS and $share are for subscribers of other brokers." },
+    });
+  }
+});
+
+const route = z
+  .strictObject({
+    from: z
+      .union([topicFilter, z.array(topicFilter).min(1)])
+      .meta({ description: "A topic filter, or a list of them." }),
+    to: z.array(z.string()).min(1).meta({ description: "Names of uplinks." }),
+    key: z.string().optional().meta({ description: "What orders the outputs; default: the topic." }),
+  })
+  .superRefine(({ from, key }, ctx) => {
+    try {
+      parseKeyTemplate(key, (typeof from === "string" ? [from] : from).map(parseTopicFilter));
+    } catch (thrown) {
+      // A filter that is wrong has its own issue.
+      if (!(thrown instanceof Fault) || thrown.code !== "TRIGGER_KEY_INVALID") return;
+      ctx.addIssue({
+        code: "custom",
+        path: ["key"],
+        message: `is wrong: ${thrown.message}`,
+        params: { fault: thrown.code },
+      });
+    }
+  });
+
+export const routesSettings = z.array(route).default([]).meta({ description: "Topics to forward without code." });

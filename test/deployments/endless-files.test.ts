@@ -1,0 +1,115 @@
+/** What lies under a handler's name, or is imported, and could be read without end (D5). */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, symlinkSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { buildHandler } from "../../src/deployments/build.ts";
+import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let folder: Folder;
+let opened: Opened | undefined;
+beforeEach(() => (folder = new Folder()));
+afterEach(async () => {
+  await opened?.deployments.close();
+  opened = undefined;
+  folder.clear();
+});
+afterAll(closeSandbox);
+
+const pipe = (file: string): unknown => execFileSync("mkfifo", [join(folder.dir, file)]);
+const failures = (): unknown => opened?.failed.map(([name, { code, where }]) => [name, code, where]);
+
+describe("a handler's name", () => {
+  it("that is a pipe, a device or a folder's pipe is refused unread, and the others go live (D5)", async () => {
+    pipe("pipe.js");
+    symlinkSync("/dev/zero", join(folder.dir, "zero.ts"));
+    mkdirSync(join(folder.dir, "inside"));
+    pipe("inside/index.ts");
+    pipe("no-handler");
+    folder.write("well.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    expect(failures()).toEqual([
+      ["inside", "DEPLOY_NOT_A_FILE", "handlers/inside/index.ts"],
+      ["pipe", "DEPLOY_NOT_A_FILE", "handlers/pipe.js"],
+      ["zero", "DEPLOY_NOT_A_FILE", "handlers/zero.ts"],
+    ]);
+    expect(opened.live.map(({ name }) => name)).toEqual(["well"]);
+  });
+
+  it("that became a pipe leaves the last good version live, also across a restart (D1)", async () => {
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    folder.remove("a.ts");
+    pipe("a.ts");
+    await opened.deployments.scan();
+    expect(failures()).toEqual([["a", "DEPLOY_NOT_A_FILE", "handlers/a.ts"]]);
+    await opened.deployments.close();
+    opened = await openDeployments(folder);
+    expect(opened.live.map(({ name, version }) => [name, version])).toEqual([["a", 1]]);
+  });
+
+  it("that is larger than a bundle may be is refused unread", async () => {
+    folder.write("large.js", "");
+    truncateSync(join(folder.dir, "large.js"), 8 * 1024 * 1024 + 1);
+    opened = await openDeployments(folder);
+    expect(failures()).toEqual([["large", "DEPLOY_TOO_LARGE", "handlers/large.js"]]);
+  });
+
+  it("may be a link to a file or to a folder", async () => {
+    folder.write("../elsewhere/one.ts", source("return 1"));
+    folder.write("../elsewhere/two/index.ts", source("return 2"));
+    symlinkSync("../elsewhere/one.ts", join(folder.dir, "one.ts"));
+    symlinkSync("../elsewhere/two", join(folder.dir, "two"));
+    opened = await openDeployments(folder);
+    expect(opened.failed).toEqual([]);
+    expect(opened.live.map(({ name }) => name)).toEqual(["one", "two"]);
+  });
+});
+
+describe("an import", () => {
+  it.each([
+    ["pipe.ts", "no regular file"],
+    ["zero.ts", "no regular file"],
+    ["large.json", "larger than 8388608 bytes"],
+  ])("of %s is refused at its place, for it is %s (D5)", async (file, why) => {
+    folder.write("lib/large.json", "");
+    truncateSync(join(folder.dir, "lib/large.json"), 8 * 1024 * 1024 + 1);
+    pipe("lib/pipe.ts");
+    symlinkSync("/dev/zero", join(folder.dir, "lib/zero.ts"));
+    folder.write("a.ts", `\nimport x from "./lib/${file}";\nexport default () => x;\n`);
+    opened = await openDeployments(folder);
+    expect(failures()).toEqual([["a", "DEPLOY_BUILD_FAILED", "handlers/a.ts:2:15"]]);
+    expect(opened.failed[0]?.[1].message).toContain(why);
+  });
+});
+
+describe("a build", () => {
+  /** esbuild's resolver reads manifests itself. */
+  const stuck = (): void => {
+    mkdirSync(join(folder.dir, "node_modules/stuck"), { recursive: true });
+    pipe("node_modules/stuck/package.json");
+    folder.write("a.ts", 'import x from "stuck";\nexport default () => x;\n');
+  };
+
+  it("that does not end is given up at its deadline, and the next one has a builder (D5)", async () => {
+    stuck();
+    folder.write("b.ts", source("return 1"));
+    const build = (name: string): Promise<unknown> =>
+      buildHandler(name, join(folder.dir, `${name}.ts`), folder.root, { timeoutMs: name === "a" ? 300 : 10_000 });
+    await expect(build("a")).rejects.toMatchObject({ code: "DEPLOY_TIMEOUT", where: "handlers/a.ts" });
+    await expect(build("b")).resolves.toMatchObject({ inputs: [join(folder.dir, "b.ts")] });
+  });
+
+  it("that does not end is given up when the gateway closes", async () => {
+    opened = await openDeployments(folder);
+    stuck();
+    const scanned = opened.deployments.scan();
+    // Until the build is under way.
+    await sleep(300);
+    await opened.deployments.close();
+    await scanned;
+    expect(opened.failed).toEqual([]);
+  }, 8000);
+});
