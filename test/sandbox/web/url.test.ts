@@ -188,7 +188,7 @@ describe("URLSearchParams", () => {
 
   it("reads and writes any text as Node does", async () => {
     // What is no UTF-8 stands alone: beside letters beyond ASCII Node loses these, and beside other bytes we do.
-    const piece = fc.constantFrom(..."a = & + % %2 %41 %c3%bc %e2%82%ac -%ff- ~ * ' ?".split(" "), " ");
+    const piece = fc.constantFrom(..."g = & + % %2 %41 %c3%bc %e2%82%ac -%ff- ~ * ' ?".split(" "), " ");
     await fc.assert(
       fc.asyncProperty(
         fc.array(piece, { maxLength: 12 }),
