@@ -108,7 +108,7 @@ describe("URL", () => {
       fc.asyncProperty(address, fc.option(relativeTo), (each, other) =>
         web.sameAsNode(ALL_PARTS, other === null ? [each] : [each, other]),
       ),
-      { numRuns: 4000 },
+      { numRuns: 1000 },
     );
   });
 
@@ -134,7 +134,7 @@ describe("URL", () => {
           { address, changes },
         ),
       ),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
   });
 
@@ -200,7 +200,7 @@ describe("URLSearchParams", () => {
             [pieces.join(""), text],
           ),
       ),
-      { numRuns: 1500 },
+      { numRuns: 1000 },
     );
   });
 
