@@ -107,6 +107,11 @@ export const FAULTS = {
     false,
     "Use names of levels that each of the handler's filters has, or {device} or {topic}.",
   ),
+  HANDLER_QUARANTINED: kind(
+    "handler",
+    true,
+    "Deploy a version that does not do that: it runs at once. Otherwise its events wait, and it is tried again by itself.",
+  ),
   TASK_CRASHED_RUNNER: kind(
     "handler",
     false,

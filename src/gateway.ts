@@ -131,6 +131,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     local: journal.uplinkId(DEVICES),
     clock,
     random: Math.random,
+    lossesMax: config.sandbox.quarantineAfter,
     log: room("pipeline"),
   });
   journal.onParked = (handler, key) => pipeline.redriven(handler, key);

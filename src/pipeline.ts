@@ -10,6 +10,7 @@
  * P2  A task is settled exactly once; until then it is in its feed, its lane, a runner, or parked.
  * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
  * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
+ * P5  A handler that keeps costing runners stands aside for a while; its tasks wait, and others go on (G5).
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -37,7 +38,7 @@ interface Journal {
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]>;
 }
 
-export interface PipelineOptions extends Omit<LineContext, "settle" | "runners"> {
+export interface PipelineOptions extends Omit<LineContext, "settle" | "runners" | "quarantined"> {
   readonly journal: Journal;
   readonly runners: Runners;
   /** Ids of the handlers that want a publish on `topic`, rising. */
@@ -52,6 +53,8 @@ const PARKED_BATCH_MAX = 64;
 const REREAD_MS = 1000;
 /** How soon lines that a full uplink holds back are looked at again. */
 const HELD_BACK_MS = 250;
+/** A timer may come a moment before the clock says so. */
+const CLOCK_MS = 10;
 
 export class Pipeline {
   readonly #options: PipelineOptions;
@@ -63,6 +66,8 @@ export class Pipeline {
   readonly #redriven = new Set<number>();
   #unmatched = 0;
   #recheck: NodeJS.Timeout | undefined;
+  /** When lines in quarantine go on. */
+  readonly #quarantines = new Set<NodeJS.Timeout>();
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -86,7 +91,7 @@ export class Pipeline {
   // --- run
 
   #run(line: Line): void {
-    if (line.paused || this.#isHeldBack(line)) return;
+    if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
     for (let runner = 0; runner < this.#runners.runners; runner++) {
       if (this.#suspects.blocks(runner)) continue;
       for (let batch = line.lane.next(runner); batch !== undefined; batch = line.lane.next(runner)) {
@@ -180,6 +185,7 @@ export class Pipeline {
       const result = results[0] as RunResult;
       if (result.at === "crashed") {
         const message = "the runner died while this event was the only one in it";
+        line.costRunner();
         line.fail(task, { code: "TASK_CRASHED_RUNNER", message }, true);
       } else if (!line.settle(task, result)) {
         this.#suspects.untried(trial);
@@ -206,11 +212,12 @@ export class Pipeline {
     }
     line.settings = settings;
     line.paused = false;
+    line.quarantine.lift();
     this.#run(line);
   }
 
   #open(settings: LineSettings): Line {
-    const { uplink, local, clock, random, log } = this.#options;
+    const { uplink, local, clock, random, log, lossesMax } = this.#options;
     const context: LineContext = {
       runners: this.#runners.runners,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
@@ -219,6 +226,14 @@ export class Pipeline {
       clock,
       random,
       log,
+      lossesMax,
+      quarantined: (ms) => {
+        const timer = setTimeout(() => {
+          this.#quarantines.delete(timer);
+          this.#run(line);
+        }, ms + CLOCK_MS);
+        this.#quarantines.add(timer);
+      },
     };
     const feed = this.#journal.tasks(
       settings.id,
@@ -291,6 +306,7 @@ export class Pipeline {
 
   close(): void {
     clearTimeout(this.#recheck);
+    for (const timer of this.#quarantines) clearTimeout(timer);
     for (const line of this.#lines.values()) {
       line.paused = true;
       line.close();

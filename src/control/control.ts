@@ -83,6 +83,8 @@ export interface HandlerStatus {
   readonly waiting: number;
   readonly parked: number;
   readonly running: number;
+  /** For how long it stands aside because it has cost runners; 0 when it does not. */
+  readonly quarantinedMs: number;
   /** Why the newest build is not live, when it is not. */
   readonly failure?: string | undefined;
 }

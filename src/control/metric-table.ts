@@ -61,6 +61,9 @@ const handlers: readonly Metric[] = [
     (of) => of.parked,
   ),
   perHandler("handler_tasks_running", "Tasks handed to a runner.", (of) => of.running),
+  perHandler("handler_quarantined", "1 while it stands aside because it has cost runners, else 0.", (of) =>
+    of.quarantinedMs > 0 ? 1 : 0,
+  ),
   perHandler("handler_failing", "1 while the newest build is not live, else 0.", (of) =>
     of.failure === undefined ? 0 : 1,
   ),

@@ -44,6 +44,9 @@ export const status = z
         waiting: z.number(),
         parked: z.number(),
         running: z.number(),
+        quarantinedMs: z.number().meta({
+          description: "For how long it stands aside because it has cost runners; 0 when it does not.",
+        }),
         failure: z.string().optional(),
       }),
     ),

@@ -6,8 +6,10 @@ import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/co
 import type { Figures } from "../control/figures.ts";
 import type { Deployments } from "../deployments/deployments.ts";
 import type { Journal } from "../journal/journal.ts";
+import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { LineFigures } from "../tasks/line.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";
 import type { Hosting } from "./hosting.ts";
@@ -93,10 +95,18 @@ export class Report implements ControlSource {
         waiting: line?.waiting ?? 0,
         parked: line?.parked ?? 0,
         running: line?.running ?? 0,
-        failure: hosting.failures.get(name)?.explain(),
+        quarantinedMs: line?.quarantinedMs ?? 0,
+        failure: (hosting.failures.get(name) ?? quarantineOf(line))?.explain(),
       };
     });
   }
+}
+
+function quarantineOf(line: LineFigures | undefined): Fault | undefined {
+  if (line === undefined || line.quarantinedMs === 0) return undefined;
+  const seconds = Math.ceil(line.quarantinedMs / 1000);
+  const message = `in quarantine for another ${seconds} s: its events have cost ${line.runnersLost} runners`;
+  return new Fault("HANDLER_QUARANTINED", message);
 }
 
 /** The books; what goes to local devices is left out until something does. */

@@ -4,6 +4,7 @@
  * A call runs on this thread when it is likely to be short, for so little time that nobody else notices, or on the
  * isolate's own thread with all the time that it may have (docs/decisions/0009).
  */
+import { randomBytes } from "node:crypto";
 import type ivm from "isolated-vm";
 import type { GuestFailure } from "./api/failure.ts";
 import { HEADS_LENGTH } from "./heads.ts";
@@ -31,6 +32,7 @@ export const LOAD_MS_MIN = 1000;
 const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
 const MEGABYTE = 1024 * 1024;
 const MESSAGE_CHARS_MAX = 1000;
+const SEED_BYTES = 32;
 
 export class GuestIsolate {
   /** Shared with the isolate; index 0 is the task that runs (heads.ts). */
@@ -57,7 +59,7 @@ export class GuestIsolate {
       [JSON.stringify(settings), new library.ExternalCopy(shared).copyInto()],
       { result: { reference: true }, filename: "sluice:guest" },
     ) as unknown as ivm.Reference<Record<string, unknown>>;
-    for (const name of ["load", "run", "oneByOne", "wake", "expire", "blame", "collect"]) {
+    for (const name of ["web", "load", "run", "oneByOne", "wake", "expire", "blame", "collect"]) {
       this.#methods.set(name, guest.getSync(name, { reference: true }));
     }
   }
@@ -67,6 +69,7 @@ export class GuestIsolate {
     const { code, settings } = this.#bundle;
     const timeout = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs);
     try {
+      for (const text of this.#bundle.web) this.#installWeb(text);
       const script = this.#isolate.compileScriptSync(`(function (module, exports) {\n${code}\n})`, {
         filename: `handler:${settings.handler}`,
         lineOffset: -1,
@@ -85,6 +88,16 @@ export class GuestIsolate {
         failure: { ...failure, message: `the module took longer than ${timeout / 1000} s to load` },
       };
     }
+  }
+
+  /** Ours as the guest is; and none of it runs anything of the user's. */
+  #installWeb(text: string): void {
+    const script = this.#isolate.compileScriptSync(`(function () {\n${text}\nreturn api;\n})`, {
+      filename: "sluice:web",
+    });
+    const define = script.runSync(this.#context, { reference: true });
+    const seed = randomBytes(SEED_BYTES).toString("latin1");
+    this.#method("web").applySync(undefined, [define.derefInto(), seed], { timeout: LOAD_MS_MIN });
   }
 
   /** On this thread, which waits for it, for at most `timeoutMs`. */

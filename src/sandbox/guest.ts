@@ -19,13 +19,14 @@ import { Context, close } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
 import { EventReader } from "./api/event.ts";
 import { Refusal, failureLine, failureOf } from "./api/failure.ts";
-import { installGlobals } from "./api/globals.ts";
+import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { emitResult } from "./api/outputs.ts";
 import { freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
-import { fromUtf8 } from "./api/text.ts";
+import { fromUtf8, toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
+import type { WebHost } from "./api/web/host.ts";
 import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
@@ -91,6 +92,11 @@ class Guest {
     const params = deepFreeze(settings.params) as Record<string, unknown>;
     this.#around = { handler, version, params, log: this.#logger.log, limits };
     installGlobals(this.#logger.log, this.#timers, this.#random);
+  }
+
+  /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
+  web(define: () => { install: (host: WebHost) => void }, seed: string): void {
+    define().install({ global: defineGlobal, now, seed: toBytes(seed) });
   }
 
   /** Evaluates the user's module, given as a function of CommonJS shape. Returns the text of a `Loaded`. */
@@ -361,6 +367,7 @@ export function install(settingsJson: string, heads: Int32Array): object {
   }
   const guest = new Guest(jsonParse(settingsJson) as GuestSettings, heads);
   return {
+    web: (define: () => { install: (host: WebHost) => void }, seed: string) => guest.web(define, seed),
     load: (define: (module: object, exports: object) => void) => guest.load(define),
     run: (count: number, ...parts: string[]) => guest.run(count, ...parts),
     oneByOne: () => guest.oneByOne(),

@@ -42,6 +42,8 @@ export interface GuestSettings {
 export interface GuestBundle {
   readonly settings: GuestSettings;
   readonly code: string;
+  /** Texts of the web's globals that the code speaks of (api/web.ts), in the order to install them in. */
+  readonly web: readonly string[];
   readonly timeoutMs: number;
   readonly memoryBytes: number;
   /** Isolates that it may have at a time. */

@@ -22,8 +22,8 @@ export interface RawOutput {
 export type RunResult =
   /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
   | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
-  /** `final`: the handler threw a DeadLetter. */
-  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean }
+  /** `final`: the handler threw a DeadLetter. `runnerLost`: it could not be stopped, and cost its runner. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly runnerLost?: boolean }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
   /** The runner died with it in its hands, or it may be what cost the isolate: to be run alone. */

@@ -1,13 +1,18 @@
 /** One runner as the gateway sees it: a process, its channel, and the end of both. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync, readSync, realpathSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, realpathSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { FrameReader, jsonFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 import type { Programs } from "./programs.ts";
+
+/** Whoever needs the processor or memory more than a handler does gets it: runners are the first to wait, and to go. */
+const NICE = 5;
+const OOM_SCORE_ADJUSTMENT = 800;
 
 const STDERR_CHARS_MAX = 2000;
 const PAGE_BYTES = 4096;
@@ -25,6 +30,8 @@ export interface RunnerCommand {
   readonly args: readonly string[];
   readonly stdin: string;
   readonly guestCode: string;
+  /** Texts of the web's globals, by the name in api/web.ts. */
+  readonly webCode?: Programs["webCode"];
 }
 
 /**
@@ -52,7 +59,7 @@ export function runnerCommand(programs: Programs): RunnerCommand {
     "-",
     library,
   ];
-  return { args, stdin: programs.runnerCode, guestCode: programs.guestCode };
+  return { args, stdin: programs.runnerCode, guestCode: programs.guestCode, webCode: programs.webCode };
 }
 
 export class RunnerProcess {
@@ -75,6 +82,7 @@ export class RunnerProcess {
       stdio: ["pipe", "ignore", "pipe", "pipe"],
     });
     this.#channel = this.#child.stdio[3] as Duplex;
+    if (this.#child.pid !== undefined) yieldTo(this.#child.pid);
     this.exited = new Promise((resolve) => {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());
@@ -147,5 +155,15 @@ export class RunnerProcess {
     if (this.#statm !== undefined) closeSync(this.#statm);
     this.#channel.destroy();
     this.#lost(why);
+  }
+}
+
+/** What a system does not let us say, or does not know, is left out: these are courtesies, not walls. */
+function yieldTo(pid: number): void {
+  try {
+    setPriority(pid, NICE);
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(OOM_SCORE_ADJUSTMENT));
+  } catch {
+    return;
   }
 }

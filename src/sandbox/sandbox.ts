@@ -23,6 +23,7 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
+import { webApisOf } from "./api/web.ts";
 import { buildPrograms } from "./programs.ts";
 import { runnerCommand } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
@@ -85,6 +86,7 @@ const HANDLER_RSS_BYTES = 5 * 1024 * 1024;
 export class Sandbox {
   readonly runners: number;
   readonly #options: SandboxOptions;
+  readonly #webCode: (name: string) => Promise<string>;
   readonly #supervisors: Supervisor[];
   readonly #live = new Map<number, Live>();
   /** Live ones and those about to be, by serial. */
@@ -97,6 +99,7 @@ export class Sandbox {
   private constructor(options: SandboxOptions, command: RunnerCommand) {
     const { settings, clock, log } = options;
     this.#options = options;
+    this.#webCode = command.webCode ?? (() => Promise.resolve(""));
     this.runners = settings.runners;
     this.#supervisors = Array.from(
       { length: settings.runners },
@@ -127,7 +130,7 @@ export class Sandbox {
 
   /** Evaluates the bundle in an isolate of its own, for the config that it exports. Nothing stays behind. */
   async inspect(bundle: HandlerBundle): Promise<Load> {
-    const guest = this.#guest(bundle);
+    const guest = await this.#guest(bundle);
     const supervisor = this.#supervisors[this.#nextInspector++ % this.runners] as Supervisor;
     const loaded = await insist(() => supervisor.inspect(guest));
     return asLoad(loaded, new Stacks(bundle.sourceMap));
@@ -140,7 +143,7 @@ export class Sandbox {
     const version: Live = {
       serial: ++this.#lastSerial,
       bundle,
-      guest: this.#guest(bundle),
+      guest: await this.#guest(bundle),
       reader: {
         failure: (failure) => stacks.map(failure),
         log: (level, message, task) => onLog(bundle.name, bundle.version, level, message, task),
@@ -246,10 +249,11 @@ export class Sandbox {
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
 
-  #guest({ name, version, code, settings: own }: HandlerBundle): GuestBundle {
+  async #guest({ name, version, code, settings: own }: HandlerBundle): Promise<GuestBundle> {
     const { settings, journalId, gatewayId } = this.#options;
     return {
       code,
+      web: await Promise.all(webApisOf(code).map((api) => this.#webCode(api))),
       timeoutMs: own.timeoutMs,
       memoryBytes: own.memoryBytes,
       concurrency: own.concurrency ?? 1,

@@ -32,6 +32,10 @@ export const sandboxSettings = z
       .prefault("1MB")
       .meta({ description: "Length of one event's outputs together, as JSON; more fails it." }),
     stateMax: size.prefault("64KB").meta({ description: "Length of one key's state, as JSON; more fails the event." }),
+    quarantineAfter: count.max(1000).default(3).meta({
+      description:
+        "So many runners that one handler has cost within ten minutes put it aside for a while: 10s, then longer each time, up to 10m. Its events wait.",
+    }),
     timersMax: count
       .max(10_000)
       .default(100)

@@ -301,7 +301,11 @@ export class Supervisor {
     this.figures.killedForTime++;
     const others = this.#inFlight.takeAll();
     runner.kill(`handler ${version.guest.settings.handler} could not be stopped`);
-    done(version, strike([], batch, index, failure));
+    const results = strike([], batch, index, failure);
+    done(
+      version,
+      results.map((result) => (result.at === "failed" ? { ...result, runnerLost: true } : result)),
+    );
     answerAll(others, "unrun");
   }
 

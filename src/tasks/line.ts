@@ -11,6 +11,7 @@ import type { Backoff, Clock } from "../time.ts";
 import { Lane } from "./lane.ts";
 import type { Batch, Feed } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
+import { Quarantine } from "./quarantine.ts";
 import type { RawOutput, RunResult } from "./run.ts";
 
 /** What the pipeline has to know of a handler or route. */
@@ -39,6 +40,10 @@ export interface LineContext {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Runners that a handler may cost within ten minutes before it stands aside. */
+  readonly lossesMax: number;
+  /** A line stands aside for so long. */
+  readonly quarantined: (ms: number) => void;
 }
 
 export interface LineFigures {
@@ -50,6 +55,9 @@ export interface LineFigures {
   readonly parked: number;
   readonly retried: number;
   readonly dead: number;
+  /** Runners that it has cost, and for how long it stands aside for that: 0 when it does not. */
+  readonly runnersLost: number;
+  readonly quarantinedMs: number;
 }
 
 export class Line {
@@ -60,6 +68,7 @@ export class Line {
   version = 0;
   readonly lane: Lane;
   readonly parked: ParkedKeys;
+  readonly quarantine: Quarantine;
   readonly #context: LineContext;
   #retried = 0;
   #dead = 0;
@@ -69,6 +78,7 @@ export class Line {
     this.settings = settings;
     this.#context = context;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
+    this.quarantine = new Quarantine(context.clock, context.lossesMax);
     const width = (): number => this.settings.concurrency;
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
   }
@@ -87,6 +97,7 @@ export class Line {
         return true;
       }
       case "failed":
+        if (result.runnerLost === true) this.costRunner();
         this.fail(task, result.failure, result.final);
         return true;
       case "behind":
@@ -99,6 +110,15 @@ export class Line {
       case "unrun":
         return false;
     }
+  }
+
+  /** One of its tasks has cost a runner. */
+  costRunner(): void {
+    const quarantinedMs = this.quarantine.add();
+    if (quarantinedMs === 0) return;
+    const { name } = this.settings;
+    this.#context.log.error({ handler: name, quarantinedMs }, "handler in quarantine: it keeps costing runners");
+    this.#context.quarantined(quarantinedMs);
   }
 
   /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
@@ -144,6 +164,8 @@ export class Line {
       parked: parked.tasks,
       retried: this.#retried,
       dead: this.#dead,
+      runnersLost: this.quarantine.lost,
+      quarantinedMs: this.quarantine.leftMs,
     };
   }
 

@@ -16,8 +16,8 @@ export interface RawOutput {
 export type RunResult =
   /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
   | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
-  /** `final`: it need not be tried again. */
-  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean }
+  /** `final`: it need not be tried again. `runnerLost`: what it did cost the runner. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly runnerLost?: boolean }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
   /** The runner died with it in its hands. */

@@ -25,7 +25,9 @@ export class MemorySource implements ControlSource {
         uplinks: { cloud: { emitted: 7, delivered: 4, expired: 0, dropped: 0, rejected: 1, waiting: 2 } },
       },
       unmatched: 3,
-      handlers: [{ name: "overheat", version: 2, waiting: 1, parked: 0, running: 0, failure: undefined }],
+      handlers: [
+        { name: "overheat", version: 2, waiting: 1, parked: 0, running: 0, quarantinedMs: 0, failure: undefined },
+      ],
       uplinks: [{ name: "cloud", kind: "file", state: "idle", healthy: true, waiting: 2, waitingBytes: 300 }],
       journal: { bytes: 4096, sizeMaxBytes: 2 ** 31 },
       damage: [],

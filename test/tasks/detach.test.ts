@@ -56,6 +56,7 @@ function setUp(): {
     local: 0,
     clock: systemClock,
     random: () => 0,
+    lossesMax: 3,
     log: createLog({ level: "silent", pretty: false }),
   });
   const publish = (topic: string): void => void pipeline.accept(draft(topic), { committed: () => undefined }, 0);

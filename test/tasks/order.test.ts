@@ -105,6 +105,8 @@ async function runAll(
     local: 0,
     clock: systemClock,
     random: () => 0,
+    // Crashes are what it is about here.
+    lossesMax: 1000,
     log: createLog({ level: "silent", pretty: false }),
   });
   await pipeline.attach({

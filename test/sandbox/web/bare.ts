@@ -98,8 +98,7 @@ export async function bare(names: readonly string[] = WEB_APIS.map(({ name }) =>
           configurable: true,
         }),
       now: () => performance.timeOrigin + performance.now(),
-      random: (into: Uint8Array) =>
-        void crypto.getRandomValues(new Uint8Array(into.buffer, into.byteOffset, into.length)),
+      seed: crypto.getRandomValues(new Uint8Array(32)),
     });
   }
   // Compiling is most of the time: a question is compiled once and asked often.

@@ -6,6 +6,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
+import { byteSource } from "./byte-source.ts";
 import { bytesOf } from "./bytes.ts";
 import { expose } from "./expose.ts";
 import type { WebHost } from "./host.ts";
@@ -234,5 +235,5 @@ async function notSupported(operation: string): Promise<never> {
 
 export function install(host: WebHost): void {
   expose(host, { CryptoKey, SubtleCrypto, Crypto });
-  host.global("crypto", new Crypto(OURS, host.random));
+  host.global("crypto", new Crypto(OURS, byteSource(host.seed)));
 }

@@ -4,6 +4,6 @@ export interface WebHost {
   readonly global: (name: string, value: unknown) => void;
   /** Milliseconds since 1970, may be fractional. */
   readonly now: () => number;
-  /** Fills the array with bytes that nobody can foresee. */
-  readonly random: (into: Uint8Array) => void;
+  /** 32 bytes that nobody can foresee; others for each isolate. */
+  readonly seed: Uint8Array;
 }

@@ -1,0 +1,114 @@
+/** A handler that keeps costing runners stands aside; its events wait, and others go on (P5). */
+import { expect, it } from "vitest";
+import { createLog } from "../../src/log.ts";
+import { Pipeline } from "../../src/pipeline.ts";
+import { Quarantine } from "../../src/tasks/quarantine.ts";
+import type { BatchResult } from "../../src/tasks/run.ts";
+import type { Task } from "../../src/task.ts";
+import { systemClock } from "../../src/time.ts";
+import { MemoryJournal } from "../doubles/memory-journal.ts";
+
+const MINUTE = 60_000;
+
+function quarantine(): { it: Quarantine; at: (ms: number) => void } {
+  let nowMs = 1000;
+  const clock = { now: () => nowMs, monotonic: () => nowMs };
+  return { it: new Quarantine(clock, 3), at: (ms) => (nowMs = 1000 + ms) };
+}
+
+it("the third runner within ten minutes is one too many, and from then on each", () => {
+  const { it: held, at } = quarantine();
+  expect([held.add(), held.add()]).toEqual([0, 0]);
+  expect(held.add()).toBe(10_000);
+  expect(held.isOn).toBe(true);
+  at(10_000);
+  expect(held.isOn).toBe(false);
+  expect(held.add()).toBe(20_000);
+  at(40_000);
+  expect(held.add()).toBe(40_000);
+  expect(held.lost).toBe(5);
+});
+
+it("it never stands aside for longer than ten minutes, and what is long ago is forgotten", () => {
+  const { it: held, at } = quarantine();
+  let nowMs = 0;
+  let longest = 0;
+  for (let n = 0; n < 12; n++) {
+    const ms = held.add();
+    longest = Math.max(longest, ms);
+    at((nowMs += ms));
+  }
+  expect(longest).toBe(10 * MINUTE);
+  at(nowMs + 11 * MINUTE);
+  expect([held.add(), held.add()]).toEqual([0, 0]);
+  expect(held.add()).toBe(10_000);
+});
+
+it("a new version is not to blame for the one before", () => {
+  const { it: held } = quarantine();
+  for (let n = 0; n < 3; n++) held.add();
+  expect(held.isOn).toBe(true);
+  held.lift();
+  expect(held.isOn).toBe(false);
+  expect(held.add()).toBe(0);
+});
+
+it("its events wait while others go on, and a new deploy lets them run at once", async () => {
+  const [deadly, good] = [1, 2];
+  const journal = new MemoryJournal();
+  const ran: number[] = [];
+  const pipeline = new Pipeline({
+    journal,
+    runners: {
+      runners: 1,
+      run(_runner, handler, batch: readonly Task[], _states, done: (result: BatchResult) => void) {
+        ran.push(handler);
+        const failure = { code: "SANDBOX_TIMEOUT", message: "" };
+        const result =
+          handler === deadly
+            ? ({ at: "failed", failure, final: true, runnerLost: true } as const)
+            : ({ at: "done", outputs: [], state: undefined } as const);
+        queueMicrotask(() => done({ version: 1, results: batch.map(() => result) }));
+      },
+    },
+    wanted: (topic) => [topic.startsWith("deadly") ? deadly : good],
+    isFull: () => false,
+    uplink: () => undefined,
+    local: 0,
+    clock: systemClock,
+    random: () => 0,
+    lossesMax: 3,
+    log: createLog({ level: "silent", pretty: false }),
+  });
+  const attach = (id: number): Promise<void> =>
+    pipeline.attach({
+      name: `h${id}`,
+      id,
+      to: [],
+      type: "t",
+      retry: { firstMs: 1, maxMs: 2, triesMax: 1 },
+      concurrency: 1,
+      route: false,
+      keyOf: (topic) => topic,
+    });
+  await attach(deadly);
+  await attach(good);
+  const publish = async (topic: string): Promise<void> => {
+    const event = { topic, kind: "topic", device: "d", qos: 1, retain: false, hops: 0, timeMs: 0 } as const;
+    pipeline.accept({ ...event, payload: Buffer.alloc(0) }, { committed: () => undefined }, 1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  try {
+    for (let n = 0; n < 6; n++) await publish(`deadly/${n}`);
+    await publish("good");
+    expect(ran).toEqual([deadly, deadly, deadly, good]);
+    const figures = pipeline.figures().handlers.find(({ name }) => name === "h1");
+    expect(figures).toMatchObject({ runnersLost: 3 });
+    expect(figures?.quarantinedMs).toBeGreaterThan(9_000);
+    await attach(deadly);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(ran.slice(4)).toContain(deadly);
+  } finally {
+    pipeline.close();
+  }
+});
