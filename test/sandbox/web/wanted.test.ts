@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { WEB_APIS, webApisOf } from "../../../src/sandbox/api/web.ts";
@@ -62,5 +63,16 @@ describe("the text of a capability", () => {
     );
     const after = JSON.parse((await bare()).evaluate(shown) as string) as [string, number, number][];
     expect(after.filter(([name]) => before.has(name))).toEqual([...before.values()]);
+  });
+});
+
+describe("docs/guest-api.md", () => {
+  it("says of every global whether it is there", () => {
+    const rows = readFileSync(new URL("../../../docs/guest-api.md", import.meta.url), "utf8")
+      .split("\n")
+      .filter((line) => /^\|.*\| +(?:there|in part) +\|/.test(line))
+      .map((line) => line.split("|")[1] ?? "")
+      .join(" ");
+    expect(WEB_APIS.flatMap((api) => api.globals).filter((name) => !rows.includes(`\`${name}`))).toEqual([]);
   });
 });
