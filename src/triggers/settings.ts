@@ -38,7 +38,8 @@ const route = z
       ctx.addIssue({
         code: "custom",
         path: ["key"],
-        message: `is wrong: ${thrown.message}`,
+        // Not the fault's own words: they quote the filter, which may hold what came from the environment (F2).
+        message: "names a level that a filter in `from` does not have",
         params: { fault: thrown.code },
       });
     }

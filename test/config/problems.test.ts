@@ -108,7 +108,7 @@ control: { url: "http://0.0.0.0:80" }
     [
       'routes: [{ from: "b/{x}", to: [a], key: "{x}" }, { from: "b/{x}/c", to: [a], key: "{y}" }]',
       "TRIGGER_KEY_INVALID",
-      '`routes[1].key` is wrong: key "{y}": topic filter "b/{x}/c" has no level {y}',
+      "`routes[1].key` names a level that a filter in `from` does not have",
       83,
     ],
   ])("refuses what a gateway could not run with: %s", (text, code, message, column) => {

@@ -5,10 +5,7 @@ import type { Opened } from "./opened.ts";
 
 let opened: Opened;
 beforeAll(async () => (opened = await openSandbox()));
-afterAll(() => {
-  expect(opened.sandbox.figures().runnersLost).toBe(0);
-  return opened.sandbox.close();
-});
+afterAll(() => opened.sandbox.close());
 
 const nested = (levels: number, value: string): string =>
   `let a = ${value}; for (let n = 0; n < ${levels}; n++) a = [a];`;
@@ -57,6 +54,7 @@ describe("what a handler's code comes to when it", () => {
     ],
   ])("%s", async (_what, body, outcome) => {
     expect(shortly(await runOn(opened.sandbox, body, ["{}"], { settings: { timeoutMs: 2000 } }))).toEqual([outcome]);
+    expect(opened.sandbox.figures().runnersLost).toBe(0);
   });
 
   it("patches Array.prototype is the same for its next events", async () => {

@@ -17,7 +17,7 @@ const CODE_CHARS_MAX = 60;
 /** What a refusal was made with. Handlers catch refusals, change them, and get hold of their class. */
 let refusalCode: (thrown: object) => string | undefined;
 
-/** A limit or rule of the sandbox that the handler broke. The code is one of src/fault.ts. */
+/** A limit or rule of the sandbox that the handler broke. The code is one of src/faults.ts. */
 export class Refusal extends Failing {
   readonly code: string;
   readonly #code: unknown;
