@@ -28,7 +28,7 @@ Examples:
       if (taken.length > 0) throw new Fault("CLI_EXISTS", `there is already ${taken.join(", ")}`, { where: root });
       try {
         for (const [name, text] of Object.entries(files)) {
-          await mkdir(dirname(join(root, name)), { recursive: true });
+          await makeFolder(dirname(join(root, name)));
           await writeFile(join(root, name), text, { flag: "wx" });
         }
       } catch (thrown) {
@@ -45,6 +45,13 @@ Examples:
       }
       done(EXIT.ok);
     });
+}
+
+/** Not by a recursive mkdir, which never ends where a file system says that what was just made is not there. */
+async function makeFolder(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (const folder of missing) await mkdir(folder);
 }
 
 async function filesOf(): Promise<Record<string, string>> {
@@ -97,7 +104,7 @@ export default ((event, ctx) => {
 const TSCONFIG = `{
   "compilerOptions": {
     "target": "es2024",
-    "lib": ["es2024"],
+    "lib": ["es2024", "webworker"], // less of it is there: docs/guest-api.md says what
     "module": "preserve",
     "moduleResolution": "bundler",
     "paths": { "sluice": ["./types/sluice.d.ts"] },
