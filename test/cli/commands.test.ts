@@ -79,7 +79,7 @@ describe("init", () => {
   it.runIf(process.platform === "linux")("says so where no folder can be made, and ends", async () => {
     const ran = await sluice(["init", "/proc/sluice"]);
     expect(ran.code).not.toBe(0);
-    expect(ran.stderr).toContain("the folder cannot be written");
+    expect(ran.err).toContain("the folder cannot be written");
   });
 
   it("writes a folder that check finds good, and never overwrites", async () => {
