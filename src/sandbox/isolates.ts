@@ -16,7 +16,7 @@
  * left queued may meet the next event; the next batch gets a new isolate. A call that cannot even be stopped is reported
  * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
  */
-import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type ivm from "isolated-vm";
 import type { TaskLimits } from "./api/context.ts";
 import type { GuestFailure } from "./api/failure.ts";
@@ -26,6 +26,7 @@ import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
 import { fillHeads } from "./heads.ts";
 import type { Reply } from "./reply.ts";
+import { mustTurn, turn } from "./turns.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
 export interface GuestSettings {
@@ -118,6 +119,7 @@ export class VersionIsolate {
   yieldMemory(): void {
     const asked = this.#alive;
     void this.#queue(async () => {
+      while (mustTurn()) await turn(); // Taking an isolate down takes milliseconds.
       if (this.#alive === asked) this.#drop();
     });
   }
@@ -125,6 +127,7 @@ export class VersionIsolate {
   /** Lets go of the isolate when all that was queued has run. */
   close(): void {
     void this.#queue(async () => {
+      while (mustTurn()) await turn();
       this.#closed = true;
       this.#drop();
     });
@@ -156,6 +159,7 @@ export class VersionIsolate {
   async #run(count: number, tasks: Buffer): Promise<Ran> {
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
+      while (mustTurn()) await turn();
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
     }
@@ -169,6 +173,7 @@ export class VersionIsolate {
     const startedMs = performance.now();
     for (;;) {
       const isHere = isShort && performance.now() >= this.#slowUntilMs;
+      if (isHere) while (mustTurn()) await turn();
       const came = isHere ? this.#callHere(guest, call, args) : await this.#callThere(guest, call, args);
       // In a new isolate if the attempt took this one; another attempt is not made.
       if (came === undefined) return this.#run(count, tasks);

@@ -1,0 +1,21 @@
+/** A runner that has much to do at once is well, and says so. */
+import { afterEach, expect, it } from "vitest";
+import { bundle, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
+import type { Opened } from "./opened.ts";
+
+let opened: Opened;
+afterEach(() => opened.sandbox.close());
+
+it("is not taken for dead while hundreds of short batches wait in it, cold isolates among them", async () => {
+  opened = await openSandbox({ idle: "1ms" });
+  const { sandbox } = opened;
+  const handlers = Array.from({ length: 150 }, () =>
+    bundle("for (const end = Date.now() + 12; Date.now() < end; ); return 1", { settings: { timeoutMs: 5000 } }),
+  );
+  await loadAll(sandbox, ...handlers);
+  // All have been given up by now: each builds an isolate before it runs.
+  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 15_000 }).toBeGreaterThan(100);
+  const all = await Promise.all(handlers.map(({ id }) => run(sandbox, id, [task(id)])));
+  for (const { results } of all) expect(shortly(results)).toEqual([["1"]]);
+  expect(sandbox.figures()).toMatchObject({ runnersLost: 0, killedForTime: 0 });
+});
