@@ -27,7 +27,7 @@ const limits = z.strictObject({
 export const journalSettings = z.strictObject({
   sizeMax: size.prefault("2GB").meta({
     description:
-      "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again.",
+      "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again, and some 100MB more for moments in which it cannot merge as fast as is written.",
   }),
   retain: duration.prefault("24h").meta({
     description:

@@ -11,8 +11,10 @@ import { freePort } from "./rig/ports.ts";
 import { sleep, until } from "./rig/wait.ts";
 
 const SIZE_MAX_MB = 8;
-/** LevelDB's log and what it has not compacted yet come on top of what the journal counts. */
+/** LevelDB's log and what it has not merged yet come on top of what the journal counts. */
 const DISK_BYTES_MAX = (SIZE_MAX_MB + 16) * 1024 ** 2;
+/** While as much is written as the box can write, merging lags behind, until LevelDB itself makes writers wait for it. */
+const BUSY_DISK_BYTES_MAX = (SIZE_MAX_MB + 128) * 1024 ** 2;
 
 async function gatewayWith(whenFull: "refuse" | "drop-oldest", port: number): Promise<GatewayProcess> {
   return await GatewayProcess.start({
@@ -65,8 +67,12 @@ describe("a journal at its size limit", () => {
       withinMs: 30_000,
       tell: () => [fleet.figures(), gateway.logTail()],
     });
+    expect(bytesIn(gateway.dataFolder)).toBeLessThan(BUSY_DISK_BYTES_MAX);
     await fleet.settled();
-    expect(bytesIn(gateway.dataFolder)).toBeLessThan(DISK_BYTES_MAX);
+    await until("a disk that holds little more than the limit", () => bytesIn(gateway.dataFolder) < DISK_BYTES_MAX, {
+      withinMs: 15_000,
+      tell: () => [bytesIn(gateway.dataFolder), gateway.logTail()],
+    });
 
     await using cloud = await HttpCloud.open({ port });
     const ledger = await gateway.drained();
