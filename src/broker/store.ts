@@ -7,7 +7,7 @@
  * S2  After a failed write the database is closed and opened again before the same batch is written once more
  *     (LevelDB 1.20 loses acknowledged writes otherwise); meanwhile writes collect, and `isBehind` tells local delivery
  *     to wait.
- * S3  Each value carries a CRC: LevelDB does not look. A damaged record is left out, logged and counted; a damaged
+ * S3  Each value carries a CRC of itself and its key: LevelDB does not look. A damaged record is left out, logged and counted; a damaged
  *     database is copied aside before it is repaired, and never deleted (database.ts).
  */
 import { join } from "node:path";
@@ -60,7 +60,7 @@ export class Store {
   put(key: string, value: Buffer): void {
     const row = Buffer.allocUnsafe(value.length + CRC_BYTES);
     value.copy(row, 0);
-    row.writeUInt32BE(crc32(value), value.length);
+    row.writeUInt32BE(checksum(key, value), value.length);
     this.#stage(key, row);
   }
 
@@ -166,9 +166,14 @@ export class Store {
   #checked(key: string, row: Buffer): Buffer | undefined {
     const end = row.length - CRC_BYTES;
     const value = row.subarray(0, Math.max(0, end));
-    if (end >= 0 && crc32(value) === row.readUInt32BE(end)) return value;
+    if (end >= 0 && checksum(key, value) === row.readUInt32BE(end)) return value;
     this.#figures.storeDamaged++;
     this.#log.error({ key }, "a record of the broker's store is damaged and left out");
     return undefined;
   }
+}
+
+/** Of the key as well: one that is damaged would be another row's. */
+function checksum(key: string, value: Buffer): number {
+  return crc32(value, crc32(key));
 }
