@@ -1,13 +1,17 @@
 /**
  * Opening the broker's database whatever state its files are in. What cannot be opened and read to the end is copied aside
- * first, so that no byte is lost. What can be read from end to end is written anew, row by row; else LevelDB repairs what it
- * can, and where it cannot, the store starts anew.
+ * first, so that no byte is lost. What can be read from either end is written anew, row by row. Where it cannot be opened,
+ * LevelDB repairs what it can; not otherwise, for it ends the process over keys that are out of order. And where nothing
+ * helps, the store starts anew.
  */
-import { cp, rename, rm } from "node:fs/promises";
+import { cp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { Level } from "level";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import { deepest, isDamage } from "../store-error.ts";
+import { damageOf } from "./tables.ts";
+import type { TableDamage } from "./tables.ts";
 
 export type Database = Level<string, Buffer>;
 
@@ -24,7 +28,12 @@ export async function openDatabase(path: string, log: Log): Promise<Database> {
 }
 
 async function openLevel(path: string): Promise<Database> {
-  const db = new Level<string, Buffer>(path, { keyEncoding: "utf8", valueEncoding: "buffer" });
+  const db = new Level<string, Buffer>(path, {
+    keyEncoding: "utf8",
+    valueEncoding: "buffer",
+    // So that tables can be checked without unpacking them.
+    compression: false,
+  });
   await db.open();
   return db;
 }
@@ -41,20 +50,24 @@ const CHUNK_ROWS = 1000;
  * end, and row by row, for what leads to a row may be damaged where the rows are not.
  */
 async function openSound(path: string): Promise<Database> {
+  if ((await damagedTables(path)).length > 0) throw damage("a table's checksums are wrong");
   const db = await openLevel(path);
   try {
     let keys: string[] = [];
     let last = Buffer.alloc(0);
+    const prefixes = new Set<string>(["\u{10FFFF}"]);
     for await (const [key] of db.iterator()) {
       const bytes = Buffer.from(key);
       // LevelDB ends the process when it merges a table whose keys are out of order.
-      if (bytes.compare(last) <= 0 && last.length > 0) throw outOfOrder();
+      if (bytes.compare(last) <= 0 && last.length > 0) throw damage("keys are out of order");
       last = bytes;
+      prefixes.add(key.slice(0, 1));
       if (keys.push(key) < CHUNK_ROWS) continue;
       await db.getMany(keys);
       keys = [];
     }
     await db.getMany(keys);
+    for (const prefix of prefixes) await db.keys({ gte: prefix, limit: 1 }).all();
     return db;
   } catch (error) {
     await db.close();
@@ -67,9 +80,12 @@ async function mend(path: string, error: unknown, log: Log): Promise<Database> {
   log.error({ path, aside, err: error }, "the broker's store is damaged: it is copied aside and repaired");
   await cp(path, aside, { recursive: true });
   try {
+    const lost = (await damagedTables(path)).filter((each) => each.damage === "index");
+    for (const { table } of lost) await rm(table);
+    if (lost.length > 0) await repair(path);
     return await rewrite(path).catch(async (again: unknown) => {
       if (!isDamage(again)) throw again;
-      await (Level as unknown as { repair(path: string): Promise<void> }).repair(path);
+      await repair(path);
       return await openSound(path);
     });
   } catch (err) {
@@ -79,28 +95,53 @@ async function mend(path: string, error: unknown, log: Log): Promise<Database> {
   }
 }
 
-function outOfOrder(): Error {
-  return Object.assign(new Error("keys of the store are out of order"), { code: "LEVEL_CORRUPTION" });
+function damage(what: string): Error {
+  return Object.assign(new Error(what), { code: "LEVEL_CORRUPTION" });
 }
 
-/** All that can be read from end to end, in tables of its own. */
+async function damagedTables(path: string): Promise<{ table: string; damage: TableDamage }[]> {
+  const names: readonly string[] = await readdir(path).catch((): string[] => []);
+  const tables = names.filter((name) => name.endsWith(".ldb")).map((name) => join(path, name));
+  const found: { table: string; damage: TableDamage }[] = [];
+  for (const table of tables) found.push({ table, damage: damageOf(await readFile(table)) });
+  return found.filter((each) => each.damage !== "none");
+}
+
+/** All that can be read from either end, in tables of its own. */
 async function rewrite(path: string): Promise<Database> {
   const rewritten = `${path}.rewritten`;
   await rm(rewritten, { recursive: true, force: true });
   const from = await openLevel(path);
   const to = await openLevel(rewritten);
   try {
-    let rows: { type: "put"; key: string; value: Buffer }[] = [];
-    for await (const [key, value] of from.iterator()) {
-      if (rows.push({ type: "put", key, value }) < CHUNK_ROWS) continue;
-      await to.batch(rows);
-      rows = [];
-    }
-    await to.batch(rows, { sync: true });
+    if (!(await copied(from, to, false))) await copied(from, to, true);
+    await to.batch([{ type: "del", key: "none" }], { sync: true });
   } finally {
     await Promise.all([from.close(), to.close()]);
   }
   await rm(path, { recursive: true });
   await rename(rewritten, path);
   return await openSound(path);
+}
+
+/** False when it met damage: what lies behind can be reached from the other end only. */
+async function copied(from: Database, to: Database, reverse: boolean): Promise<boolean> {
+  let rows: { type: "put"; key: string; value: Buffer }[] = [];
+  let isWhole = true;
+  try {
+    for await (const [key, value] of from.iterator({ reverse })) {
+      if (rows.push({ type: "put", key, value }) < CHUNK_ROWS) continue;
+      await to.batch(rows);
+      rows = [];
+    }
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    isWhole = false;
+  }
+  if (rows.length > 0) await to.batch(rows);
+  return isWhole;
+}
+
+function repair(path: string): Promise<void> {
+  return (Level as unknown as { repair(path: string): Promise<void> }).repair(path);
 }
