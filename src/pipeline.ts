@@ -232,6 +232,7 @@ export class Pipeline {
           this.#quarantines.delete(timer);
           this.#run(line);
         }, ms + CLOCK_MS);
+        timer.unref(); // Not what a gateway that closes waits for.
         this.#quarantines.add(timer);
       },
     };

@@ -4,6 +4,7 @@
  * LevelDB repairs what it can; not otherwise, for it ends the process over keys that are out of order. And where nothing
  * helps, the store starts anew.
  */
+import { existsSync } from "node:fs";
 import { cp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
@@ -18,6 +19,7 @@ export type Database = Level<string, Buffer>;
 /** Throws BROKER_STORE_FAILED when the folder cannot be used at all. */
 export async function openDatabase(path: string, log: Log): Promise<Database> {
   try {
+    await finishRewrite(path);
     return await openSound(path);
   } catch (error) {
     if (!isDamage(error)) throw storeFault(path, error);
@@ -119,9 +121,19 @@ async function rewrite(path: string): Promise<Database> {
   } finally {
     await Promise.all([from.close(), to.close()]);
   }
-  await rm(path, { recursive: true });
+  // Whatever instant the process dies at, one of the two is whole and found (finishRewrite).
+  const old = `${path}.old`;
+  await rm(old, { recursive: true, force: true });
+  await rename(path, old);
   await rename(rewritten, path);
+  await rm(old, { recursive: true });
   return await openSound(path);
+}
+
+/** The process died between two renames: the new store is whole, and the old one out of the way. */
+async function finishRewrite(path: string): Promise<void> {
+  if (existsSync(path) || !existsSync(`${path}.rewritten`)) return;
+  await rename(`${path}.rewritten`, path);
 }
 
 /** False when it met damage: what lies behind can be reached from the other end only. */

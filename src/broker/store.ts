@@ -7,8 +7,8 @@
  * S2  After a failed write the database is closed and opened again before the same batch is written once more
  *     (LevelDB 1.20 loses acknowledged writes otherwise); meanwhile writes collect, and `isBehind` tells local delivery
  *     to wait.
- * S3  Each value carries a CRC of itself and its key: LevelDB does not look. A damaged record is left out, logged and counted; a damaged
- *     database is copied aside before it is repaired, and never deleted (database.ts).
+ * S3  Each value carries a CRC of itself and its key: LevelDB does not look. A damaged record is left out, logged and
+ *     counted; a damaged database is copied aside before it is repaired, and never deleted (database.ts).
  */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Level } from "level";
@@ -110,15 +110,7 @@ it("a database that is damaged is copied aside, and what can be repaired is ther
 });
 
 it("a table whose rows are well and whose way to them is damaged is written anew, and nothing is lost (S3)", async () => {
-  const first = await Store.open(data, log, zeroFigures());
-  const names = Array.from({ length: 40 }, (_, n) => `k${String(n).padStart(3, "0")}`);
-  for (const name of names) first.put(name, Buffer.from(`value of ${name}`));
-  await first.close(1000);
-  // Opening it again turns the log into a table.
-  await (await Store.open(data, log, zeroFigures())).close(1000);
-  const folder = join(data, "broker");
-  const table = (await readdir(folder)).find((name) => name.endsWith(".ldb")) as string;
-  const sound = await readFile(join(folder, table));
+  const { names, folder, table, sound } = await withTable();
   let found = 0;
   for (let at = 0; at < sound.length && found < 3; at++) {
     const bytes = Buffer.from(sound);
@@ -136,6 +128,20 @@ it("a table whose rows are well and whose way to them is damaged is written anew
   }
   expect(found).toBe(3);
 });
+
+/** Forty rows in a table, and its bytes. */
+async function withTable(): Promise<{ names: string[]; folder: string; table: string; sound: Buffer }> {
+  const first = await Store.open(data, log, zeroFigures());
+  const names = Array.from({ length: 40 }, (_, n) => `k${String(n).padStart(3, "0")}`);
+  for (const name of names) first.put(name, Buffer.from(`value of ${name}`));
+  await first.close(1000);
+  // Opening it again turns the log into a table.
+  await (await Store.open(data, log, zeroFigures())).close(1000);
+  const folder = join(data, "broker");
+  const table = (await readdir(folder)).find((name) => name.endsWith(".ldb")) as string;
+  const sound = await readFile(join(folder, table));
+  return { names, folder, table, sound };
+}
 
 /** Whether all rows are read from end to end, and one by one they are not. */
 async function misleads(folder: string, names: readonly string[]): Promise<boolean> {
@@ -157,14 +163,7 @@ async function misleads(folder: string, names: readonly string[]): Promise<boole
 }
 
 it("whichever byte of a table is damaged, it opens, reads every which way, and gives nothing wrong (S3)", async () => {
-  const first = await Store.open(data, log, zeroFigures());
-  const names = Array.from({ length: 40 }, (_, n) => `k${String(n).padStart(3, "0")}`);
-  for (const name of names) first.put(name, Buffer.from(`value of ${name}`));
-  await first.close(1000);
-  await (await Store.open(data, log, zeroFigures())).close(1000);
-  const folder = join(data, "broker");
-  const table = (await readdir(folder)).find((name) => name.endsWith(".ldb")) as string;
-  const sound = await readFile(join(folder, table));
+  const { names, folder, table, sound } = await withTable();
   for (let at = 0; at < sound.length; at += 9) {
     const copy = await mkdtemp(join(tmpdir(), "sluice-store-bit-"));
     await cp(folder, join(copy, "broker"), { recursive: true });
@@ -178,6 +177,15 @@ it("whichever byte of a table is damaged, it opens, reads every which way, and g
     await store.close(1000);
     await rm(copy, { recursive: true });
   }
+});
+
+it("a process that died while a store was written anew finds it at its next start (S3)", async () => {
+  const { names, folder } = await withTable();
+  await rename(folder, `${folder}.rewritten`);
+  const store = await Store.open(data, log, zeroFigures());
+  expect(Object.keys(await all(store))).toEqual(names);
+  expect(await readdir(data)).toEqual(["broker"]);
+  await store.close(1000);
 });
 
 it("a folder that cannot be used at all is a fault", async () => {
