@@ -11,12 +11,22 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/stories/**", "test/peers/**"],
+          exclude: ["test/stories/**", "test/peers/**", "test/hostile/**"],
           ...quick,
         },
       },
       {
         test: { name: "stories", include: ["test/stories/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 60_000 },
+      },
+      {
+        // One file at a time: what they measure is what a handler does to others.
+        test: {
+          name: "hostile",
+          include: ["test/hostile/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         // One file at a time: they slow down and cut off whole disks.

@@ -1,0 +1,34 @@
+/** The battery: every hostile handler, by family, in the order in which they run. */
+import { escapes, tampering } from "./battery/escapes.ts";
+import { floods } from "./battery/floods.ts";
+import type { Hostile } from "./battery/hostile.ts";
+import { loops } from "./battery/loops.ts";
+import { memory } from "./battery/memory.ts";
+import { loads } from "./battery/modules.ts";
+import { results } from "./battery/results.ts";
+import { rejections, waits } from "./battery/waits.ts";
+
+export const BATTERY: readonly Hostile[] = [
+  ...loads,
+  ...escapes,
+  ...tampering,
+  ...results,
+  ...floods,
+  ...waits,
+  ...rejections,
+  ...loops,
+  ...memory,
+];
+
+/** Of those that cost runners, which take seconds each, one of each kind runs every time; the others are for `all`. */
+const EVERY_TIME = new Set(["stuck-search", "stuck-fill", "reject-a-getter-that-loops", "eat-resizable", "eat-joined"]);
+
+/**
+ * `SLUICE_HOSTILE` in the environment: `all`, or a regular expression of names for whoever looks into some; without it
+ * those that run every time.
+ */
+export function chosen(wanted = process.env["SLUICE_HOSTILE"]): readonly Hostile[] {
+  if (wanted === "all") return BATTERY;
+  if (wanted !== undefined && wanted !== "") return BATTERY.filter(({ name }) => new RegExp(wanted).test(name));
+  return BATTERY.filter(({ name, costs }) => costs !== "runner" || EVERY_TIME.has(name));
+}

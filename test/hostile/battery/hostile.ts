@@ -1,0 +1,91 @@
+/**
+ * What a hostile handler is: its module, what must become of its event, and what that may cost.
+ *
+ * Each is deployed while the gateway runs, gets one event, and after it a second one that probes what is left: the
+ * probe's answer tells how many events its isolate has seen, and it goes through everything that a handler may have
+ * patched.
+ */
+
+export type Family =
+  "loops" | "waits" | "rejections" | "memory" | "escapes" | "tampering" | "results" | "floods" | "modules";
+
+/** What must become of the event. */
+export type Outcome =
+  /** It is done, with these outputs at the uplink, in order; undefined: whatever they are. */
+  | { readonly at: "done"; readonly outputs: readonly unknown[] | undefined }
+  /** It is a dead letter with one of these fault codes; several where it depends on the box which limit is met first. */
+  | { readonly at: "dead"; readonly codes: readonly string[] }
+  /** There is no event: the module itself is not taken on, with this code among its reasons. */
+  | { readonly at: "refused"; readonly code: string };
+
+/** The most that may be gone afterwards. */
+export type Cost = "nothing" | "isolate" | "runner";
+
+export interface Hostile {
+  /** Its name as a handler, and a level of its topic. */
+  readonly name: string;
+  readonly family: Family;
+  /** The whole module. */
+  readonly source: string;
+  readonly becomes: Outcome;
+  readonly costs: Cost;
+  /** Whether its module answers the probe. */
+  readonly probed: boolean;
+}
+
+/** Longest time one event may take. */
+export const TIMEOUT_MS = 200;
+/** `event.params.n` of the event that a handler is judged by, and of the probe. */
+export const EVENT = "event";
+export const PROBE = "probe";
+
+export const done = (...outputs: readonly unknown[]): Outcome => ({ at: "done", outputs });
+export const doneSomehow: Outcome = { at: "done", outputs: undefined };
+export const dead = (...codes: readonly string[]): Outcome => ({ at: "dead", codes });
+export const refused = (code: string): Outcome => ({ at: "refused", code });
+
+/** A body of `(event, ctx) => { … }`; with the outputs that must come of it, where they are its own. */
+type Row = string | { readonly body: string; readonly outputs: readonly unknown[] };
+type Rows = Readonly<Record<string, Row>>;
+
+/** Handlers that share an outcome and a cost: name → body. */
+export function rows(family: Family, becomes: Outcome, costs: Cost, table: Rows): readonly Hostile[] {
+  return Object.entries(table).map(([name, row]) => {
+    const [body, outcome] = typeof row === "string" ? [row, becomes] : [row.body, done(...row.outputs)];
+    return { name, family, source: moduleOf(name, body), becomes: outcome, costs, probed: true };
+  });
+}
+
+/** Whole modules: name → source, in which CONFIG stands for the config. */
+export function modules(becomes: Outcome, table: Readonly<Record<string, string>>): readonly Hostile[] {
+  return Object.entries(table).map(([name, source]) => ({
+    name,
+    family: "modules",
+    source: source.replaceAll("CONFIG", configOf(name)),
+    becomes,
+    costs: "nothing",
+    probed: false,
+  }));
+}
+
+function configOf(name: string): string {
+  return `{ topic: "hostile/${name}/{n}", key: "{n}", to: ["hostile"], timeout: "${TIMEOUT_MS}ms" }`;
+}
+
+/** The probe says how many events this isolate has seen, and what the handler is told of an event. */
+function moduleOf(name: string, body: string): string {
+  return `
+let seen = 0;
+export const config = ${configOf(name)};
+export default (event, ctx) => {
+  if (event.params.n === "${PROBE}") {
+    ctx.state.probed = seen;
+    ctx.log.info("probed", { seen });
+    ctx.emit({ seen, state: ctx.state }, { to: "hostile", type: "probe" });
+    return { topic: event.topic, data: event.data };
+  }
+  seen += 1;
+  ${body}
+};
+`;
+}

@@ -1,0 +1,84 @@
+/** Rig: what the runners of a gateway do while nobody asks them: how much memory they take, and when they end. */
+import { readFileSync } from "node:fs";
+import type { GatewayProcess } from "../../stories/rig/gateway-process.ts";
+
+const LOOK_MS = 15;
+const PAGE_BYTES = 4096;
+
+export interface Death {
+  readonly pid: number;
+  readonly firstMs: number;
+  readonly atMs: number;
+}
+
+export class RunnerWatch {
+  readonly deaths: Death[] = [];
+  /** Highest resident memory of any runner since `reset`. */
+  peakBytes = 0;
+  /** Longest time between two looks since `reset`: what happened in between was not seen. */
+  blindMs = 0;
+  readonly #gateway: GatewayProcess;
+  /** When each was first seen. */
+  readonly #runners = new Map<number, number>();
+  /** Children that are no runners: the gateway's tools. */
+  readonly #others = new Set<number>();
+  readonly #timer: NodeJS.Timeout;
+  #lookedMs = performance.now();
+
+  constructor(gateway: GatewayProcess) {
+    this.#gateway = gateway;
+    this.#timer = setInterval(() => this.look(), LOOK_MS);
+  }
+
+  reset(): void {
+    this.peakBytes = 0;
+    this.blindMs = 0;
+  }
+
+  look(): void {
+    const nowMs = performance.now();
+    this.blindMs = Math.max(this.blindMs, nowMs - this.#lookedMs);
+    this.#lookedMs = nowMs;
+    if (!this.#gateway.isUp) return;
+    const running = new Set<number>();
+    for (const pid of this.#gateway.children()) {
+      if (!this.#isRunner(pid)) continue;
+      const bytes = residentBytes(pid);
+      if (bytes === 0) continue; // Dead, and not buried yet.
+      running.add(pid);
+      if (!this.#runners.has(pid)) this.#runners.set(pid, nowMs);
+      this.peakBytes = Math.max(this.peakBytes, bytes);
+    }
+    for (const [pid, firstMs] of this.#runners) {
+      if (running.has(pid)) continue;
+      this.#runners.delete(pid);
+      this.deaths.push({ pid, firstMs, atMs: nowMs });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #isRunner(pid: number): boolean {
+    if (this.#runners.has(pid)) return true;
+    if (this.#others.has(pid)) return false;
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      if (words.includes("--permission")) return true;
+      // Between fork and exec a child is still called what its parent is, and for a moment nothing.
+      if (words.length > 1 && !words.includes("run")) this.#others.add(pid);
+    } catch {
+      // It is gone.
+    }
+    return false;
+  }
+}
+
+function residentBytes(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
+  } catch {
+    return 0;
+  }
+}
