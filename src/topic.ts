@@ -43,7 +43,9 @@ export function matchTopic(filter: TopicFilter, topic: string): Record<string, s
   const levels = topic.split("/");
   if (topic.startsWith("$") && (wanted[0] === "+" || wanted[0] === "#")) return undefined;
   const params: Record<string, string> = {};
-  for (const [index, want] of wanted.entries()) {
+  // By index: handlers' isolates run this too, and a handler may have patched what iterates.
+  for (let index = 0; index < wanted.length; index++) {
+    const want = wanted[index] as string;
     if (want === "#") return params;
     const level = levels[index];
     if (level === undefined) return undefined;

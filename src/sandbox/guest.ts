@@ -130,7 +130,7 @@ class Guest {
   // --- what the runner calls. Each returns the reply, which promises may still change.
 
   /** Runs a batch. `parts` are the pieces of its text; pieces are short because longer strings live outside the heap. */
-  run(count: number, ...parts: string[]): Reply {
+  run(count: number, parts: string[]): Reply {
     this.#text = join(parts, "");
     this.#count = count;
     return this.#start(false);
@@ -369,7 +369,8 @@ export function install(settingsJson: string, heads: Int32Array): object {
   return {
     web: (define: () => { install: (host: WebHost) => void }, seed: string) => guest.web(define, seed),
     load: (define: (module: object, exports: object) => void) => guest.load(define),
-    run: (count: number, ...parts: string[]) => guest.run(count, ...parts),
+    // Not spread again: that would ask the iterator of lists, which a handler may have patched.
+    run: (count: number, ...parts: string[]) => guest.run(count, parts),
     oneByOne: () => guest.oneByOne(),
     wake: () => guest.wake(),
     expire: () => guest.expire(),

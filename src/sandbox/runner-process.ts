@@ -15,6 +15,8 @@ const NICE = 5;
 const OOM_SCORE_ADJUSTMENT = 800;
 
 const STDERR_CHARS_MAX = 2000;
+/** A channel ends with its process: so long after it, `exit` has told why. */
+const EXIT_MS = 100;
 const PAGE_BYTES = 4096;
 /** Linux counts processor time in these, whatever its own clock does. */
 const TICK_MS = 10;
@@ -103,6 +105,8 @@ export class RunnerProcess {
       if (wrong !== undefined) this.kill(wrong);
     });
     this.#channel.on("error", () => undefined); // A reset channel is an ended runner; `exit` tells why.
+    // One that lives on without its channel can never answer.
+    this.#channel.on("close", () => setTimeout(() => this.kill("closed its channel"), EXIT_MS).unref());
     this.send(jsonFrame("hello", 0, { guestCode: command.guestCode }));
   }
 

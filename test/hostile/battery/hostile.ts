@@ -33,8 +33,11 @@ export interface Hostile {
   readonly probed: boolean;
 }
 
-/** Longest time one event may take. */
-export const TIMEOUT_MS = 200;
+/** Longest time that one event of the family may take; to fill a heap takes longer than to show that one loops. */
+export function timeoutMsOf(family: Family): number {
+  return family === "memory" ? 1000 : 200;
+}
+
 /** `event.params.n` of the event that a handler is judged by, and of the probe. */
 export const EVENT = "event";
 export const PROBE = "probe";
@@ -52,7 +55,7 @@ type Rows = Readonly<Record<string, Row>>;
 export function rows(family: Family, becomes: Outcome, costs: Cost, table: Rows): readonly Hostile[] {
   return Object.entries(table).map(([name, row]) => {
     const [body, outcome] = typeof row === "string" ? [row, becomes] : [row.body, done(...row.outputs)];
-    return { name, family, source: moduleOf(name, body), becomes: outcome, costs, probed: true };
+    return { name, family, source: moduleOf(name, family, body), becomes: outcome, costs, probed: true };
   });
 }
 
@@ -61,30 +64,30 @@ export function modules(becomes: Outcome, table: Readonly<Record<string, string>
   return Object.entries(table).map(([name, source]) => ({
     name,
     family: "modules",
-    source: source.replaceAll("CONFIG", configOf(name)),
+    source: source.replaceAll("CONFIG", configOf(name, "modules")),
     becomes,
     costs: "nothing",
     probed: false,
   }));
 }
 
-function configOf(name: string): string {
-  return `{ topic: "hostile/${name}/{n}", key: "{n}", to: ["hostile"], timeout: "${TIMEOUT_MS}ms" }`;
+function configOf(name: string, family: Family): string {
+  return `{ topic: "hostile/${name}/{n}", key: "{n}", to: ["hostile"], timeout: "${timeoutMsOf(family)}ms" }`;
 }
 
 /** The probe says how many events this isolate has seen, and what the handler is told of an event. */
-function moduleOf(name: string, body: string): string {
+function moduleOf(name: string, family: Family, body: string): string {
   return `
-let seen = 0;
-export const config = ${configOf(name)};
+let events = 0;
+export const config = ${configOf(name, family)};
 export default (event, ctx) => {
   if (event.params.n === "${PROBE}") {
-    ctx.state.probed = seen;
-    ctx.log.info("probed", { seen });
-    ctx.emit({ seen, state: ctx.state }, { to: "hostile", type: "probe" });
+    ctx.state.probed = events;
+    ctx.log.info("probed", { events });
+    ctx.emit({ events, state: ctx.state }, { to: "hostile", type: "probe" });
     return { topic: event.topic, data: event.data };
   }
-  seen += 1;
+  events += 1;
   ${body}
 };
 `;

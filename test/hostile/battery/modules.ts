@@ -7,10 +7,7 @@ const HANDLER = "export default () => 1;";
 export const loads: readonly Hostile[] = [
   ...modules(refused("SANDBOX_TIMEOUT"), {
     "module-loops": `for (;;);\nexport const config = CONFIG; ${HANDLER}`,
-    "module-config-loops": `export const config = { ...CONFIG, get type() { for (;;); } }; ${HANDLER}`.replace(
-      "get type()",
-      "params: { toJSON() { for (;;); } }, get nothing()",
-    ),
+    "module-config-loops": `export const config = { ...CONFIG, toJSON() { for (;;); } }; ${HANDLER}`,
   }),
   ...modules(refused("SANDBOX_MEMORY"), {
     "module-eats": `const kept = []; for (;;) kept.push(Array(100_000).fill(1));\nexport const config = CONFIG; ${HANDLER}`,
@@ -19,9 +16,6 @@ export const loads: readonly Hostile[] = [
     "module-throws-odd": `throw { get message() { throw 1; } };\nexport const config = CONFIG; ${HANDLER}`,
   }),
   ...modules(refused("HANDLER_EXPORT_MISSING"), { "module-exports-nothing": "export const config = CONFIG;" }),
-  ...modules(refused("HANDLER_CONFIG_INVALID"), {
-    "module-config-huge": `export const config = { ...CONFIG, params: { text: 'x'.repeat(100_000) } }; ${HANDLER}`,
-  }),
   ...modules(refused("timeout"), {
     "module-config-without-limits": `export const config = { ...CONFIG, timeout: "0ms", memory: "1024GB" }; ${HANDLER}`,
   }),
@@ -31,10 +25,6 @@ export const loads: readonly Hostile[] = [
 
   ...modules(done({ clean: true, own: 1 }), {
     "module-config-of-prototypes": `export const config = { ...CONFIG, params: JSON.parse('{"__proto__":{"polluted":1},"own":1}') }; export default (event, ctx) => ({ clean: {}.polluted === undefined, own: ctx.params.own });`,
-  }),
-  ...modules(done({ data: { hostile: true } }), {
-    "module-patches-first":
-      "JSON.stringify = () => '.'; Array.prototype.join = () => '.'; String.prototype.substring = () => '.'; Promise.resolve = () => 1; Object.freeze = () => 1;\nexport const config = CONFIG; export default async (event) => ({ data: event.data });",
   }),
   ...modules(done("first"), {
     "module-changes-itself":

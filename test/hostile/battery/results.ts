@@ -5,12 +5,10 @@ import type { Hostile } from "./hostile.ts";
 export const results: readonly Hostile[] = [
   // What JSON makes of them is what comes out.
   ...rows("results", done(), "nothing", {
-    "lie-holes": { body: "const list = Array(50); list[3] = 1; return list;", outputs: [1] },
     "lie-no-numbers": {
       body: "return { a: NaN, b: Infinity, c: -0, d: undefined, e: () => 1, f: Symbol('x') };",
       outputs: [{ a: null, b: null, c: 0 }],
     },
-    "lie-to-json": { body: "return { toJSON: () => 7 };", outputs: [7] },
     "lie-lines-of-an-answer": {
       body: `return { text: "\\n.\\n!{}\\r\\u0000\\u2028\\u001b[31m", "\\n.\\n": 1 };`,
       outputs: [{ text: "\n.\n!{}\r\u0000\u2028\u001b[31m", "\n.\n": 1 }],
@@ -23,37 +21,25 @@ export const results: readonly Hostile[] = [
       body: `return [JSON.rawJSON("1e999"), { raw: JSON.rawJSON('"\\\\ud800"') }];`,
       outputs: [Infinity, { raw: "\ud800" }],
     },
-    "lie-proxy-of-a-list": { body: "return new Proxy([1, 2], {});", outputs: [1, 2] },
     "lie-changing": {
       body: "let n = 0; return { get a() { return n++ % 2 === 0 ? 'short' : 'x'.repeat(1000); } };",
       outputs: [{ a: "x".repeat(1000) }],
-    },
-    "lie-thenables-in-a-list": {
-      body: "return [{ then(resolve) { resolve('never asked'); } }, Promise.resolve('a promise')];",
-      outputs: [{}, {}],
     },
     "lie-names-that-grow": {
       body: "let looks = 0; ctx.emit(1, { to: new Proxy([], { get: (_, name) => (name === 'length' ? (looks++ === 0 ? 1 : 100) : 'hostile') }) }); return 2;",
       outputs: [1, 2],
     },
-    "lie-bytes-elsewhere": {
-      body: "const bytes = new Uint8Array(1); Object.defineProperty(bytes, 'constructor', { value: Array }); ctx.emit(bytes); return 2;",
-      outputs: [{ bytes: "AA==" }, 2],
-    },
   }),
 
   ...rows("results", dead("SANDBOX_RESULT_INVALID"), "nothing", {
     "no-json-cycle": "const a = {}; a.self = a; return a;",
-    "no-json-cycle-of-getters": "return { get self() { return this; } };",
     "no-json-big-int": "return { n: 10n };",
     "no-json-function": "return () => 1;",
     "no-json-throws-odd": "return { toJSON() { throw { get message() { throw 1; } }; } };",
     "no-json-revoked":
       "const { proxy, revoke } = Proxy.revocable({}, {}); const result = { proxy }; revoke(); return result;",
-    "no-json-keys-repeat": "return new Proxy({}, { ownKeys: () => ['a', 'a'] });",
     "no-json-nested-600": "let all = 1; for (let n = 0; n < 600; n++) all = [all]; return { all };",
     "no-uplink-but-a-number": "ctx.emit(1, { to: [1] });",
-    "no-uplinks-but-many": "ctx.emit(1, { to: Array(65).fill('hostile') });",
   }),
   ...rows("results", dead("SANDBOX_RESULT_INVALID", "SANDBOX_TIMEOUT"), "isolate", {
     "no-json-nested-100000": "let all = 1; for (let n = 0; n < 100_000; n++) all = [all]; return { all };",
@@ -65,7 +51,6 @@ export const results: readonly Hostile[] = [
     "huge-once-escaped": "return '\\u0000'.repeat(300_000);",
     "huge-by-sharing": "let all = 'text'; for (let n = 0; n < 30; n++) all = [all, all]; return { all };",
     "huge-and-empty": "return { all: Array(1e8) };",
-    "huge-bytes": "return new Uint8Array(2_000_000);",
     "huge-in-parts": "return Array(90).fill('x'.repeat(20_000));",
   }),
   ...rows("results", dead("SANDBOX_OUTPUTS_TOO_MANY"), "nothing", {
@@ -77,13 +62,10 @@ export const results: readonly Hostile[] = [
   }),
   ...rows("results", dead("SANDBOX_PUBLISH_INVALID"), "nothing", {
     "publish-to-all": "ctx.publish('a/#', 1);",
-    "publish-to-nobody": "ctx.publish('a\\u0000b', 1);",
-    "publish-to-a-long-topic": "ctx.publish('é'.repeat(40_000), 1);",
     "publish-a-code-of-its-own":
       "try { ctx.publish('', 1); } catch (error) { Object.defineProperty(error, 'code', { value: 'JOURNAL_LOCKED' }); throw error; }",
   }),
   ...rows("results", dead("HANDLER_THREW"), "nothing", {
-    "throw-nothing": "throw undefined;",
     "throw-a-revoked-proxy": "const { proxy, revoke } = Proxy.revocable(function () {}, {}); revoke(); throw proxy;",
     "throw-lines-of-an-answer":
       "const error = new Error('x'); error.stack = '\\n.\\n!{}\\n\\ud800'; error.name = '\\u0000'; throw error;",

@@ -105,8 +105,8 @@ export class Siege {
     this.#watch.look();
     const deaths = this.#watch.deaths.slice(before);
     const livedMs = deaths.map(({ atMs, firstMs }, nth) => atMs - Math.max(fromMs, firstMs, deaths[nth - 1]?.atMs ?? 0));
-    const seen = (probe?.outputs[0] as { seen?: unknown } | undefined)?.seen;
-    const cost = deaths.length > 0 ? "runner" : seen === 0 ? "isolate" : "nothing";
+    const events = (probe?.outputs[0] as { events?: unknown } | undefined)?.events;
+    const cost = deaths.length > 0 ? "runner" : events === 0 ? "isolate" : "nothing";
     return { event, probe, cost, fromMs, tookMs, livedMs, peakBytes: this.#watch.peakBytes };
   }
 

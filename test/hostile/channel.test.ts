@@ -1,0 +1,91 @@
+/**
+ * A runner that has been taken over says whatever it likes on its channel. It costs that runner: each of its tasks is
+ * answered for exactly once (S1), nothing of it is believed (S3), and neither the other runner nor the gateway's thread
+ * notices.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BatchResult } from "#src/sandbox/results.ts";
+import type { Sandbox } from "#src/sandbox/sandbox.ts";
+import { bundle, loadAll, openSandbox, patient, run, shortly, task } from "../sandbox/opened.ts";
+import { LIES } from "./battery/lies.ts";
+import { liar, lying } from "./rig/liar.ts";
+import { printTable } from "./rig/table.ts";
+
+const MEGABYTE = 1024 * 1024;
+const GROWTH_MB_MAX = 200;
+/** The longest that the gateway's thread may be held up by anything that a runner says. */
+const HELD_UP_MS_MAX = 500;
+/** Sooner than the time is over that three events may have, which is the last thing that would end a runner. */
+const SEEN_MS_MAX = 2400;
+const LIAR = 0;
+const OTHER = 1;
+
+const handler = bundle("", { settings: { timeoutMs: 50 } });
+const told: (readonly [string, string, number, number])[] = [];
+const delay = monitorEventLoopDelay({ resolution: 5 });
+let sandbox: Sandbox;
+let residentAtFirst = 0;
+
+beforeAll(async () => {
+  ({ sandbox } = await openSandbox({ runners: 2 }, { command: liar }));
+  await loadAll(sandbox, handler);
+  residentAtFirst = process.memoryUsage.rss();
+  delay.enable();
+});
+
+afterAll(async () => {
+  await sandbox?.close();
+  printTable(["a runner that says", "its tasks", "ms", "thread held up ms"], told);
+});
+
+describe("a runner that says", () => {
+  it.each(LIES)("$name costs itself at most (S1, S3)", async ({ name, code, comes, fatal, late }) => {
+    const before = { pids: sandbox.pids, lost: sandbox.figures().runnersLost };
+    const startedMs = performance.now();
+    delay.reset();
+    const lied = suffered(code);
+    const beside = await run(sandbox, handler.id, [task(handler.id)], [], OTHER);
+    expect(shortly(beside.results)).toEqual([[]]);
+    const results = shortly((await lied).results);
+    expect(results).toEqual(comes);
+    if (fatal) await expect.poll(() => sandbox.figures().runnersLost, patient).toBe(before.lost + 1);
+    const heldUpMs = delay.max / 1e6;
+    const tookMs = performance.now() - startedMs;
+    told.push([name, results[0] === "crashed" ? "crashed" : "done", Math.round(tookMs), Math.round(heldUpMs)]);
+    expect(heldUpMs).toBeLessThan(HELD_UP_MS_MAX);
+    if (late !== true) expect(tookMs).toBeLessThan(SEEN_MS_MAX);
+    // Its successor knows what its predecessor knew.
+    const next = await run(sandbox, handler.id, [task(handler.id)], [], LIAR);
+    expect(shortly(next.results)).toEqual([[]]);
+    expect(sandbox.figures()).toMatchObject({ runnersLost: before.lost + (fatal ? 1 : 0), batchesInFlight: 0 });
+    expect(sandbox.pids[OTHER]).toBe(before.pids[OTHER]);
+    expect(sandbox.pids[LIAR] === before.pids[LIAR]).toBe(!fatal);
+    expectUnpolluted();
+  });
+
+  it(`leaves no more than ${GROWTH_MB_MAX} MB of all this on the gateway's side`, () => {
+    expect((process.memoryUsage.rss() - residentAtFirst) / MEGABYTE).toBeLessThan(GROWTH_MB_MAX);
+  });
+});
+
+/** Three tasks of three keys in the hands of the liar. Fails when they are answered for twice. */
+async function suffered(code: string): Promise<BatchResult> {
+  const batch = ["a", "b", "c"].map((key) => task(handler.id, { key, payload: lying(code) }));
+  let answered = 0;
+  const result = await new Promise<BatchResult>((resolve) => {
+    sandbox.run(LIAR, handler.id, batch, [], ({ version, results }) => {
+      answered++;
+      resolve({ version, results: [...results] });
+    });
+  });
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(answered).toBe(1);
+  return result;
+}
+
+function expectUnpolluted(): void {
+  const names: string[] = [];
+  for (const name in {}) names.push(name);
+  expect([names, ({} as { polluted?: unknown }).polluted]).toEqual([[], undefined]);
+}
