@@ -7,7 +7,15 @@
  */
 
 export type Family =
-  "loops" | "waits" | "rejections" | "memory" | "escapes" | "tampering" | "results" | "floods" | "modules";
+  | "loops"
+  | "waits"
+  | "rejections"
+  | "memory"
+  | "escapes"
+  | "tampering"
+  | "results"
+  | "floods"
+  | "modules";
 
 /** What must become of the event. */
 export type Outcome =
@@ -33,9 +41,18 @@ export interface Hostile {
   readonly probed: boolean;
 }
 
-/** Longest time that one event of the family may take; to fill a heap takes longer than to show that one loops. */
+/** Longest time that one event may take, where it is not another in its family. */
+const TIMEOUT_MS = 300;
+const TIMEOUTS_MS: Partial<Record<Family, number>> = {
+  // They use it up.
+  loops: 100,
+  waits: 100,
+  // To fill a heap takes longer than to show that one loops.
+  memory: 1000,
+};
+
 export function timeoutMsOf(family: Family): number {
-  return family === "memory" ? 1000 : 200;
+  return TIMEOUTS_MS[family] ?? TIMEOUT_MS;
 }
 
 /** `event.params.n` of the event that a handler is judged by, and of the probe. */

@@ -23,9 +23,9 @@ const lies = (table: Readonly<Record<string, string>>, comes: readonly unknown[]
   Object.entries(table).map(([name, code]) => ({ name, code, comes, fatal }));
 
 const frames = lies({
-  "noise": "raw(Buffer.from(Array.from({ length: 100_000 }, (_, n) => 200 - ((n * 7919) % 151))));",
+  noise: "raw(Buffer.from(Array.from({ length: 100_000 }, (_, n) => 200 - ((n * 7919) % 151))));",
   "text of another protocol": "raw('HTTP/1.1 200 OK\\r\\n\\r\\n');",
-  "zeros": "raw(Buffer.alloc(1_000_000));",
+  zeros: "raw(Buffer.alloc(1_000_000));",
   "that 4 GB are to come": "raw(frame('ran', id, '', 0xffffffff));",
   "that a byte more is to come than a frame may have": "raw(frame('ran', id, '', 64 * 1024 * 1024 + 1));",
   "a frame that is shorter than its head": "raw(frame('ran', id, '', 4));",
@@ -34,9 +34,8 @@ const frames = lies({
   "an answer of three bytes": "say('ran', id, 'abc');",
   "an answer that is all failure": "say('ran', id, Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7b, 0x7d]));",
   "an answer to a request that nobody made": "ran(id + 1000, '.\\n.\\n.\\n');",
-  "that it is ready, a hundred thousand times":
-    "raw(Buffer.concat(Array(100_000).fill(frame('ready', 0, 'null'))));",
-  "that what was run is loaded": "say('loaded', id, '{\"at\":\"ready\",\"config\":\"{}\"}');",
+  "that it is ready, a hundred thousand times": "raw(Buffer.concat(Array(100_000).fill(frame('ready', 0, 'null'))));",
+  "that what was run is loaded": 'say(\'loaded\', id, \'{"at":"ready","config":"{}"}\');',
 });
 
 const stuck = lies({
@@ -56,7 +55,7 @@ const beats = lies({
   "counts that fall":
     'say(\'beat\', 0, \'{"alive":1,"rested":2,"yielded":0}\'); say(\'beat\', 0, \'{"alive":1,"rested":1,"yielded":0}\');',
   "a thousand beats at once":
-    "raw(Buffer.concat(Array(1000).fill(frame('beat', 0, '{\"alive\":1,\"rested\":0,\"yielded\":0}'))));",
+    'raw(Buffer.concat(Array(1000).fill(frame(\'beat\', 0, \'{"alive":1,"rested":0,"yielded":0}\'))));',
   "a beat, two million levels deep": "say('beat', 0, deep);",
 });
 
@@ -97,8 +96,7 @@ const ends = lies({
 
 const silences = lies({
   "nothing, and computes for ever": "for (;;);",
-  "nothing but that it is well":
-    "setInterval(() => say('beat', 0, '{\"alive\":1,\"rested\":0,\"yielded\":0}'), 250);",
+  "nothing but that it is well": 'setInterval(() => say(\'beat\', 0, \'{"alive":1,"rested":0,"yielded":0}\'), 250);',
   "a byte now and then":
     "const slow = frame('ran', id, answer('.\\n.\\n.\\n')); let at = 0; setInterval(() => raw(slow.subarray(at, ++at)), 1000);",
   "50 MB of 60, and no more": "raw(frame('ran', id, Buffer.alloc(50_000_000), 60_000_000));",

@@ -46,7 +46,7 @@ export const loops: readonly Hostile[] = [
   }),
 
   ...rows("loops", dead("HANDLER_THREW"), "nothing", {
-    "recursion": "const deeper = () => deeper() + 1; return deeper();",
+    recursion: "const deeper = () => deeper() + 1; return deeper();",
     "recursion-in-a-getter": "const self = { get a() { return this.a; } }; return self.a;",
     "blocking-wait": "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);",
   }),

@@ -9,18 +9,22 @@ const BESIDE_IT = dead("SANDBOX_MEMORY", "SANDBOX_TIMEOUT", "HANDLER_THREW", "TA
 export const memory: readonly Hostile[] = [
   ...rows("memory", ON_THE_HEAP, "isolate", {
     "eat-arrays": "const kept = []; for (;;) kept.push(new Array(100_000).fill(kept.length));",
+    "eat-frames":
+      "const never = new Promise(() => {}); const kept = []; for (;;) kept.push((async () => { const own = Array(100).fill(1); await never; return own; })());",
+    "eat-big-ints": "const kept = []; for (let n = 2n ** 1_000_000n; ; n += 1n) kept.push(n);",
+    "eat-typed-arrays": "const kept = []; for (;;) kept.push(new Float64Array(2 ** 17).fill(kept.length));",
+    "eat-timers":
+      "const kept = []; setInterval(() => kept.push(Array(100_000).fill(1)), 0); return new Promise(() => {});",
+  }),
+
+  // What is many small things, or long, keeps the garbage collector busy: on a slow box it does not stop in time.
+  ...rows("memory", ON_THE_HEAP, "runner", {
     "eat-closures":
       "let last = () => 0; for (;;) { const before = last; const own = [1, 2, 3]; last = () => before() + own.length; }",
     "eat-maps": "const map = new Map(); for (;;) map.set({}, new Map([[map.size, {}]]));",
     "eat-promises": "const kept = []; for (;;) kept.push(new Promise(() => {}).then(() => 1));",
-    "eat-frames":
-      "const never = new Promise(() => {}); const kept = []; for (;;) kept.push((async () => { const own = Array(100).fill(1); await never; return own; })());",
     "eat-code": "const kept = []; for (;;) kept.push(Function(`return ${kept.length}`));",
-    "eat-big-ints": "const kept = []; for (let n = 2n ** 1_000_000n; ; n += 1n) kept.push(n);",
-    "eat-typed-arrays": "const kept = []; for (;;) kept.push(new Float64Array(2 ** 17).fill(kept.length));",
     "eat-result": "return Array.from({ length: 3_000_000 }, (_, n) => ({ n }));",
-    "eat-timers":
-      "const kept = []; setInterval(() => kept.push(Array(100_000).fill(1)), 0); return new Promise(() => {});",
   }),
 
   // Where V8 does not count, or does not look at its limit until it is done.

@@ -8,8 +8,7 @@ export const waits: readonly Hostile[] = [
     "wait-for-ever": "return new Promise(() => {});",
     "wait-for-years": "return new Promise((resolve) => setTimeout(resolve, 2 ** 40));",
     "wait-with-a-timer-storm": "const again = () => setTimeout(again, 0); again(); return new Promise(() => {});",
-    "wait-with-many-intervals":
-      "for (let n = 0; n < 90; n++) setInterval(() => {}, 0); return new Promise(() => {});",
+    "wait-with-many-intervals": "for (let n = 0; n < 90; n++) setInterval(() => {}, 0); return new Promise(() => {});",
     "wait-and-emit-when-aborted":
       "ctx.signal.addEventListener('abort', () => ctx.emit('late')); ctx.signal.onabort = () => { throw 1; }; return new Promise(() => {});",
   }),

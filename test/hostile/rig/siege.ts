@@ -30,6 +30,8 @@ export interface Suffered {
   /** For how long each runner that ended had had the event. */
   readonly livedMs: readonly number[];
   readonly peakBytes: number;
+  /** Longest time for which nobody looked at the runners, and the box perhaps let nobody work. */
+  readonly blindMs: number;
 }
 
 interface Letter {
@@ -104,10 +106,13 @@ export class Siege {
     const probe = probed && event.end !== "endless" ? await this.#send(name, PROBE, PROBED_MS) : undefined;
     this.#watch.look();
     const deaths = this.#watch.deaths.slice(before);
-    const livedMs = deaths.map(({ atMs, firstMs }, nth) => atMs - Math.max(fromMs, firstMs, deaths[nth - 1]?.atMs ?? 0));
+    const livedMs = deaths.map(
+      ({ atMs, firstMs }, nth) => atMs - Math.max(fromMs, firstMs, deaths[nth - 1]?.atMs ?? 0),
+    );
     const events = (probe?.outputs[0] as { events?: unknown } | undefined)?.events;
     const cost = deaths.length > 0 ? "runner" : events === 0 ? "isolate" : "nothing";
-    return { event, probe, cost, fromMs, tookMs, livedMs, peakBytes: this.#watch.peakBytes };
+    const { peakBytes, blindMs } = this.#watch;
+    return { event, probe, cost, fromMs, tookMs, livedMs, peakBytes, blindMs };
   }
 
   [Symbol.dispose](): void {

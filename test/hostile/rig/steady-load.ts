@@ -82,9 +82,15 @@ export class SteadyLoad {
 
   /** Latencies of what was sent between the two times, and arrived. */
   latencies(fromMs: number, untilMs: number): number[] {
-    return this.passages
-      .filter(({ sentMs }) => sentMs >= fromMs && sentMs < untilMs)
-      .map(({ latencyMs }) => latencyMs);
+    return this.passages.filter(({ sentMs }) => sentMs >= fromMs && sentMs < untilMs).map(({ latencyMs }) => latencyMs);
+  }
+
+  /** What arrived between the two times, whenever it was sent. */
+  arrivals(fromMs: number, untilMs: number): readonly Passage[] {
+    return this.passages.filter(({ sentMs, latencyMs }) => {
+      const cameMs = sentMs + latencyMs;
+      return cameMs >= fromMs && cameMs < untilMs;
+    });
   }
 
   [Symbol.dispose](): void {

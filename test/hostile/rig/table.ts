@@ -7,7 +7,9 @@ export function printTable(head: readonly string[], rows: readonly (readonly Cel
   const isText = head.map((_, column) => rows.every((row) => typeof row[column] === "string"));
   const line = (row: readonly Cell[]): string =>
     row
-      .map((cell, at) => (isText[at] === true ? String(cell).padEnd(widths[at] ?? 0) : String(cell).padStart(widths[at] ?? 0)))
+      .map((cell, at) =>
+        isText[at] === true ? String(cell).padEnd(widths[at] ?? 0) : String(cell).padStart(widths[at] ?? 0),
+      )
       .join("  ")
       .trimEnd();
   process.stderr.write(`\n${all.map(line).join("\n")}\n${below === "" ? "" : `${below}\n`}\n`);

@@ -1,0 +1,186 @@
+/**
+ * Shares under contention: one slow handler, one that always fails, one hot key, one hot device, each beside three
+ * devices whose events go their way as if they were alone (G5).
+ *
+ * Compared is what they get in the same run, alone and beside each of the four: of all they send, how much arrives
+ * within the time, and how long it takes. Ratios, for times are the box's.
+ */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Fleet } from "../stories/rig/fleet.ts";
+import { GatewayProcess } from "../stories/rig/gateway-process.ts";
+import { sleep, until } from "../stories/rig/wait.ts";
+import { SteadyLoad } from "./rig/steady-load.ts";
+import { printTable, quantile } from "./rig/table.ts";
+import type { Cell } from "./rig/table.ts";
+
+const OTHERS = 3;
+const RATE_EACH = 40;
+const ALONE_MS = 2000;
+const BESIDE_MS = 3000;
+/** Of what they send, as much as this arrives in time, compared with alone. */
+const SHARE_MIN = 0.95;
+
+interface Villain {
+  readonly name: string;
+  readonly devices: number;
+  readonly ratePerSecond: number;
+  readonly inflightMax: number;
+  readonly topic: (id: string) => string;
+  /** How many times as long as alone the others' events may take, at the median and at the 95th percentile. */
+  readonly slowerMax: { readonly p50: number; readonly p95: number };
+}
+
+/** The hot ones send as fast as they are let: they take all that the box has, and the others' events wait their turn. */
+const VILLAINS: readonly Villain[] = [
+  {
+    name: "a hot device",
+    devices: 1,
+    ratePerSecond: 100_000,
+    inflightMax: 500,
+    topic: () => "fair/villain/of-a-device",
+    slowerMax: { p50: 8, p95: 8 },
+  },
+  {
+    name: "a hot key",
+    devices: 8,
+    ratePerSecond: 100_000,
+    inflightMax: 60,
+    topic: () => "fair/villain/hot",
+    slowerMax: { p50: 8, p95: 8 },
+  },
+  {
+    name: "a failing handler",
+    devices: 40,
+    ratePerSecond: 200,
+    inflightMax: 100,
+    topic: (id) => `failing/${id}`,
+    slowerMax: { p50: 4, p95: 4 },
+  },
+  {
+    name: "a slow handler",
+    devices: 4,
+    ratePerSecond: 40,
+    inflightMax: 100,
+    topic: (id) => `slow/${id}`,
+    slowerMax: { p50: 4, p95: 4 },
+  },
+];
+
+interface Measured {
+  readonly name: string;
+  readonly share: number;
+  readonly p50: number;
+  readonly p95: number;
+  readonly max: number;
+  readonly villainPerSecond: number;
+}
+
+const SHARED = `
+export const config = { topic: "fair/{kind}/{id}", key: "{id}", to: ["villains"] };
+export default (event, ctx) => {
+  ctx.state.count = (ctx.state.count ?? 0) + 1;
+  ctx.emit({ ...event.data, count: ctx.state.count }, { to: event.params.kind === "other" ? "others" : "villains" });
+};`;
+const SLOW = `
+export const config = { topic: "slow/{id}", key: "{id}", to: ["villains"] };
+export default () => { const end = Date.now() + 40; while (Date.now() < end); return 1; };`;
+const FAILING = `
+export const config = { topic: "failing/{id}", key: "{id}", retry: { triesMax: 3, backoff: "10ms", backoffMax: "50ms" } };
+export default () => { throw new Error("I always do"); };`;
+
+let gateway: GatewayProcess;
+let others: readonly SteadyLoad[];
+const measured: (readonly [alone: Measured, beside: Measured])[] = [];
+
+beforeAll(async () => {
+  gateway = await GatewayProcess.start({
+    config: {
+      uplinks: {
+        others: { kind: "file", path: "cloud/others.ndjson" },
+        villains: { kind: "file", path: "cloud/villains.ndjson" },
+      },
+    },
+    handlers: { "shared.js": SHARED, "slow.js": SLOW, "failing.js": FAILING },
+  });
+  const cloudFile = join(gateway.folder, "cloud", "others.ndjson");
+  others = Array.from({ length: OTHERS }, (_, n) => {
+    const id = `other-${n}`;
+    const options = { port: gateway.mqttPort, cloudFile, ratePerSecond: RATE_EACH, id, topic: `fair/other/${id}` };
+    return new SteadyLoad(options);
+  });
+  for (const load of others) await load.start();
+  await sleep(1500); // The first events of a gateway are cold.
+});
+
+afterAll(async () => {
+  printMeasured();
+  for (const load of others ?? []) load[Symbol.dispose]();
+  await gateway?.[Symbol.asyncDispose]();
+});
+
+describe("three devices beside", () => {
+  it.each(VILLAINS)("$name get what they get alone (G5)", async (villain) => {
+    const { name, slowerMax } = villain;
+    const aloneFromMs = performance.now();
+    await sleep(ALONE_MS);
+    const alone = await measure("alone", aloneFromMs, 0);
+    using fleet = new Fleet({ port: gateway.mqttPort, qos: () => 1, name: "villain", ...villain });
+    fleet.start();
+    await fleet.online();
+    await sleep(500);
+    const fromMs = performance.now();
+    const before = fleet.acked;
+    await sleep(BESIDE_MS);
+    const villainPerSecond = ((fleet.acked - before) * 1000) / (performance.now() - fromMs);
+    const beside = await measure(name, fromMs, villainPerSecond);
+    measured.push([alone, beside]);
+    fleet.pause();
+    await until("the villain's end", async () => (await gateway.ledger()).events.pending < 20, { withinMs: 60_000 });
+    expect(beside.share).toBeGreaterThanOrEqual(SHARE_MIN * alone.share);
+    expect(beside.p50 / alone.p50).toBeLessThanOrEqual(slowerMax.p50);
+    expect(beside.p95 / alone.p95).toBeLessThanOrEqual(slowerMax.p95);
+  });
+
+  it("all of them lose nothing", async () => {
+    for (const load of others) await load.settled();
+    for (const load of others) expect(load.passages.length).toBe(load.device.acked.length);
+  });
+});
+
+/** Of what the others sent from `fromMs` until now, what has arrived by now. */
+async function measure(name: string, fromMs: number, villainPerSecond: number): Promise<Measured> {
+  const untilMs = performance.now();
+  const due = ((untilMs - fromMs) * RATE_EACH * OTHERS) / 1000;
+  const inTime = others.flatMap((load) => load.arrivals(fromMs, untilMs)).length;
+  for (const load of others) await load.caughtUp();
+  const latencies = others.flatMap((load) => load.latencies(fromMs, untilMs));
+  return {
+    name,
+    share: inTime / due,
+    p50: quantile(latencies, 0.5),
+    p95: quantile(latencies, 0.95),
+    max: quantile(latencies, 1),
+    villainPerSecond,
+  };
+}
+
+function printMeasured(): void {
+  printTable(
+    ["three devices", "arrived in time", "p50 ms", "times alone", "p95 ms", "times alone", "max ms", "beside events/s"],
+    measured.flatMap(([alone, beside]) => [row(alone, alone), row(beside, alone)]),
+  );
+}
+
+function row(one: Measured, alone: Measured): Cell[] {
+  return [
+    one === alone ? one.name : `beside ${one.name}`,
+    `${(one.share * 100).toFixed(1)} %`,
+    one.p50.toFixed(1),
+    (one.p50 / alone.p50).toFixed(1),
+    one.p95.toFixed(1),
+    (one.p95 / alone.p95).toFixed(1),
+    one.max.toFixed(1),
+    Math.round(one.villainPerSecond),
+  ];
+}
