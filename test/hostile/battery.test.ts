@@ -37,6 +37,8 @@ const LATE_MS = 1000;
 /** It has it only when it is ready, and it is seen from its start on. */
 const RUNNER_START_MS = 400;
 const P99_MS = 250;
+/** On a box that is busy with other things it may be this much above what it is in the calm before. */
+const P99_TIMES_CALM = 3;
 const COSTS: readonly Cost[] = ["nothing", "isolate", "runner"];
 
 interface Told {
@@ -107,29 +109,30 @@ describe.each(families)("hostile handlers of the family $name", ({ name: family,
     expect(failures.get(name)).toBeUndefined();
     const suffered = await siege.suffer(entry, END_WITHIN_MS);
     told.push({ entry, suffered });
-    const { event, probe, cost, livedMs, peakBytes, blindMs } = suffered;
+    const { event, probe, cost, livedMs, peakBytes } = suffered;
     if (becomes.at === "dead") {
       expect(becomes.codes, event.message).toContain(event.end);
       expect(event.outputs).toEqual([]);
     } else {
       expect([event.end, event.message]).toEqual(["done", ""]);
-      if (becomes.outputs !== undefined) expect(event.outputs).toEqual(becomes.outputs);
+      expect(event.outputs).toEqual(becomes.outputs);
     }
     if (entry.probed) expect(probe).toEqual(probeOf(entry));
     expect(COSTS.slice(0, COSTS.indexOf(costs) + 1)).toContain(cost);
     expect(gateway.pid).toBe(pid);
     expect(peakBytes / MEGABYTE).toBeLessThan(RUNNER_MEMORY_MB + (1 + handlers.length) * ISOLATE_MB + MEMORY_ROOM_MB);
-    const limitMs = timeoutMsOf(entry.family) + LATE_MS + RUNNER_START_MS + blindMs;
+    const limitMs = timeoutMsOf(entry.family) + LATE_MS + RUNNER_START_MS;
     for (const ms of livedMs) expect(ms).toBeLessThan(limitMs);
   });
 
-  it(`did not hold up the good handler: its p99 is within ${P99_MS} ms`, async () => {
+  it(`do not hold up the good handler: its p99 is within ${P99_MS} ms`, async () => {
     await siege.withdraw(handlers);
     const { fromMs } = times.get(family) ?? { fromMs: 0 };
     await until("what came meanwhile", () => load.device.inFlight === 0, { withinMs: 10_000 });
     times.set(family, { fromMs, untilMs: performance.now() });
     await load.caughtUp();
-    expect(quantile(latenciesOf(family), 0.99)).toBeLessThanOrEqual(P99_MS);
+    const p99MsMax = Math.max(P99_MS, P99_TIMES_CALM * quantile(latenciesOf("calm"), 0.99));
+    expect(quantile(latenciesOf(family), 0.99)).toBeLessThanOrEqual(p99MsMax);
   });
 });
 

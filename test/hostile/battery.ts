@@ -2,11 +2,11 @@
 import { escapes, tampering } from "./battery/escapes.ts";
 import { floods } from "./battery/floods.ts";
 import type { Hostile } from "./battery/hostile.ts";
-import { loops } from "./battery/loops.ts";
+import { loops, recursion } from "./battery/loops.ts";
 import { memory } from "./battery/memory.ts";
 import { loads } from "./battery/modules.ts";
 import { results } from "./battery/results.ts";
-import { rejections, waits } from "./battery/waits.ts";
+import { answers, rejections, waits } from "./battery/waits.ts";
 
 export const BATTERY: readonly Hostile[] = [
   ...loads,
@@ -15,7 +15,9 @@ export const BATTERY: readonly Hostile[] = [
   ...results,
   ...floods,
   ...waits,
+  ...answers,
   ...rejections,
+  ...recursion,
   ...loops,
   ...memory,
 ];

@@ -18,7 +18,7 @@ const OTHERS = 3;
 const RATE_EACH = 40;
 const ALONE_MS = 2000;
 const BESIDE_MS = 3000;
-/** Of what they send, as much as this arrives in time, compared with alone. */
+/** Of what they send, as much as this arrives in time. */
 const SHARE_MIN = 0.95;
 
 interface Villain {
@@ -91,7 +91,9 @@ export default () => { throw new Error("I always do"); };`;
 
 let gateway: GatewayProcess;
 let others: readonly SteadyLoad[];
-const measured: (readonly [alone: Measured, beside: Measured])[] = [];
+/** As it was last. */
+let alone: Measured;
+const measured: Measured[] = [];
 
 beforeAll(async () => {
   gateway = await GatewayProcess.start({
@@ -111,6 +113,8 @@ beforeAll(async () => {
   });
   for (const load of others) await load.start();
   await sleep(1500); // The first events of a gateway are cold.
+  alone = await measureAlone();
+  measured.push(alone);
 });
 
 afterAll(async () => {
@@ -122,24 +126,24 @@ afterAll(async () => {
 describe("three devices beside", () => {
   it.each(VILLAINS)("$name get what they get alone (G5)", async (villain) => {
     const { name, slowerMax } = villain;
-    const aloneFromMs = performance.now();
-    await sleep(ALONE_MS);
-    const alone = await measure("alone", aloneFromMs, 0);
-    using fleet = new Fleet({ port: gateway.mqttPort, qos: () => 1, name: "villain", ...villain });
+    const before = alone;
+    using fleet = new Fleet({ port: gateway.mqttPort, qos: () => 1, ...villain, name: "villain" });
     fleet.start();
     await fleet.online();
     await sleep(500);
     const fromMs = performance.now();
-    const before = fleet.acked;
+    const ackedBefore = fleet.acked;
     await sleep(BESIDE_MS);
-    const villainPerSecond = ((fleet.acked - before) * 1000) / (performance.now() - fromMs);
-    const beside = await measure(name, fromMs, villainPerSecond);
-    measured.push([alone, beside]);
+    const villainPerSecond = ((fleet.acked - ackedBefore) * 1000) / (performance.now() - fromMs);
+    const beside = await measure(`beside ${name}`, fromMs, villainPerSecond);
     fleet.pause();
     await until("the villain's end", async () => (await gateway.ledger()).events.pending < 20, { withinMs: 60_000 });
-    expect(beside.share).toBeGreaterThanOrEqual(SHARE_MIN * alone.share);
-    expect(beside.p50 / alone.p50).toBeLessThanOrEqual(slowerMax.p50);
-    expect(beside.p95 / alone.p95).toBeLessThanOrEqual(slowerMax.p95);
+    alone = await measureAlone();
+    measured.push(beside, alone);
+    expect(beside.share).toBeGreaterThanOrEqual(SHARE_MIN);
+    // The box may have had other things to do before, or after.
+    expect(beside.p50).toBeLessThanOrEqual(slowerMax.p50 * Math.max(before.p50, alone.p50));
+    expect(beside.p95).toBeLessThanOrEqual(slowerMax.p95 * Math.max(before.p95, alone.p95));
   });
 
   it("all of them lose nothing", async () => {
@@ -147,6 +151,12 @@ describe("three devices beside", () => {
     for (const load of others) expect(load.passages.length).toBe(load.device.acked.length);
   });
 });
+
+async function measureAlone(): Promise<Measured> {
+  const fromMs = performance.now();
+  await sleep(ALONE_MS);
+  return await measure("alone", fromMs, 0);
+}
 
 /** Of what the others sent from `fromMs` until now, what has arrived by now. */
 async function measure(name: string, fromMs: number, villainPerSecond: number): Promise<Measured> {
@@ -167,20 +177,14 @@ async function measure(name: string, fromMs: number, villainPerSecond: number): 
 
 function printMeasured(): void {
   printTable(
-    ["three devices", "arrived in time", "p50 ms", "times alone", "p95 ms", "times alone", "max ms", "beside events/s"],
-    measured.flatMap(([alone, beside]) => [row(alone, alone), row(beside, alone)]),
+    ["three devices", "arrived in time", "p50 ms", "p95 ms", "max ms", "beside events/s"],
+    measured.map((one): Cell[] => [
+      one.name,
+      `${(one.share * 100).toFixed(1)} %`,
+      one.p50.toFixed(1),
+      one.p95.toFixed(1),
+      one.max.toFixed(1),
+      Math.round(one.villainPerSecond),
+    ]),
   );
-}
-
-function row(one: Measured, alone: Measured): Cell[] {
-  return [
-    one === alone ? one.name : `beside ${one.name}`,
-    `${(one.share * 100).toFixed(1)} %`,
-    one.p50.toFixed(1),
-    (one.p50 / alone.p50).toFixed(1),
-    one.p95.toFixed(1),
-    (one.p95 / alone.p95).toFixed(1),
-    one.max.toFixed(1),
-    Math.round(one.villainPerSecond),
-  ];
 }

@@ -37,23 +37,24 @@ export const loops: readonly Hostile[] = [
     "stuck-search": "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);",
     "stuck-power": "return String(7n ** 10_000_000n).length;",
     "stuck-fill": "return Array(1e9).fill(0).length;",
-    "stuck-join": "return Array(1e9).join('').length;",
   }),
 
   // What it had answered stands, and what it left running is cut off.
   ...rows("loops", done(1), "isolate", {
     "loop-left-behind": "const again = () => { Promise.resolve().then(again); }; again(); return 1;",
   }),
+];
 
-  ...rows("loops", dead("HANDLER_THREW"), "nothing", {
+export const recursion: readonly Hostile[] = [
+  ...rows("recursion", dead("HANDLER_THREW"), "nothing", {
     recursion: "const deeper = () => deeper() + 1; return deeper();",
     "recursion-in-a-getter": "const self = { get a() { return this.a; } }; return self.a;",
     "blocking-wait": "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);",
   }),
-  ...rows("loops", dead("SANDBOX_RESULT_INVALID"), "nothing", {
+  ...rows("recursion", dead("SANDBOX_RESULT_INVALID"), "nothing", {
     "recursion-in-to-json": "const self = { toJSON() { return JSON.stringify(self); } }; return self;",
   }),
-  ...rows("loops", dead("HANDLER_THREW", "SANDBOX_TIMEOUT"), "isolate", {
+  ...rows("recursion", dead("HANDLER_THREW", "SANDBOX_TIMEOUT"), "isolate", {
     "recursion-that-catches":
       "const deeper = () => { try { deeper(); } catch { deeper(); } }; deeper(); throw new Error('through');",
   }),

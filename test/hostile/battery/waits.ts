@@ -19,15 +19,17 @@ export const waits: readonly Hostile[] = [
     "wait-then-loop-when-aborted":
       "ctx.signal.addEventListener('abort', () => { for (;;); }); return new Promise(() => {});",
   }),
+];
 
-  ...rows("waits", dead("HANDLER_THREW"), "nothing", {
+export const answers: readonly Hostile[] = [
+  ...rows("answers", dead("HANDLER_THREW"), "nothing", {
     "promise-of-itself": "let own; own = Promise.resolve().then(() => own); return own;",
     "timer-of-text": "setTimeout('globalThis.evaluated = true', 1); return 1;",
     "timer-that-throws":
       "return new Promise(() => setTimeout(() => { throw new Proxy({}, { get() { throw 1; } }); }, 1));",
   }),
 
-  ...rows("waits", done(), "nothing", {
+  ...rows("answers", done(), "nothing", {
     "answer-twice": {
       body: "return { then(resolve, reject) { resolve(1); resolve(2); reject(new Error('x')); throw new Error('y'); } };",
       outputs: [1],

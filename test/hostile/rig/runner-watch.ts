@@ -4,26 +4,33 @@ import type { GatewayProcess } from "../../stories/rig/gateway-process.ts";
 
 const LOOK_MS = 15;
 const PAGE_BYTES = 4096;
+/** Linux counts processor time in these. */
+const TICK_MS = 10;
 
 export interface Death {
   readonly pid: number;
   readonly firstMs: number;
   readonly atMs: number;
+  /** Processor time that it has had since `reset`. */
+  readonly busyMs: number;
+}
+
+interface Runner {
+  /** When it was first seen. */
+  readonly firstMs: number;
+  busyMs: number;
+  busyAtResetMs: number;
 }
 
 export class RunnerWatch {
   readonly deaths: Death[] = [];
   /** Highest resident memory of any runner since `reset`. */
   peakBytes = 0;
-  /** Longest time between two looks since `reset`: what happened in between was not seen. */
-  blindMs = 0;
   readonly #gateway: GatewayProcess;
-  /** When each was first seen. */
-  readonly #runners = new Map<number, number>();
+  readonly #runners = new Map<number, Runner>();
   /** Children that are no runners: the gateway's tools. */
   readonly #others = new Set<number>();
   readonly #timer: NodeJS.Timeout;
-  #lookedMs = performance.now();
 
   constructor(gateway: GatewayProcess) {
     this.#gateway = gateway;
@@ -32,13 +39,11 @@ export class RunnerWatch {
 
   reset(): void {
     this.peakBytes = 0;
-    this.blindMs = 0;
+    for (const runner of this.#runners.values()) runner.busyAtResetMs = runner.busyMs;
   }
 
   look(): void {
     const nowMs = performance.now();
-    this.blindMs = Math.max(this.blindMs, nowMs - this.#lookedMs);
-    this.#lookedMs = nowMs;
     if (!this.#gateway.isUp) return;
     const running = new Set<number>();
     for (const pid of this.#gateway.children()) {
@@ -46,13 +51,15 @@ export class RunnerWatch {
       const bytes = residentBytes(pid);
       if (bytes === 0) continue; // Dead, and not buried yet.
       running.add(pid);
-      if (!this.#runners.has(pid)) this.#runners.set(pid, nowMs);
+      const runner = this.#runners.get(pid) ?? { firstMs: nowMs, busyMs: 0, busyAtResetMs: 0 };
+      this.#runners.set(pid, runner);
+      runner.busyMs = Math.max(runner.busyMs, busyMs(pid));
       this.peakBytes = Math.max(this.peakBytes, bytes);
     }
-    for (const [pid, firstMs] of this.#runners) {
+    for (const [pid, { firstMs, busyMs: allMs, busyAtResetMs }] of this.#runners) {
       if (running.has(pid)) continue;
       this.#runners.delete(pid);
-      this.deaths.push({ pid, firstMs, atMs: nowMs });
+      this.deaths.push({ pid, firstMs, atMs: nowMs, busyMs: allMs - busyAtResetMs });
     }
   }
 
@@ -78,6 +85,16 @@ export class RunnerWatch {
 function residentBytes(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
+  } catch {
+    return 0;
+  }
+}
+
+function busyMs(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
   } catch {
     return 0;
   }

@@ -27,11 +27,9 @@ export interface Suffered {
   readonly cost: Cost;
   readonly fromMs: number;
   readonly tookMs: number;
-  /** For how long each runner that ended had had the event. */
+  /** For how long each runner that ended had had the event; where it had to wait for the box, its processor time. */
   readonly livedMs: readonly number[];
   readonly peakBytes: number;
-  /** Longest time for which nobody looked at the runners, and the box perhaps let nobody work. */
-  readonly blindMs: number;
 }
 
 interface Letter {
@@ -106,13 +104,12 @@ export class Siege {
     const probe = probed && event.end !== "endless" ? await this.#send(name, PROBE, PROBED_MS) : undefined;
     this.#watch.look();
     const deaths = this.#watch.deaths.slice(before);
-    const livedMs = deaths.map(
-      ({ atMs, firstMs }, nth) => atMs - Math.max(fromMs, firstMs, deaths[nth - 1]?.atMs ?? 0),
+    const livedMs = deaths.map(({ atMs, firstMs, busyMs }, nth) =>
+      Math.min(busyMs, atMs - Math.max(fromMs, firstMs, deaths[nth - 1]?.atMs ?? 0)),
     );
     const events = (probe?.outputs[0] as { events?: unknown } | undefined)?.events;
     const cost = deaths.length > 0 ? "runner" : events === 0 ? "isolate" : "nothing";
-    const { peakBytes, blindMs } = this.#watch;
-    return { event, probe, cost, fromMs, tookMs, livedMs, peakBytes, blindMs };
+    return { event, probe, cost, fromMs, tookMs, livedMs, peakBytes: this.#watch.peakBytes };
   }
 
   [Symbol.dispose](): void {
