@@ -24,6 +24,7 @@ import type { Cell } from "./rig/table.ts";
 
 const MEGABYTE = 1024 * 1024;
 const RATE_PER_SECOND = 50;
+const PROVEN_MS = 2000;
 const CALM_MS = 4000;
 const END_WITHIN_MS = 20_000;
 const HANDLER_MEMORY_MB = 16;
@@ -66,7 +67,11 @@ beforeAll(async () => {
       // A second try would be the first once more.
       handlers: { watch: true, defaults: { memory: `${HANDLER_MEMORY_MB}MB`, retry: { triesMax: 1 } } },
       // Each event's end is waited for, so nobody may stand aside for what it has cost.
-      sandbox: { runnerMemoryMax: `${RUNNER_MEMORY_MB}MB`, quarantineAfter: 1000 },
+      sandbox: {
+        runnerMemoryMax: `${RUNNER_MEMORY_MB}MB`,
+        provenAfter: `${PROVEN_MS}ms`,
+        quarantineAfter: 1000,
+      },
       uplinks: { [UPLINK]: { kind: "file", path: `cloud/${UPLINK}.ndjson`, maxSize: "1GB" } },
     },
     handlers: { "count.ts": countingHandler() },
@@ -77,7 +82,7 @@ beforeAll(async () => {
   watch = new RunnerWatch(gateway);
   siege = await Siege.begin(gateway, watch);
   await load.start();
-  await sleep(1000); // The first events of a gateway are cold.
+  await sleep(PROVEN_MS + 1000);
   const fromMs = performance.now();
   watch.reset();
   await sleep(CALM_MS);

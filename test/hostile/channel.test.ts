@@ -26,7 +26,8 @@ let sandbox: Sandbox;
 let residentAtFirst = 0;
 
 beforeAll(async () => {
-  ({ sandbox } = await openSandbox({ runners: 2 }, { command: liar }));
+  ({ sandbox } = await openSandbox({ runners: 1 }, { command: liar }));
+  await sandbox.wake(OTHER);
   await loadAll(sandbox, handler);
   residentAtFirst = process.memoryUsage.rss();
 });

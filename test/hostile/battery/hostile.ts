@@ -8,7 +8,9 @@
 
 export type Family =
   | "loops"
+  | "recursion"
   | "waits"
+  | "answers"
   | "rejections"
   | "memory"
   | "escapes"
