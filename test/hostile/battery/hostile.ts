@@ -46,7 +46,7 @@ export interface Hostile {
 /** Longest time that one event may take; most end long before, however slow the box is. */
 const TIMEOUT_MS = 1000;
 /** These use it up. */
-const TIMEOUTS_MS: Partial<Record<Family, number>> = { loops: 100, waits: 100 };
+const TIMEOUTS_MS: Partial<Record<Family, number>> = { loops: 100, waits: 100, memory: 700 };
 
 export function timeoutMsOf(family: Family): number {
   return TIMEOUTS_MS[family] ?? TIMEOUT_MS;

@@ -43,6 +43,18 @@ export const loops: readonly Hostile[] = [
   ...rows("loops", done(1), "isolate", {
     "loop-left-behind": "const again = () => { Promise.resolve().then(again); }; again(); return 1;",
   }),
+
+  // Long enough to be cut off, most of the time.
+  ...rows("loops", dead("SANDBOX_OUTPUTS_TOO_MANY", "SANDBOX_TIMEOUT"), "isolate", {
+    "loop-of-refused-emits": "for (let n = 0; n < 300_000; n++) { try { ctx.emit(n); } catch {} } return 1;",
+  }),
+  ...rows("loops", dead("SANDBOX_RESULT_INVALID", "SANDBOX_TIMEOUT"), "isolate", {
+    "long-nesting": "let all = 1; for (let n = 0; n < 100_000; n++) all = [all]; return { all };",
+  }),
+  ...rows("loops", dead("HANDLER_THREW", "SANDBOX_TIMEOUT"), "isolate", {
+    "recursion-that-catches":
+      "const deeper = () => { try { deeper(); } catch { deeper(); } }; deeper(); throw new Error('through');",
+  }),
 ];
 
 export const recursion: readonly Hostile[] = [
@@ -53,9 +65,5 @@ export const recursion: readonly Hostile[] = [
   }),
   ...rows("recursion", dead("SANDBOX_RESULT_INVALID"), "nothing", {
     "recursion-in-to-json": "const self = { toJSON() { return JSON.stringify(self); } }; return self;",
-  }),
-  ...rows("recursion", dead("HANDLER_THREW", "SANDBOX_TIMEOUT"), "isolate", {
-    "recursion-that-catches":
-      "const deeper = () => { try { deeper(); } catch { deeper(); } }; deeper(); throw new Error('through');",
   }),
 ];

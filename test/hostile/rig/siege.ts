@@ -126,7 +126,7 @@ export class Siege {
     await this.#attacker.expect("puback");
     if (!(await this.#quiet(name, untilMs))) return { end: "endless", message: "", outputs: [] };
     const { letters } = (await this.#gateway.api(`/api/v1/dead?handler=${name}`)) as { letters: readonly Letter[] };
-    const letter = letters.find((each) => each.kind === "task" && each.key === key);
+    const letter = letters.findLast((each) => each.kind === "task" && each.key === key);
     if (letter === undefined) this.done++;
     else this.dead++;
     const { code: end, message } = letter?.failure ?? { code: "done", message: "" };
