@@ -30,7 +30,7 @@ export const memory: readonly Hostile[] = [
   // Where V8 does not count, or does not look at its limit until it is done.
   ...rows("memory", BESIDE_IT, "runner", {
     "eat-resizable":
-      "const kept = []; for (;;) { const bytes = 2 ** 23; const buffer = new ArrayBuffer(bytes, { maxByteLength: bytes }); new Uint8Array(buffer).fill(1); kept.push(buffer); }",
+      "const kept = []; for (;;) { const bytes = 2 ** 26; const buffer = new ArrayBuffer(bytes, { maxByteLength: bytes }); new Uint8Array(buffer).fill(1); kept.push(buffer); }",
     "eat-joined": "return Array(5e7).join('0123456789').indexOf('y');",
     "eat-property-names": "const all = {}; for (let n = 0; ; n++) all[`name ${n}`] = n;",
     "eat-spread": "const many = Array(1e7).fill(1); return Math.max(...many, ...many, ...many);",
