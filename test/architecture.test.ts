@@ -19,6 +19,7 @@ const LEAVES = new Set([
   "faults",
   "time",
   "log",
+  "limits",
   "quantity",
   "topic",
   "version",

@@ -200,7 +200,8 @@ export class Supervisor {
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
   }
 
-  #send({ runner, pulse }: Ready, { version: newest, batch, states, done }: Waiting): void {
+  #send({ runner, pulse }: Ready, work: Waiting): void {
+    const { version: newest, batch, states, done, capturedMs } = work;
     const version = newest();
     if (version === undefined) {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
@@ -209,7 +210,9 @@ export class Supervisor {
     const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
     this.#watch(pulse);
-    runner.send(runFrame(id, version.serial, batch, states));
+    work.startMs = capturedMs ?? this.#options.clock.now();
+    const time = { atMs: work.startMs, captured: capturedMs !== undefined };
+    runner.send(runFrame(id, version.serial, time, batch, states));
   }
 
   async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number): Promise<Loaded | undefined> {
