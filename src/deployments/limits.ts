@@ -36,9 +36,9 @@ export const limitSettings = z
     logLinesPerSecond: count(10_000).meta({
       description: "Log lines a second, in each isolate; more are dropped and counted. Default: 100.",
     }),
-    logBytesPerSecond: sizeWithin({ min: "1B", max: "16MB" })
-      .optional()
-      .meta({ description: "Length of a second's log lines, in each isolate; more is dropped and counted. Default: 64KB." }),
+    logBytesPerSecond: sizeWithin({ min: "1B", max: "16MB" }).optional().meta({
+      description: "Length of a second's log lines, in each isolate; more is dropped and counted. Default: 64KB.",
+    }),
     logLineMax: sizeWithin({ min: "1B", max: "64KB" })
       .optional()
       .meta({ description: "Longest log line; longer ones are cut. Default: 2KB." }),

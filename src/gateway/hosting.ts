@@ -59,18 +59,18 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, sandbox, triggers, pipeline } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
-    const { topics, key, params, timeoutMs, memoryBytes, concurrency, type, retry } = settings;
+    const { topics, key, params, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     triggers.check({ topics, key });
     const id = journal.handlerId(name);
-    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics };
+    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits };
     const load = await sandbox.load({ name, id, version, code, sourceMap, settings: bundleSettings });
     if (load.at === "failed") {
       const { code: cause, message, where } = load.failure;
       throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
     }
     const keyOf = triggers.bind(id, { topics, key });
-    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, keyOf });
+    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, keyOf, limits });
     this.#live.set(name, handler);
     this.#failures.delete(name);
   }

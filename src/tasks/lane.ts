@@ -86,12 +86,20 @@ export class Lane {
     return Math.max(0, this.#feed.waiting - this.#inFlight);
   }
 
-  /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
-  next(runner: number): Batch | undefined {
+  /** Nothing waits that it could hand out. */
+  get isEmpty(): boolean {
+    return this.#held === 0 && this.waiting === 0;
+  }
+
+  /**
+   * The next batch for `runner`, of at most `most` tasks, now in its hands; undefined when it has enough to do or there is
+   * nothing (L3).
+   */
+  next(runner: number, most = BATCH_TASKS_MAX): Batch | undefined {
     const port = this.#ports[runner] as Port;
     const width = this.#width();
     if (port.outstanding > width) return undefined;
-    const tasksMax = width === 1 ? BATCH_TASKS_MAX : this.#share(width);
+    const tasksMax = Math.min(most, width === 1 ? BATCH_TASKS_MAX : this.#share(width));
     const batch: Batch = { runner, tasks: [] };
     let bytes = this.#fill(batch, port.front, 0, tasksMax);
     bytes = this.#fill(batch, port.queue, bytes, tasksMax);

@@ -1,5 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { alive, bundle, compute, loadAll, openSandbox, patient, run, runOn, shortly, task, withLimits } from "./opened.ts";
+import {
+  alive,
+  bundle,
+  compute,
+  loadAll,
+  openSandbox,
+  patient,
+  run,
+  runOn,
+  shortly,
+  task,
+  withLimits,
+} from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;

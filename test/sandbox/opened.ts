@@ -77,7 +77,14 @@ export function bundle(body: string, more: BundleOptions = {}): HandlerBundle {
     code: `module.exports.default = (event, ctx) => {\n${body}\n};`,
     sourceMap: "",
     ...rest,
-    settings: { timeoutMs: 500, memoryBytes: 32 * 1024 * 1024, params: {}, topics: ["#"], ...settings, limits: { ...limits, ...settings?.limits } },
+    settings: {
+      timeoutMs: 500,
+      memoryBytes: 32 * 1024 * 1024,
+      params: {},
+      topics: ["#"],
+      ...settings,
+      limits: { ...limits, ...settings?.limits },
+    },
   };
 }
 

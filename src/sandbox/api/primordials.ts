@@ -41,5 +41,12 @@ export const mapSet = uncurry(Map.prototype.set) as <K, V>(map: Map<K, V>, key: 
 export const mapClear = uncurry(Map.prototype.clear);
 const sizeGetter = Object.getOwnPropertyDescriptor(Map.prototype, "size")?.get as (this: unknown) => number;
 export const mapSize = uncurry(sizeGetter) as (map: Map<unknown, unknown>) => number;
-export const weakGet = uncurry(WeakMap.prototype.get) as <K extends object, V>(map: WeakMap<K, V>, key: K) => V | undefined;
-export const weakSet = uncurry(WeakMap.prototype.set) as <K extends object, V>(map: WeakMap<K, V>, key: K, value: V) => void;
+export const weakGet = uncurry(WeakMap.prototype.get) as <K extends object, V>(
+  map: WeakMap<K, V>,
+  key: K,
+) => V | undefined;
+export const weakSet = uncurry(WeakMap.prototype.set) as <K extends object, V>(
+  map: WeakMap<K, V>,
+  key: K,
+  value: V,
+) => void;
