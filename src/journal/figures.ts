@@ -90,5 +90,5 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
 }
 
 function* stateOf(core: Core): Generator<[string, number]> {
-  for (const handler of core.handlers) if (handler?.hasState === true) yield [handler.name, handler.stateBytes];
+  for (const handler of core.handlers) if (handler?.hasState) yield [handler.name, handler.stateBytes];
 }

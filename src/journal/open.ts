@@ -170,7 +170,7 @@ function build(options: OpenOptions, parts: Parts): Core {
       write: (operations) => disk.write(operations),
       reopen: async (number, attempt, error) => {
         const lost = await reopen(parts, number, attempt, error);
-        if (lost) for (const handler of handlers) if (handler?.hasState === true) handler.stateUnsure++;
+        if (lost) for (const handler of handlers) if (handler?.hasState) handler.stateUnsure++;
       },
       acknowledge: (group) => acknowledge(core, group),
       landed: (group) => {

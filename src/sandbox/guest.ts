@@ -24,21 +24,21 @@ import { EventReader } from "./api/event.ts";
 import { Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
+import { readModule } from "./api/module.ts";
+import type { Handle } from "./api/module.ts";
 import { emitResult } from "./api/outputs.ts";
-import { bare, freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import { bare, join, jsonParse, now, substring } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
 import { fromUtf8, toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
+import { deepFreeze, promiseOf } from "./api/values.ts";
 import type { WebHost } from "./api/web/host.ts";
 import { HEAD, HEAD_INTS, HEADS_AT, HEADS_TIME, joined } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
-type Handle = (event: unknown, context: Context) => unknown;
-
 const ANSWER_CHARS = 1_000_000;
-const CONFIG_CHARS_MAX = 65_536;
 
 /** A failed key of this batch. */
 const FAILED = "!";
@@ -118,27 +118,12 @@ class Guest {
     try {
       const module: { exports: unknown } = { exports: {} };
       define(module, module.exports as object);
-      return this.#loaded(module.exports);
+      const { handle, config } = readModule(module.exports);
+      this.#handle = handle;
+      return config;
     } catch (thrown) {
       return `!${failureLine(failureOf(thrown, "HANDLER_LOAD_THREW"))}`;
     }
-  }
-
-  /** The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart here. */
-  #loaded(exported: unknown): string {
-    const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
-    const handle = typeof exported === "function" ? exported : named["default"];
-    if (typeof handle !== "function") {
-      throw new Refusal("HANDLER_EXPORT_MISSING", "the module has no default export that is a function");
-    }
-    this.#handle = handle as Handle;
-    const config = named["config"];
-    const text = config === undefined ? "{}" : jsonStringify(config);
-    if (text === undefined) throw new Refusal("HANDLER_CONFIG_INVALID", "the exported config is no JSON");
-    if (text.length > CONFIG_CHARS_MAX) {
-      throw new Refusal("HANDLER_CONFIG_INVALID", `the exported config is longer than ${CONFIG_CHARS_MAX} characters`);
-    }
-    return text;
   }
 
   // --- what the runner calls. Each returns the reply, which promises may still change.
@@ -389,19 +374,6 @@ class Guest {
 
 function cpuSpent(cpuMs: number): string {
   return `took more than ${cpuMs} ms of processor time`;
-}
-
-/** The promise of an async handler, or undefined when `result` is none. A thenable counts. */
-function promiseOf(result: unknown): Promise<unknown> | undefined {
-  if (typeof result !== "object" || result === null) return undefined;
-  if (typeof (result as { then?: unknown }).then !== "function") return undefined;
-  return resolved(result);
-}
-
-function deepFreeze(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  for (const name of keys(value)) deepFreeze((value as Record<string, unknown>)[name]);
-  return freeze(value);
 }
 
 /** What the host calls. */

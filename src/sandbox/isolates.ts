@@ -191,7 +191,7 @@ export class VersionIsolate {
           const { reply } = came;
           this.#usedMs = performance.now();
           if (!reply[1]) return { at: "answered", lines: reply[0] };
-          meter.end(guest.cpuTime, guest.heads[0] as number, reply);
+          meter.end(guest.cpuTime, guest.heads[0], reply);
           if (meter.isSpent) {
             call = "expire";
             args = meter.isLimit ? [this.#bundle.cpuMs] : [];

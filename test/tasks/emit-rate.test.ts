@@ -84,7 +84,7 @@ class CountingRunners implements Runners {
       const results = batch.map(({ seq }): RunResult => {
         this.ran.push({ handler, seq, atMs: performance.now() });
         if (this.#fails(seq)) return { at: "failed", failure: { code: "X", message: "once" }, final: false };
-        return { at: "done", outputs: Array(this.#outputs).fill(output) as (typeof output)[], state: undefined };
+        return { at: "done", outputs: Array.from({ length: this.#outputs }, () => output), state: undefined };
       });
       done({ version: 1, results });
     });

@@ -39,7 +39,7 @@ function installFormat(clock: TaskClock): void {
   const given = (date: unknown): unknown => (date === undefined ? clock.now() : date);
   defineProperty(prototype, "format", {
     get(this: Intl.DateTimeFormat): Formatted {
-      const format = apply(getFormat, this, []) as Formatted;
+      const format = apply(getFormat, this, []);
       let ours = weakGet(known, format);
       if (ours === undefined) weakSet(known, format, (ours = (date) => format(given(date))));
       return ours;
