@@ -95,7 +95,10 @@ export class Pipeline {
 
   #run(line: Line): void {
     if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
-    for (let runner = 0; runner < this.#runners.runners; runner++) {
+    const { runners } = this.#runners;
+    const first = line.turn(runners);
+    for (let n = 0; n < runners; n++) {
+      const runner = (first + n) % runners;
       if (this.#suspects.blocks(runner)) continue;
       for (let batch = line.next(runner); batch !== undefined; batch = line.next(runner)) {
         const handed = batch;

@@ -189,7 +189,7 @@ export class Sandbox {
    *
    * The tasks' clocks begin with the time when the batch is sent. With `capturedMs`, milliseconds since 1970, it is a captured
    * run: in an isolate of its own, with that time, with chance drawn from the events, and without waiting for timers. The
-   * same tasks and states come to the same answer then, whenever it is made.
+   * same tasks and states come to the same answer then, whenever it is made; how many of a batch are run is no part of it.
    */
   run(
     runner: number,

@@ -93,6 +93,7 @@ export class Line {
   /** When it asks to be run again because of its rate, and when that was said last. */
   #wakesMs = -Infinity;
   #saidMs = -Infinity;
+  #turn = -1;
   #retried = 0;
   #dead = 0;
 
@@ -105,6 +106,11 @@ export class Line {
     this.#rate = new EmitRate(context.clock, () => this.settings.limits ?? {});
     const width = (): number => this.settings.concurrency;
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
+  }
+
+  /** Which runner is asked first: when there is little to hand out, each of them at times. */
+  turn(runners: number): number {
+    return (this.#turn = (this.#turn + 1) % runners);
   }
 
   /** The next batch for `runner`, as far as outputs may be had. */

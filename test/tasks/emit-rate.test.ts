@@ -63,7 +63,7 @@ describe("the bucket", () => {
 /** Runs each task with so many outputs, and notes when. */
 class CountingRunners implements Runners {
   readonly runners = 2;
-  readonly ran: { handler: number; seq: number; atMs: number }[] = [];
+  readonly ran: { runner: number; handler: number; seq: number; atMs: number }[] = [];
   readonly #outputs: number;
   readonly #fails: (seq: number) => boolean;
 
@@ -73,7 +73,7 @@ class CountingRunners implements Runners {
   }
 
   run(
-    _runner: number,
+    runner: number,
     handler: number,
     batch: readonly Task[],
     _states: readonly (string | undefined)[],
@@ -82,7 +82,7 @@ class CountingRunners implements Runners {
     const output = { data: Buffer.from("1"), json: true };
     setImmediate(() => {
       const results = batch.map(({ seq }): RunResult => {
-        this.ran.push({ handler, seq, atMs: performance.now() });
+        this.ran.push({ runner, handler, seq, atMs: performance.now() });
         if (this.#fails(seq)) return { at: "failed", failure: { code: "X", message: "once" }, final: false };
         return { at: "done", outputs: Array.from({ length: this.#outputs }, () => output), state: undefined };
       });
@@ -151,6 +151,16 @@ describe("a handler with a limit", () => {
     const [line] = pipeline?.figures().handlers ?? [];
     expect(line?.budgets["rate"]).toBeGreaterThan(0);
     expect(line?.heldBackMs).toBeGreaterThan(200);
+  });
+
+  it("shares what it may hand out among all its runners' keys", async () => {
+    const runners = new CountingRunners(1);
+    const journal = await started(runners, { outputsPerSecond: 100, outputsBurst: 1 });
+    for (let n = 0; n < 60; n++) publish(`a/${n % 10}`);
+    await expect.poll(() => journal.settlements.length, { timeout: 10_000 }).toBe(60);
+    const early = runners.ran.slice(0, 20).map(({ runner }) => runner);
+    expect(early.filter((runner) => runner === 0).length).toBeGreaterThan(5);
+    expect(early.filter((runner) => runner === 1).length).toBeGreaterThan(5);
   });
 
   it("goes on with parked tasks as well, when nothing else waits", async () => {
