@@ -139,6 +139,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     clock,
     random: Math.random,
     lossesMax: config.sandbox.quarantineAfter,
+    provenAfterMs: config.sandbox.provenAfter,
     log: room("pipeline"),
   });
   journal.onParked = (handler, key) => pipeline.redriven(handler, key);

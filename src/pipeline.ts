@@ -11,8 +11,9 @@
  * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
  * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
  * P5  A handler that keeps costing runners stands aside for a while; its tasks wait, and others go on (G5).
- * P6  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
- * P7  A state that would take all of the handler's beyond their limit fails its task, and what ran on with it runs again.
+ * P6  What has not shown that it is harmless runs in another process than what has (placement.ts).
+ * P7  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
+ * P8  A state that would take all of the handler's beyond their limit fails its task, and what ran on with it runs again.
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -22,6 +23,7 @@ import type { Batch, Feed } from "./tasks/lane.ts";
 import { Line } from "./tasks/line.ts";
 import type { LineContext, LineFigures, LineSettings } from "./tasks/line.ts";
 import type { ParkedKey } from "./tasks/parked.ts";
+import { Placement } from "./tasks/placement.ts";
 import type { BatchResult, Runners, RunResult } from "./tasks/run.ts";
 import { Suspects } from "./tasks/suspects.ts";
 
@@ -41,7 +43,10 @@ interface Journal {
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]>;
 }
 
-export interface PipelineOptions extends Omit<LineContext, "settle" | "fits" | "runners" | "quarantined" | "heldBack"> {
+export interface PipelineOptions extends Omit<
+  LineContext,
+  "settle" | "fits" | "runners" | "quarantined" | "heldBack" | "offended"
+> {
   readonly journal: Journal;
   readonly runners: Runners;
   /** Ids of the handlers that want a publish on `topic`, rising. */
@@ -65,6 +70,9 @@ export class Pipeline {
   readonly #runners: Runners;
   readonly #lines = new Map<number, Line>();
   readonly #suspects: Suspects<Line>;
+  readonly #placement: Placement;
+  /** Shared ones and the one apart. */
+  readonly #runnersMax: number;
   /** Handlers without a line of which a dead letter was redriven: whoever reads their parked tasks reads again. */
   readonly #redriven = new Set<number>();
   #unmatched = 0;
@@ -76,7 +84,11 @@ export class Pipeline {
     this.#options = options;
     this.#journal = options.journal;
     this.#runners = options.runners;
-    this.#suspects = new Suspects(options.runners.runners);
+    this.#runnersMax = options.runners.sharedMax + 1;
+    this.#suspects = new Suspects(this.#runnersMax);
+    const { runners, clock, log } = options;
+    const lines = (): Iterable<Line> => this.#lines.values();
+    this.#placement = new Placement({ runners, lines, moved: () => this.runAll(), clock, log });
   }
 
   // --- accept
@@ -95,10 +107,10 @@ export class Pipeline {
 
   #run(line: Line): void {
     if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
-    const { runners } = this.#runners;
-    const first = line.turn(runners);
-    for (let n = 0; n < runners; n++) {
-      const runner = (first + n) % runners;
+    const { turn, lane } = line;
+    const { places } = lane;
+    for (let n = 0; n < places.length; n++) {
+      const runner = places[(turn + n) % places.length] as number;
       if (this.#suspects.blocks(runner)) continue;
       for (let batch = line.next(runner); batch !== undefined; batch = line.next(runner)) {
         const handed = batch;
@@ -156,10 +168,12 @@ export class Pipeline {
       else if (!line.settle(task, result)) again.push(task);
     }
     if (crashed === undefined) {
+      this.#placement.served(line, batch.tasks.length);
       this.#returned(line, batch, again);
     } else {
-      this.#suspects.hold(line, batch, crashed, again);
-      this.#try(batch.runner);
+      const runner = this.#placement.trials(batch.runner);
+      this.#suspects.hold(line, batch, runner, crashed, again);
+      this.#try(runner);
     }
   }
 
@@ -227,13 +241,23 @@ export class Pipeline {
     line.settings = settings;
     line.paused = false;
     line.quarantine.lift();
+    if (settings.trust === "known") line.standing.prove();
+    else if (settings.trust === "fresh") line.standing.renew();
+    this.#placement.settle(line);
     this.#run(line);
   }
 
+  /** The runner where a version of the handler is to be loaded. */
+  placeFor(handler: number, trust: LineSettings["trust"]): number {
+    const line = this.#lines.get(handler);
+    if (trust === "same" && line !== undefined) return line.lane.places[0] as number;
+    return trust === "known" ? 0 : this.#placement.newcomer(handler);
+  }
+
   #open(settings: LineSettings): Line {
-    const { uplink, local, clock, random, log, lossesMax } = this.#options;
+    const { uplink, local, clock, random, log, lossesMax, provenAfterMs } = this.#options;
     const context: LineContext = {
-      runners: this.#runners.runners,
+      runners: this.#runnersMax,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
       fits: (task, state, bytesMax) => this.#journal.fits(task, state, bytesMax),
       uplink,
@@ -242,6 +266,8 @@ export class Pipeline {
       random,
       log,
       lossesMax,
+      provenAfterMs,
+      offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
       quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
       heldBack: (ms) => this.#later(line, ms),
     };
@@ -270,6 +296,7 @@ export class Pipeline {
     if (line === undefined) return;
     line.paused = true;
     this.#letGo(line);
+    this.#placement.settle();
   }
 
   /** Without a feed the journal knows that nobody takes the handler's tasks, and lets them expire in time. */
@@ -319,12 +346,17 @@ export class Pipeline {
     return true;
   }
 
-  figures(): { unmatched: number; handlers: LineFigures[] } {
-    return { unmatched: this.#unmatched, handlers: [...this.#lines.values()].map((line) => line.figures()) };
+  figures(): { unmatched: number; runners: number; handlers: LineFigures[] } {
+    return {
+      unmatched: this.#unmatched,
+      runners: this.#placement.shared,
+      handlers: [...this.#lines.values()].map((line) => line.figures()),
+    };
   }
 
   close(): void {
     clearTimeout(this.#recheck);
+    this.#placement.close();
     for (const timer of this.#laters) clearTimeout(timer);
     for (const line of this.#lines.values()) {
       line.paused = true;

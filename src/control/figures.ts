@@ -63,6 +63,8 @@ export interface UplinkFigures {
 }
 
 export interface PipelineFigures {
+  /** Shared runners in use. */
+  readonly runners: number;
   readonly handlers: readonly {
     readonly name: string;
     readonly retried: number;
@@ -106,6 +108,7 @@ export interface JournalFigures {
 }
 
 export interface SandboxFigures {
+  readonly runnersAwake: number;
   readonly runnersReady: number;
   readonly runnersStarted: number;
   readonly runnersLost: number;

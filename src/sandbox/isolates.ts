@@ -97,9 +97,9 @@ export class VersionIsolate {
     this.#bundle = bundle;
   }
 
-  /** Evaluates the module, and says what it exports as config. */
+  /** Evaluates the module, and says what it exports as config; nothing, when that has been done. */
   load(): Promise<Loaded> {
-    return this.#queue(() => this.#open());
+    return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
   run(head: RunHead): Promise<Ran> {

@@ -48,7 +48,7 @@ export class Meter {
     let wallMs = timeoutMs;
     let leftMs = cpuMs;
     // Within the slice another task may be begun by this call, and it has all of its time.
-    if (call === "wake" && performance.now() - this.#startedMs > 2 * settings.sliceMs) {
+    if (call === "wake" && this.#index >= 0 && performance.now() - this.#startedMs > 2 * settings.sliceMs) {
       wallMs = Math.max(1, this.#leftMs);
       leftMs = Math.max(1, Math.ceil(cpuMs - this.#busyMs));
     }
@@ -56,13 +56,13 @@ export class Meter {
     this.callMs = settings.sliceMs + Math.min(leftMs, wallMs);
   }
 
-  /** The call came back, and task `index` waits. */
+  /** The call came back, and task `index` waits, or none. */
   end(cpuTime: bigint, index: number, [, , , leftMs, othersMs]: Reply): void {
     const callMs = Number(cpuTime - this.#before) / NANOSECONDS;
     if (othersMs < 0) this.#busyMs = 0;
     else if (index === this.#index) this.#busyMs += callMs;
     else this.#busyMs = Math.max(0, callMs - othersMs);
-    this.#index = index;
+    this.#index = othersMs < 0 ? -1 : index;
     this.#leftMs = leftMs;
   }
 

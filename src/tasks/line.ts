@@ -16,6 +16,7 @@ import type { Batch, Feed } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { RawOutput, RunResult } from "./run.ts";
+import { Standing } from "./standing.ts";
 
 /** What the pipeline has to know of a handler or route. */
 export interface LineSettings {
@@ -30,12 +31,18 @@ export interface LineSettings {
   /** Batches that one runner works on side by side. */
   readonly concurrency: number;
   readonly route: boolean;
+  /**
+   * "known": it has served before and counts as proven; "fresh": it has yet to show what it does; "same": the version that
+   * ran until now, under other settings.
+   */
+  readonly trust: "known" | "fresh" | "same";
   readonly keyOf: (topic: string, device: string) => string;
   /** What is limited outside of the sandbox. */
   readonly limits?: RateLimits & { readonly stateTotalBytesMax: number };
 }
 
 export interface LineContext {
+  /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
   readonly settle: (task: Task, outcome: Outcome, version: number) => void;
   /** Whether all states of the task's handler stay within `bytesMax` when its key's becomes `state`, or shrink by it. */
@@ -49,10 +56,14 @@ export interface LineContext {
   readonly log: Log;
   /** Runners that a handler may cost within ten minutes before it stands aside. */
   readonly lossesMax: number;
+  /** Time without an offence after which a new version is proven. */
+  readonly provenAfterMs: number;
   /** A line stands aside for so long. */
   readonly quarantined: (ms: number) => void;
   /** It hands out nothing for so long; then it is asked again. */
   readonly heldBack: (ms: number) => void;
+  /** It was proven, and is not any more. */
+  readonly offended: () => void;
 }
 
 export interface LineFigures {
@@ -71,6 +82,8 @@ export interface LineFigures {
   readonly budgets: Readonly<Record<string, number>>;
   /** For how long events have waited because of outputsPerSecond. */
   readonly heldBackMs: number;
+  /** Whether it has run for a while without costing an isolate or a runner. */
+  readonly proven: boolean;
 }
 
 /** That a handler is held back is said once in so long. */
@@ -87,13 +100,14 @@ export class Line {
   readonly lane: Lane;
   readonly parked: ParkedKeys;
   readonly quarantine: Quarantine;
+  readonly standing: Standing;
   readonly #context: LineContext;
   readonly #rate: EmitRate;
   readonly #budgets = new Map<string, number>();
   /** When it asks to be run again because of its rate, and when that was said last. */
   #wakesMs = -Infinity;
   #saidMs = -Infinity;
-  #turn = -1;
+  #lastRunner = -1;
   #retried = 0;
   #dead = 0;
 
@@ -104,13 +118,14 @@ export class Line {
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
     this.quarantine = new Quarantine(context.clock, context.lossesMax);
     this.#rate = new EmitRate(context.clock, () => this.settings.limits ?? {});
+    this.standing = new Standing(context.clock, context.provenAfterMs);
     const width = (): number => this.settings.concurrency;
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
   }
 
-  /** Which runner is asked first: when there is little to hand out, each of them at times. */
-  turn(runners: number): number {
-    return (this.#turn = (this.#turn + 1) % runners);
+  /** Index of the runner that is asked first: the one after that which had something last, so that each has its turn. */
+  get turn(): number {
+    return this.lane.places.indexOf(this.#lastRunner) + 1;
   }
 
   /** The next batch for `runner`, as far as outputs may be had. */
@@ -118,7 +133,9 @@ export class Line {
     const room = this.#rate.room(this.lane.inFlight);
     if (room >= 1) {
       this.#rate.go();
-      return this.lane.next(runner, Math.min(room, BATCH_TASKS_MAX));
+      const batch = this.lane.next(runner, Math.min(room, BATCH_TASKS_MAX));
+      if (batch !== undefined) this.#lastRunner = runner;
+      return batch;
     }
     if (this.lane.isEmpty) this.#rate.go();
     else this.#holdBack();
@@ -164,7 +181,8 @@ export class Line {
         return true;
       }
       case "failed":
-        if (result.runnerLost === true) this.costRunner();
+        if (result.cost === "runner") this.costRunner();
+        else if (result.cost === "isolate") this.#offended();
         this.fail(task, result.failure, result.final);
         return true;
       case "behind":
@@ -181,11 +199,16 @@ export class Line {
 
   /** One of its tasks has cost a runner. */
   costRunner(): void {
+    this.#offended();
     const quarantinedMs = this.quarantine.add();
     if (quarantinedMs === 0) return;
     const { name } = this.settings;
     this.#context.log.error({ handler: name, quarantinedMs }, "handler in quarantine: it keeps costing runners");
     this.#context.quarantined(quarantinedMs);
+  }
+
+  #offended(): void {
+    if (this.standing.offended()) this.#context.offended();
   }
 
   /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
@@ -239,6 +262,7 @@ export class Line {
       quarantinedMs: this.quarantine.leftMs,
       budgets,
       heldBackMs: this.#rate.heldBackMs,
+      proven: this.standing.isProven,
     };
   }
 

@@ -22,6 +22,8 @@ import {
 
 const failure = { code: "X", message: "no" };
 const receiver = new Remembering();
+/** Of sizeMax: where `drop-oldest` begins (retention.ts). */
+const DROPS_ABOVE = 0.95;
 
 /** Appends until it is told otherwise for good; returns how many were taken. */
 async function fill(journal: Journal, handler: number, max: number, bytes = 10_000): Promise<number> {
@@ -91,13 +93,14 @@ describe("sizeMax", () => {
     await journal.synced();
     const [first] = await takeTasks(feed, 1);
     expect(await fill(journal, handler, 800)).toBe(800);
-    const { events } = journal.ledger();
-    expect(events.accepted).toBe(802);
-    expect(events.dropped).toBeGreaterThan(500);
-    expect(journal.figures().dropped).toEqual({ full: events.dropped, damaged: 0, asked: 0, dead: 0 });
+    expect(journal.ledger().events.accepted).toBe(802);
     // What was staged while the sweep was dropping may stand above the limit for a moment, by a commit or two.
     expect(journal.figures().usedBytes).toBeLessThan(2 * MB + 2 * 20 * 10_500);
-    await expect.poll(() => journal.figures().usedBytes).toBeLessThan(2 * MB);
+    // Only from here on does the sweep leave the rest alone; what it drops later would be missing in the audit.
+    await expect.poll(() => journal.figures().usedBytes).toBeLessThanOrEqual(2 * MB * DROPS_ABOVE);
+    const { events } = journal.ledger();
+    expect(events.dropped).toBeGreaterThan(500);
+    expect(journal.figures().dropped).toEqual({ full: events.dropped, damaged: 0, asked: 0, dead: 0 });
     // What was in hand has been dropped under it: its outcome changes nothing any more.
     if (first !== undefined) journal.settle(first, done([output(journal.uplinkId("cloud"), "x")]), 1);
     await journal.synced();

@@ -153,6 +153,16 @@ describe("a captured run", () => {
     await other.sandbox.close();
   });
 
+  it("runs all of its batch, however long that takes", async () => {
+    const handler = bundle(`${compute(40)} return event.data`);
+    await loadAll(opened.sandbox, handler);
+    const batch = [0, 1, 2, 3, 4].map((seq) =>
+      task(handler.id, { seq, key: `k${seq}`, payload: Buffer.from(String(seq)) }),
+    );
+    const { results } = await run(opened.sandbox, handler.id, batch, [], 0, AT);
+    expect(shortly(results)).toEqual(batch.map(({ seq }) => [String(seq)]));
+  });
+
   it("follows from its time and its event: another of either comes to something else", async () => {
     const handler = bundle("", { code, settings });
     await loadAll(opened.sandbox, handler);

@@ -23,6 +23,8 @@ it("an isolate is given up after `idle`, its memory comes back, and the next eve
   const twice = await run(sandbox, first.id, [task(first.id, { seq: 1 }), task(first.id, { seq: 2 })]);
   expect(shortly(twice.results)[1]).toEqual(["2", "2"]);
   const before = residentMb();
+  // The first one ran last of all, so it goes last.
+  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 10_000 }).toBe(HANDLERS);
   await expect.poll(() => before - residentMb(), { timeout: 10_000 }).toBeGreaterThan(HANDLERS / 4);
   const { results } = await run(sandbox, first.id, [task(first.id, { seq: 3 })], ['{"n":2}']);
   // The module starts anew; the state goes on.

@@ -157,6 +157,7 @@ describe("the task that was struck", () => {
       keys.split("").map((key) => task(1, { key })),
       index,
       failure,
+      "isolate",
     ).map(({ at }) => at);
 
   it("has failed, with those behind it behind it", () => {

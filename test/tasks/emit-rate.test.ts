@@ -6,9 +6,10 @@ import type { Task } from "../../src/task.ts";
 import { EmitRate } from "../../src/tasks/emit-rate.ts";
 import type { RateLimits } from "../../src/tasks/emit-rate.ts";
 import type { LineSettings } from "../../src/tasks/line.ts";
-import type { BatchResult, RunResult, Runners } from "../../src/tasks/run.ts";
+import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { RestingRunners } from "../doubles/resting-runners.ts";
 
 describe("the bucket", () => {
   const opened = (limits: RateLimits): { rate: EmitRate; pass: (ms: number) => void } => {
@@ -61,15 +62,20 @@ describe("the bucket", () => {
 });
 
 /** Runs each task with so many outputs, and notes when. */
-class CountingRunners implements Runners {
-  readonly runners = 2;
+class CountingRunners extends RestingRunners {
   readonly ran: { runner: number; handler: number; seq: number; atMs: number }[] = [];
   readonly #outputs: number;
   readonly #fails: (seq: number) => boolean;
 
   constructor(outputs: number, fails: (seq: number) => boolean = () => false) {
+    super(2);
     this.#outputs = outputs;
     this.#fails = fails;
+  }
+
+  /** Busy all the time, so that both come into use. */
+  override busyMs(): number {
+    return performance.now();
   }
 
   run(
@@ -97,7 +103,7 @@ describe("a handler with a limit", () => {
 
   const LIMITED = 1;
   const FREE = 2;
-  async function started(runners: Runners, limits: RateLimits): Promise<MemoryJournal> {
+  async function started(runners: CountingRunners, limits: RateLimits): Promise<MemoryJournal> {
     const journal = new MemoryJournal();
     pipeline = new Pipeline({
       journal,
@@ -109,6 +115,7 @@ describe("a handler with a limit", () => {
       clock: systemClock,
       random: () => 0,
       lossesMax: 3,
+      provenAfterMs: 0,
       log: createLog({ level: "silent", pretty: false }),
     });
     const settings = (name: string, id: number): LineSettings => ({
@@ -119,6 +126,7 @@ describe("a handler with a limit", () => {
       retry: { firstMs: 1, maxMs: 2, triesMax: 3 },
       concurrency: 1,
       route: false,
+      trust: "known",
       keyOf: (topic) => topic,
     });
     await pipeline.attach({ ...settings("limited", LIMITED), limits: { ...limits, stateTotalBytesMax: 1000 } });
@@ -156,6 +164,7 @@ describe("a handler with a limit", () => {
   it("shares what it may hand out among all its runners' keys", async () => {
     const runners = new CountingRunners(1);
     const journal = await started(runners, { outputsPerSecond: 100, outputsBurst: 1 });
+    await expect.poll(() => pipeline?.figures().runners, { timeout: 15_000 }).toBe(2);
     for (let n = 0; n < 60; n++) publish(`a/${n % 10}`);
     await expect.poll(() => journal.settlements.length, { timeout: 10_000 }).toBe(60);
     const early = runners.ran.slice(0, 20).map(({ runner }) => runner);

@@ -3,16 +3,16 @@ import { afterEach, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
 import { Pipeline } from "../../src/pipeline.ts";
 import type { Task } from "../../src/task.ts";
-import type { BatchResult, RunResult, Runners } from "../../src/tasks/run.ts";
+import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { RestingRunners } from "../doubles/resting-runners.ts";
 
 /**
  * Runners whose handler keeps as many characters as the payload says, and adds a `+` to what was there when it says
  * "more"; a key's later tasks of a batch see what the earlier ones left, as in an isolate.
  */
-class KeepingRunners implements Runners {
-  readonly runners = 1;
+class KeepingRunners extends RestingRunners {
   readonly saw: string[] = [];
 
   run(
@@ -40,7 +40,7 @@ afterEach(() => pipeline?.close());
 
 async function started(triesMax: number): Promise<{ journal: MemoryJournal; runners: KeepingRunners }> {
   const journal = new MemoryJournal();
-  const runners = new KeepingRunners();
+  const runners = new KeepingRunners(1);
   pipeline = new Pipeline({
     journal,
     runners,
@@ -51,6 +51,7 @@ async function started(triesMax: number): Promise<{ journal: MemoryJournal; runn
     clock: systemClock,
     random: () => 0,
     lossesMax: 3,
+    provenAfterMs: 0,
     log: createLog({ level: "silent", pretty: false }),
   });
   await pipeline.attach({
@@ -61,6 +62,7 @@ async function started(triesMax: number): Promise<{ journal: MemoryJournal; runn
     retry: { firstMs: 1, maxMs: 2, triesMax },
     concurrency: 1,
     route: false,
+    trust: "known",
     keyOf: (topic) => topic,
     limits: { stateTotalBytesMax: 10 },
   });
