@@ -10,7 +10,7 @@ it("is not taken for dead while hundreds of short batches wait in it, cold isola
   opened = await openSandbox({ idle: "1ms" });
   const { sandbox } = opened;
   const handlers = Array.from({ length: 150 }, () =>
-    bundle(`${compute(12)} return 1`, { settings: { timeoutMs: 5000 } }),
+    bundle(`${compute(6)} return 1`, { settings: { timeoutMs: 5000 } }),
   );
   await loadAll(sandbox, ...handlers);
   // All have been given up by now: each builds an isolate before it runs.
