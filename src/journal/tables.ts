@@ -1,0 +1,155 @@
+/**
+ * The store's tables, looked at before LevelDB is let into them: some damage would end the process (level-table.ts), and
+ * the next one's as well. A damaged table is set aside and replaced by what can be read of it (mend.ts).
+ *
+ * Looking costs what reading the tables costs. So it ends after a while, and begins next time with those that it did not
+ * come to (decision 12); but when the last run was short, what ended it may lie in a table, and all are looked at.
+ *
+ * A process can die anywhere in between: what is lost is noted before a table is replaced (lost.ts), and replacing it is one
+ * rename.
+ */
+import { existsSync } from "node:fs";
+import { link, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { damageOf, footerOf } from "../level-table.ts";
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+import { keys } from "./keys.ts";
+import { note } from "./lost.ts";
+import { liveTables } from "./manifest.ts";
+import type { LiveTable } from "./manifest.ts";
+import { mend } from "./mend.ts";
+import { page } from "./page.ts";
+import { isSealed } from "./seal.ts";
+import { assertFree, setAside } from "./store.ts";
+
+export interface TableDoors {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Time to look at tables at a start; two gigabytes on a disk that reads as fast. */
+const LOOK_MS = 2000;
+/** So much of a key is told. */
+const NAME_BYTES_MAX = 32;
+/** A run that was shorter than this may have ended because of a table. */
+const SHORT_RUN_MS = 60_000;
+
+/**
+ * Mends what is damaged and returns how many tables that were.
+ *
+ * @throws LEVEL_LOCKED when another process has the store open and something looks damaged: its tables are being written.
+ */
+export async function mendTables(doors: TableDoors, all = false): Promise<number> {
+  const { path, clock, log } = doors;
+  const live = (await liveTables(path)) ?? (await tablesThere(path));
+  if (live.size === 0) return 0;
+  const looked = await lastLooks(path);
+  const tables = [...live.values()].sort((a, b) => (looked.get(a.number) ?? 0) - (looked.get(b.number) ?? 0));
+  const untilMs = all || (await wasShort(path)) ? Infinity : clock.monotonic() + LOOK_MS;
+  const damaged: LiveTable[] = [];
+  const looks: [number, number][] = [];
+  for (const table of tables) {
+    const inTime = clock.monotonic() < untilMs;
+    if (inTime && !(await isWell(path, table))) damaged.push(table);
+    looks.push([table.number, inTime ? Date.now() : (looked.get(table.number) ?? 0)]);
+  }
+  if (clock.monotonic() >= untilMs) log.info({ tables: tables.length }, "not all tables were looked at at this start");
+  if (damaged.length > 0) await replace(doors, damaged);
+  // Without it the next start begins anywhere.
+  await writeFile(looksPath(path), JSON.stringify(looks)).catch(() => undefined);
+  return damaged.length;
+}
+
+/** A table that is not there is LevelDB's to miss. */
+async function isWell(path: string, { number, bytes }: LiveTable): Promise<boolean> {
+  const file = await readFile(tablePath(path, number)).catch(() => undefined);
+  if (file === undefined) return true;
+  return file.length === bytes && footerOf(file) !== undefined && damageOf(file) === "none";
+}
+
+async function replace(doors: TableDoors, damaged: readonly LiveTable[]): Promise<void> {
+  const { path, clock, log } = doors;
+  await assertFree(path);
+  const linked = `${path}.aside`;
+  await rm(linked, { recursive: true, force: true });
+  await mkdir(linked);
+  for (const { number } of damaged) {
+    const [from, to] = [tablePath(path, number), tablePath(linked, number)];
+    await link(from, to).catch(() => copyFile(from, to));
+  }
+  const aside = await setAside(linked, clock.now(), path);
+  for (const table of damaged) {
+    const at = tablePath(path, table.number);
+    const { bytes, lost } = mend(await readFile(at), table, isRow);
+    const ranges = lost.map(({ from, to }) => `${nameOf(from)} to ${nameOf(to)}`).join(", ");
+    const without = ranges === "" ? "nothing is lost" : `rows may be lost from ${ranges}`;
+    const what = `table ${table.number} was damaged and is mended, ${without}; as it was it is kept in ${aside}`;
+    log.warn(
+      { table: at, aside, ranges: lost.length },
+      "a table of the journal is damaged: it is set aside and mended",
+    );
+    await note(path, { what, lost });
+    const fresh = `${path}.mended`;
+    const file = await open(fresh, "w");
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, at);
+  }
+}
+
+function isRow(key: Buffer, value: Buffer): boolean {
+  if (!keys.isPage(key)) return isSealed(key, value);
+  const parsed = keys.pageKey(key);
+  return parsed !== undefined && page.isSound(parsed, value);
+}
+
+/** Where the manifest says nothing: all that are finished. */
+async function tablesThere(path: string): Promise<Map<number, LiveTable>> {
+  const tables = new Map<number, LiveTable>();
+  const [smallest, largest] = [Buffer.alloc(9), Buffer.alloc(9, 0xff)];
+  for (const name of await readdir(path).catch(() => [])) {
+    const number = /^(\d+)\.ldb$/.exec(name)?.[1];
+    if (number === undefined) continue;
+    const file = await readFile(join(path, name));
+    if (footerOf(file) === undefined) continue;
+    tables.set(Number(number), { number: Number(number), bytes: file.length, smallest, largest });
+  }
+  return tables;
+}
+
+function nameOf(key: Buffer): string {
+  return key.subarray(0, NAME_BYTES_MAX).toString("hex");
+}
+
+function tablePath(path: string, number: number): string {
+  return join(path, `${String(number).padStart(6, "0")}.ldb`);
+}
+
+function looksPath(path: string): string {
+  return `${path}.looks`;
+}
+
+/** When each table was last looked at. */
+async function lastLooks(path: string): Promise<Map<number, number>> {
+  try {
+    const looks: unknown = JSON.parse(await readFile(looksPath(path), "utf8"));
+    if (!Array.isArray(looks)) return new Map();
+    return new Map(looks.filter((look): look is [number, number] => Array.isArray(look) && look.length === 2));
+  } catch {
+    return new Map();
+  }
+}
+
+/** From its looks at the start to its last commit. */
+async function wasShort(path: string): Promise<boolean> {
+  const mark = join(dirname(path), "journal.mark");
+  if (!existsSync(looksPath(path)) || !existsSync(mark)) return true;
+  const [start, end] = await Promise.all([stat(looksPath(path)), stat(mark)]);
+  return end.mtimeMs - start.mtimeMs < SHORT_RUN_MS;
+}
