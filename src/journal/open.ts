@@ -98,9 +98,10 @@ export async function openCore(options: OpenOptions): Promise<Core> {
     const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
     await adoptPages(core, from);
     if (witness !== undefined) believeWitness(core, witness);
-    await forgetRecords(core, stale);
   }
   await countRows(core, stale);
+  // Behind all that changes a consumer: it checkpoints them as they stand.
+  if (!sound || mark.at === "damaged") await forgetRecords(core, stale);
   dropClaims(core, notes);
   core.committedHead = header.head;
   for (const key of stale) core.writer.group.del(key);
