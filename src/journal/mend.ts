@@ -3,8 +3,9 @@
  * where they are, so most of the file stays as it is.
  *
  * - A single flipped bit in a block of rows shows in its checksum, and is put back: nothing is lost.
- * - Of any other damaged block the rows that bear out their own checksums are kept, and the range that it had is lost:
- *   what else was in it, and whether a row there had been overwritten or deleted.
+ * - Of any other damaged block the rows are kept that can be made out. Those whose own checksums are wrong are kept as
+ *   well, where they are in order: they are found out by whoever reads them, and an older row does not show in their place.
+ *   The range of the block is lost all the same: what else was in it, overwritten it or deleted, nobody knows.
  * - A damaged index is made anew of the blocks, which lie one behind the other from the start of the file.
  * - A damaged filter is left out. It only saves time.
  */
@@ -40,6 +41,10 @@ export interface Mended {
   readonly lost: readonly Lost[];
 }
 
+/** Whether a row's own checksum bears it out; and when not, whether it is of any use: as a sign, in the place of an older one. */
+export type Verdict = "sound" | "damaged" | "useless";
+export type Judge = (key: Buffer, value: Buffer) => Verdict;
+
 /** A block of rows, and the key under which the index has it: not below its last, with the store's own 8 bytes. */
 interface Part {
   readonly handle: Handle;
@@ -50,7 +55,7 @@ interface Part {
 interface Draft {
   readonly bytes: Buffer;
   readonly table: LiveTable;
-  readonly isRow: (key: Buffer, value: Buffer) => boolean;
+  readonly judge: Judge;
   readonly parts: Part[];
   readonly lost: Lost[];
 }
@@ -62,11 +67,10 @@ const PUT = 1;
 const ROWS_EVERY = 16;
 const INDEX_EVERY = 1;
 
-/** `isRow` says whether a row's own checksum bears it out. */
-export function mend(file: Buffer, table: LiveTable, isRow: (key: Buffer, value: Buffer) => boolean): Mended {
+export function mend(file: Buffer, table: LiveTable, judge: Judge): Mended {
   const bytes = Buffer.alloc(table.bytes);
   file.copy(bytes);
-  const draft: Draft = { bytes, table, isRow, parts: [], lost: [] };
+  const draft: Draft = { bytes, table, judge, parts: [], lost: [] };
   const footer = footerOf(bytes);
   const index = footer !== undefined && isSound(bytes, footer.index) ? rowsOf(blockAt(bytes, footer.index)) : undefined;
   if (footer === undefined || index === undefined) {
@@ -130,7 +134,7 @@ function sizeOfBlock(bytes: Buffer, at: number, end: number): number {
 }
 
 /** Puts a single flipped bit back, in the block or in its checksum. What it makes of it must be rows, all of them sound. */
-function setRight({ bytes, isRow }: Draft, handle: Handle): boolean {
+function setRight({ bytes, judge }: Draft, handle: Handle): boolean {
   const end = handle.offset + handle.size + 1;
   if (end + 4 > bytes.length) return false;
   const flip = flippedBit(bytes.subarray(handle.offset, end), bytes.readUInt32LE(end));
@@ -138,7 +142,7 @@ function setRight({ bytes, isRow }: Draft, handle: Handle): boolean {
   const at = handle.offset + flip.at;
   const was = bytes[at] as number;
   bytes[at] = was ^ flip.bit;
-  if (areRows(rowsOf(blockAt(bytes, handle)), isRow)) return true;
+  if (areRows(rowsOf(blockAt(bytes, handle)), judge)) return true;
   bytes[at] = was;
   return false;
 }
@@ -161,31 +165,32 @@ function flippedBit(block: Buffer, stored: number): { readonly at: number; reado
   return undefined;
 }
 
-/** Writes what is sound of a damaged block in its place. `starts`: where rows share nothing, as far as is known. */
-function salvage({ bytes, parts, isRow }: Draft, handle: Handle, upTo: Buffer, starts: readonly number[]): void {
+/** Writes what can be made out of a damaged block in its place. `starts`: where rows share nothing, as far as is known. */
+function salvage({ bytes, parts, judge }: Draft, handle: Handle, upTo: Buffer, starts: readonly number[]): void {
   const block = Buffer.from(blockAt(bytes, handle));
-  const rows: Row[] = [];
-  let last = parts.at(-1)?.key;
-  let key: Buffer = Buffer.alloc(0);
-  // A deletion has no checksum of its own: it counts as long as the row that it shares its key with does.
-  let isBorneOut = true;
+  const after = parts.at(-1)?.key;
+  const rows: { readonly key: Buffer; readonly value: Buffer; readonly isSound: boolean }[] = [];
+  let before: Buffer = Buffer.alloc(0);
   for (let at = 0; at < block.length;) {
     const next = starts.find((start) => start > at) ?? block.length;
-    const read = rowAt(block, at, block.length, key);
-    const isWell: boolean = read !== undefined && isPlausible(read.row, isBorneOut, isRow);
-    if (read === undefined || (!isWell && (read.end > next || read.end === at))) {
+    const read = rowAt(block, at, block.length, before);
+    const isOne: boolean = read !== undefined && isStoreRow(read.row);
+    const verdict = isOne && read !== undefined ? judgeRow(read.row, judge) : "useless";
+    const isBorneOut = verdict === "sound";
+    if (read === undefined || !isOne || (!isBorneOut && read.end > next)) {
       at = next;
-      key = Buffer.alloc(0);
-      isBorneOut = true;
+      before = Buffer.alloc(0);
       continue;
     }
-    const { row } = read;
     at = read.end;
-    key = Buffer.from(row.key);
-    isBorneOut = isWell || starts.includes(at);
-    if (!isWell || (last !== undefined && compare(row.key, last) <= 0) || compare(row.key, upTo) > 0) continue;
-    rows.push(row);
-    last = row.key;
+    const { key, value } = read.row;
+    before = key;
+    if (verdict === "useless") continue;
+    if (compare(key, upTo) > 0 || (after !== undefined && compare(key, after) <= 0)) continue;
+    // What is known to be right decides about the order.
+    const isAhead = (row: Row | undefined): boolean => row !== undefined && compare(row.key, key) >= 0;
+    while (isBorneOut && rows.at(-1)?.isSound === false && isAhead(rows.at(-1))) rows.pop();
+    if (!isAhead(rows.at(-1))) rows.push({ key, value, isSound: isBorneOut });
   }
   let rewritten = blockOf(rows, ROWS_EVERY);
   while (rows.length > 0 && rewritten.length + TRAILER_BYTES > handle.size) {
@@ -194,11 +199,6 @@ function salvage({ bytes, parts, isRow }: Draft, handle: Handle, upTo: Buffer, s
   }
   const end = rows.at(-1);
   if (end !== undefined) parts.push({ handle: writeBlock(bytes, handle.offset, rewritten), key: end.key });
-}
-
-function isPlausible({ key, value }: Row, isBorneOut: boolean, isRow: Draft["isRow"]): boolean {
-  if (!isStoreKey(key)) return false;
-  return isDeletion(key) ? isBorneOut && value.length === 0 : isRow(userKey(key), value);
 }
 
 /** Metaindex, index and footer behind the blocks; and the filter, when there is one. */
@@ -228,8 +228,13 @@ function finish(draft: Draft, filter: Row | undefined): void {
   }
 }
 
-function areRows(rows: readonly Row[] | undefined, isRow: Draft["isRow"]): boolean {
-  return isInOrder(rows) && rows.every(({ key, value }) => isDeletion(key) || isRow(userKey(key), value));
+/** A deletion has no checksum of its own to speak for it. */
+function judgeRow({ key, value }: Row, judge: Judge): Verdict {
+  return isDeletion(key) ? "damaged" : judge(userKey(key), value);
+}
+
+function areRows(rows: readonly Row[] | undefined, judge: Judge): boolean {
+  return isInOrder(rows) && rows.every((row) => isDeletion(row.key) || judgeRow(row, judge) === "sound");
 }
 
 function isInOrder(rows: readonly Row[] | undefined): rows is readonly Row[] {
@@ -238,6 +243,10 @@ function isInOrder(rows: readonly Row[] | undefined): rows is readonly Row[] {
     const before = rows[i - 1];
     return isStoreKey(key) && (before === undefined || compare(before.key, key) < 0);
   });
+}
+
+function isStoreRow({ key, value }: Row): boolean {
+  return isStoreKey(key) && (!isDeletion(key) || value.length === 0);
 }
 
 function isStoreKey(key: Buffer): boolean {

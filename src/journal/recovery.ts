@@ -23,7 +23,7 @@ import type { LostNote } from "./lost.ts";
 import { deepest, storeCode } from "../store-error.ts";
 import { setAside, shadow } from "./store.ts";
 import type { Store, StoreFactory } from "./store.ts";
-import { mendTables } from "./tables.ts";
+import { beginRun, mendTables } from "./tables.ts";
 
 /** Damaged stores kept aside; the oldest go. */
 const ASIDE_MAX = 3;
@@ -114,6 +114,8 @@ async function look(doors: RecoveryDoors): Promise<void> {
     if (storeCode(error) === "LEVEL_LOCKED") throw locked(dirname(path), error);
     log.warn({ reason: messageOf(error) }, "the journal's tables could not be looked at, or not be mended");
   }
+  // Without it a damaged table that ends the process is found a few starts later.
+  await beginRun(path).catch(() => undefined);
 }
 
 /** Makes a store that no longer opens, or merges, do so again, while the gateway runs. */

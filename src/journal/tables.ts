@@ -3,12 +3,12 @@
  * the next one's as well. A damaged table is set aside and replaced by what can be read of it (mend.ts).
  *
  * Looking costs what reading the tables costs. So it ends after a while, and begins next time with those that it did not
- * come to (decision 12); but when the last run was short, what ended it may lie in a table, and all are looked at.
+ * come to (decision 12); but when the last run did not end well, and soon, what ended it may lie in a table, and all are
+ * looked at.
  *
  * A process can die anywhere in between: what is lost is noted before a table is replaced (lost.ts), and replacing it is one
  * rename.
  */
-import { existsSync } from "node:fs";
 import { link, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { damageOf, footerOf } from "../level-table.ts";
@@ -19,6 +19,7 @@ import { note } from "./lost.ts";
 import { liveTables } from "./manifest.ts";
 import type { LiveTable } from "./manifest.ts";
 import { mend } from "./mend.ts";
+import type { Verdict } from "./mend.ts";
 import { page } from "./page.ts";
 import { isSealed } from "./seal.ts";
 import { assertFree, setAside } from "./store.ts";
@@ -47,14 +48,21 @@ export async function mendTables(doors: TableDoors, all = false): Promise<number
   if (live.size === 0) return 0;
   const looked = await lastLooks(path);
   const tables = [...live.values()].sort((a, b) => (looked.get(a.number) ?? 0) - (looked.get(b.number) ?? 0));
-  const untilMs = all || (await wasShort(path)) ? Infinity : clock.monotonic() + LOOK_MS;
+  const untilMs = all || (await brokeOffSoon(path)) ? Infinity : clock.monotonic() + LOOK_MS;
   const damaged: LiveTable[] = [];
   const looks: [number, number][] = [];
-  for (const table of tables) {
+  let coming = read(path, tables[0]);
+  for (const [i, table] of tables.entries()) {
     const inTime = clock.monotonic() < untilMs;
-    if (inTime && !(await isWell(path, table))) damaged.push(table);
+    if (inTime) {
+      const file = await coming;
+      // The disk reads the next one meanwhile. Two are in memory at the most.
+      coming = read(path, tables[i + 1]);
+      if (file !== undefined && !isWell(file, table)) damaged.push(table);
+    }
     looks.push([table.number, inTime ? Date.now() : (looked.get(table.number) ?? 0)]);
   }
+  await coming;
   if (clock.monotonic() >= untilMs) log.info({ tables: tables.length }, "not all tables were looked at at this start");
   if (damaged.length > 0) await replace(doors, damaged);
   // Without it the next start begins anywhere.
@@ -62,10 +70,13 @@ export async function mendTables(doors: TableDoors, all = false): Promise<number
   return damaged.length;
 }
 
-/** A table that is not there is LevelDB's to miss. */
-async function isWell(path: string, { number, bytes }: LiveTable): Promise<boolean> {
-  const file = await readFile(tablePath(path, number)).catch(() => undefined);
-  if (file === undefined) return true;
+/** A table that is not there, or cannot be read, is LevelDB's to miss. */
+function read(path: string, table: LiveTable | undefined): Promise<Buffer | undefined> {
+  if (table === undefined) return Promise.resolve(undefined);
+  return readFile(tablePath(path, table.number)).catch(() => undefined);
+}
+
+function isWell(file: Buffer, { bytes }: LiveTable): boolean {
   return file.length === bytes && footerOf(file) !== undefined && damageOf(file) === "none";
 }
 
@@ -82,7 +93,7 @@ async function replace(doors: TableDoors, damaged: readonly LiveTable[]): Promis
   const aside = await setAside(linked, clock.now(), path);
   for (const table of damaged) {
     const at = tablePath(path, table.number);
-    const { bytes, lost } = mend(await readFile(at), table, isRow);
+    const { bytes, lost } = mend(await readFile(at), table, judge);
     const ranges = lost.map(({ from, to }) => `${nameOf(from)} to ${nameOf(to)}`).join(", ");
     const without = ranges === "" ? "nothing is lost" : `rows may be lost from ${ranges}`;
     const what = `table ${table.number} was damaged and is mended, ${without}; as it was it is kept in ${aside}`;
@@ -103,10 +114,11 @@ async function replace(doors: TableDoors, damaged: readonly LiveTable[]): Promis
   }
 }
 
-function isRow(key: Buffer, value: Buffer): boolean {
-  if (!keys.isPage(key)) return isSealed(key, value);
+/** A page has no older one beneath it, and its key says how large it is: a wrong one would only be counted. */
+function judge(key: Buffer, value: Buffer): Verdict {
+  if (!keys.isPage(key)) return isSealed(key, value) ? "sound" : "damaged";
   const parsed = keys.pageKey(key);
-  return parsed !== undefined && page.isSound(parsed, value);
+  return parsed !== undefined && page.isSound(parsed, value) ? "sound" : "useless";
 }
 
 /** Where the manifest says nothing: all that are finished. */
@@ -146,10 +158,25 @@ async function lastLooks(path: string): Promise<Map<number, number>> {
   }
 }
 
-/** From its looks at the start to its last commit. */
-async function wasShort(path: string): Promise<boolean> {
-  const mark = join(dirname(path), "journal.mark");
-  if (!existsSync(looksPath(path)) || !existsSync(mark)) return true;
-  const [start, end] = await Promise.all([stat(looksPath(path)), stat(mark)]);
-  return end.mtimeMs - start.mtimeMs < SHORT_RUN_MS;
+/** Called before LevelDB is let in. */
+export async function beginRun(path: string): Promise<void> {
+  await writeFile(runPath(path), "");
+}
+
+/** Called when it has let go of the store. */
+export async function endRun(path: string): Promise<void> {
+  await rm(runPath(path), { force: true });
+}
+
+/** There from the one to the other. */
+function runPath(path: string): string {
+  return `${path}.run`;
+}
+
+/** Whether the last run did not end by itself, soon after its start: its last sign is the mark of a commit. */
+async function brokeOffSoon(path: string): Promise<boolean> {
+  const start = await stat(runPath(path)).catch(() => undefined);
+  if (start === undefined) return false;
+  const sign = await stat(join(dirname(path), "journal.mark")).catch(() => undefined);
+  return sign === undefined || sign.mtimeMs - start.mtimeMs < SHORT_RUN_MS;
 }
