@@ -51,13 +51,14 @@ export async function mendTables(doors: TableDoors, all = false): Promise<number
   const untilMs = all || (await brokeOffSoon(path)) ? Infinity : clock.monotonic() + LOOK_MS;
   const damaged: LiveTable[] = [];
   const looks: [number, number][] = [];
-  let coming = read(path, tables[0]);
+  const read = reader(path);
+  let coming = read(tables[0]);
   for (const [i, table] of tables.entries()) {
     const inTime = clock.monotonic() < untilMs;
     if (inTime) {
       const file = await coming;
-      // The disk reads the next one meanwhile. Two are in memory at the most.
-      coming = read(path, tables[i + 1]);
+      // The disk reads the next one meanwhile.
+      coming = read(tables[i + 1]);
       if (file !== undefined && !isWell(file, table)) damaged.push(table);
     }
     looks.push([table.number, inTime ? Date.now() : (looked.get(table.number) ?? 0)]);
@@ -70,10 +71,25 @@ export async function mendTables(doors: TableDoors, all = false): Promise<number
   return damaged.length;
 }
 
-/** A table that is not there, or cannot be read, is LevelDB's to miss. */
-function read(path: string, table: LiveTable | undefined): Promise<Buffer | undefined> {
-  if (table === undefined) return Promise.resolve(undefined);
-  return readFile(tablePath(path, table.number)).catch(() => undefined);
+/**
+ * Reads tables into two places that take turns, as large as the largest: fresh memory for each would take as long as reading
+ * it. A table that is not there, or cannot be read, is LevelDB's to miss.
+ */
+function reader(path: string): (table: LiveTable | undefined) => Promise<Buffer | undefined> {
+  let [into, other] = [Buffer.alloc(0), Buffer.alloc(0)];
+  return async (table) => {
+    if (table === undefined) return undefined;
+    try {
+      await using file = await open(tablePath(path, table.number));
+      const { size } = await file.stat();
+      [into, other] = [other, into];
+      if (into.length < size) into = Buffer.allocUnsafeSlow(size);
+      const { bytesRead } = await file.read(into, 0, size, 0);
+      return into.subarray(0, bytesRead);
+    } catch {
+      return undefined;
+    }
+  };
 }
 
 function isWell(file: Buffer, { bytes }: LiveTable): boolean {

@@ -82,14 +82,15 @@ it("one flipped bit in a table ends nothing, is told, and nothing is lost (J4)",
   ]);
   const places = placesOf(41, 1);
   const found = await openAt(pristine, "bit", places);
+  const { reports: _, readyMs: __, ...untold } = control;
   expect(found.map(({ at }) => at)).toEqual(places);
   for (const { at, found: one } of found) {
-    const { reports, ...rest } = one;
-    expect({ at, ...rest }).toEqual({ at, ...control, reports: undefined });
+    const { reports, readyMs: _, ...rest } = one;
+    expect({ at, ...rest }).toEqual({ at, ...untold });
     if (!isIdle(at))
       expect(reports, `at ${at}`).toEqual([expect.stringMatching(/^store: table \d+ was damaged.*nothing is lost/)]);
   }
-}, 120_000);
+}, 300_000);
 
 it("a damaged stretch of a table ends nothing, gives nothing wrong, and what is lost is told (J4)", async () => {
   const places = placesOf(41, 6);
@@ -109,7 +110,7 @@ it("a damaged stretch of a table ends nothing, gives nothing wrong, and what is 
   }
   const whole = found.filter(({ found: one }) => one.tasks.length + one.outputs.length === 30).length;
   console.log(`${whole} of ${found.length} damaged stretches cost neither a task nor an output`);
-}, 120_000);
+}, 300_000);
 
 it.each(["of the newest state is changed", "is zeros"])(
   "where a table %s, an older state is not taken for it untold, nor a claim that was released",
@@ -243,12 +244,13 @@ async function openAt(path: string, damage: string, places: readonly number[]): 
     child.once("close", (code, signal) => resolve([code, signal])),
   );
   const lines = out.trim().split("\n");
-  expect([code, signal], `${lines.at(-1)?.slice(0, 100)} of ${sound.length}: ${err.slice(-2000)}`).toEqual([0, null]);
-  const found = lines.map((line) => JSON.parse(line) as At & { ms?: number }).filter(({ ms }) => ms !== undefined);
-  const slowest = Math.max(...found.map(({ ms = 0 }) => ms));
-  console.log(
-    `${found.length} places of ${sound.length} bytes, ${damage}: ready and read within ${slowest.toFixed(0)} ms`,
-  );
+  const said = lines.map((line) => JSON.parse(line) as { at: number; found?: Found });
+  const found = said.filter((one): one is At => one.found !== undefined).sort((a, b) => a.at - b.at);
+  const ended = new Set(found.map(({ at }) => at));
+  const open = said.map(({ at }) => at).filter((at) => !ended.has(at));
+  expect([code, signal], `one of ${open.join()} of ${sound.length}: ${err.slice(-2000)}`).toEqual([0, null]);
+  const slowest = Math.max(...found.map(({ found: { readyMs } }) => readyMs));
+  console.log(`${found.length} places of ${sound.length} bytes, ${damage}: ready within ${slowest.toFixed(0)} ms`);
   expect(slowest).toBeLessThan(5000);
   return found;
 }
