@@ -3,16 +3,17 @@
  * merges rows that are not, and an assertion fails. A process of its own opens journals with such tables.
  */
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { eventRecord } from "../../src/event.ts";
-import { Journal } from "../../src/journal/journal.ts";
+import { Journal, levelStore } from "../../src/journal/journal.ts";
 import { blockAt, endOfRows, footerOf, handleOf, rowsOf, TRAILER_BYTES } from "../../src/level-table.ts";
 import { beginRun, mendTables } from "../../src/journal/tables.ts";
 import {
+  balance,
   byTopic,
   done,
   draft,
@@ -172,6 +173,44 @@ it.each(["before a table is replaced", "before recovery has ended"])(
     expect(readdirSync(path)).not.toContain("journal.lost");
   },
 );
+
+it("a table that goes bad while the journal is open is mended when a merge comes to it, and writing goes on", async () => {
+  const path = join(folder, "running");
+  const store = levelStore({ writeBufferBytes: 64 * 1024, cacheBytes: 1024 });
+  const open = (): Promise<Journal> => Journal.open(optionsFor(path, { store }));
+  let journal = await open();
+  let handler = journal.handlerId("h");
+  const receiver = new Remembering();
+  const write = async (many: number): Promise<void> => {
+    for (let n = 0; n < many; n++) journal.append(draft("k", "x".repeat(1000)), [handler], receiver, 1);
+    await journal.synced();
+  };
+  await write(200);
+  await journal.close();
+  journal = await open();
+  handler = journal.handlerId("h");
+  const inside = join(path, "journal");
+  const names = readdirSync(inside).filter((name) => name.endsWith(".ldb"));
+  expect(names.length).toBeGreaterThan(0);
+  for (const name of names) {
+    // In place, for LevelDB has it mapped; and of a kind that it says of itself that it is corrupt.
+    const file = openSync(join(inside, name), "r+");
+    writeSync(file, Buffer.alloc(100, 0xff), 0, 100, 0);
+    closeSync(file);
+  }
+  for (let n = 0; n < 20; n++) await write(100);
+  expect(receiver.tags.length).toBe(2200);
+  expect(journal.damage.map(({ what }) => what).join()).toMatch(/is mended, rows may be lost/);
+  await journal.close();
+  journal = await open();
+  const audit = await journal.audit();
+  // What is lost is counted when its turn comes; the audit sees it before.
+  expect(audit.events.accepted).toBe(2200);
+  expect(audit.events.dropped).toBeGreaterThan(0);
+  expect([...balance(audit), ...balance(journal.ledger())]).toEqual([0, 0]);
+  expect(journal.damage.map(({ what }) => what).join()).toMatch(/is mended, rows may be lost/);
+  await journal.close();
+});
 
 it("looking at tables ends in time, goes on at the next start, and after a run that broke off soon looks at all", async () => {
   const path = join(folder, "looks");
