@@ -3,7 +3,7 @@
  * the next one's as well. A damaged table is set aside and replaced by what can be read of it (mend.ts).
  *
  * Looking costs what reading the tables costs. So it ends after a while, and begins next time with those that it did not
- * come to (decision 12); but when the last run did not end well, and soon, what ended it may lie in a table, and all are
+ * come to (decision 13); but when the last run did not end well, and soon, what ended it may lie in a table, and all are
  * looked at.
  *
  * A process can die anywhere in between: what is lost is noted before a table is replaced (lost.ts), and replacing it is one
