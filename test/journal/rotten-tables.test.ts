@@ -84,7 +84,7 @@ it("one flipped bit in a table ends nothing, is told, and nothing is lost (J4)",
   expect([control.tasks.length, control.parked.length, control.dead.length, control.outputs.length]).toEqual([
     15, 5, 5, 15,
   ]);
-  const places = placesOf(...(thorough ? ([41, 1] as const) : ([151, 5] as const)));
+  const places = thorough ? placesOf(41, 1) : placesOf(151, 5);
   const found = await openAt(pristine, "bit", places);
   const { reports: _, readyMs: __, ...untold } = control;
   expect(found.map(({ at }) => at)).toEqual(places);
@@ -97,7 +97,7 @@ it("one flipped bit in a table ends nothing, is told, and nothing is lost (J4)",
 }, 300_000);
 
 it("a damaged stretch of a table ends nothing, gives nothing wrong, and what is lost is told (J4)", async () => {
-  const places = placesOf(...(thorough ? ([41, 6] as const) : ([211, 17] as const)));
+  const places = thorough ? placesOf(41, 6) : placesOf(211, 17);
   const found = await openAt(pristine, "9", places);
   expect(found.map(({ at }) => at)).toEqual(places);
   for (const { at, found: one } of found) {
