@@ -19,10 +19,12 @@ const LEAVES = new Set([
   "faults",
   "time",
   "log",
+  "limits",
   "quantity",
   "topic",
   "version",
   "store-error",
+  "level-table",
 ]);
 
 /** What each file directly under src/ that is no leaf may import besides leaves. `true`: everything. */

@@ -80,6 +80,7 @@ export const keys = {
     return row;
   },
   states: (): Range => table(STATE),
+  statesOf: (handler: number): Range => ofHandler(STATE, handler),
   stateOf: (row: Buffer): { handler: number; key: string } => ({
     handler: row.readUInt16BE(1),
     key: row.utf8Slice(3, row.length),
@@ -124,6 +125,7 @@ export const keys = {
   pagesBefore: (log: number, seq: number): Range => ({ gte: pageStart(log, 0), lt: pageStart(log, seq) }),
   /** Everything but pages: what a repaired store must have merged before single rows are read. */
   smallRows: (): Range => ({ gte: Buffer.of(COMMIT), lt: Buffer.of(PAGE) }),
+  isPage: (key: Buffer): boolean => key[0] === PAGE,
   everything: (): Range => ({ gte: Buffer.of(0), lt: END }),
 } as const;
 

@@ -19,6 +19,7 @@ import type { Disk } from "./disk.ts";
 import { newHeader } from "./header.ts";
 import { keys } from "./keys.ts";
 import { EVENTS, LogReader } from "./log.ts";
+import { dropClaims, forgetNotes } from "./lost.ts";
 import { Mark, readMark } from "./mark.ts";
 import { PageWriter } from "./page.ts";
 import { Parked } from "./parked.ts";
@@ -26,6 +27,7 @@ import { adoptPages, believeWitness, countRows } from "./reconcile.ts";
 import type { Stale } from "./reconcile.ts";
 import { openStore, repairStore } from "./recovery.ts";
 import type { RecoveryDoors } from "./recovery.ts";
+import { countStates } from "./state-count.ts";
 import { States } from "./state.ts";
 import { storeCode } from "../store-error.ts";
 import { levelStore } from "./store.ts";
@@ -60,7 +62,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   );
   const factory = options.store ?? levelStore({ writeBufferBytes, cacheBytes: CACHE_BYTES });
   const recovery: RecoveryDoors = { path: join(path, "journal"), factory, damage, clock, log };
-  const { disk, books, sound } = await openStore(recovery, witness?.commit ?? 0);
+  const { disk, books, sound, notes } = await openStore(recovery, witness?.commit ?? 0);
 
   if (mark.at === "damaged")
     damage.report({ where: "mark", from: -1, to: -1, what: "both slots are damaged" }, mark.bytes);
@@ -97,9 +99,12 @@ export async function openCore(options: OpenOptions): Promise<Core> {
     const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
     await adoptPages(core, from);
     if (witness !== undefined) believeWitness(core, witness);
-    await forgetRecords(core, stale);
   }
   await countRows(core, stale);
+  await countStates(core, !sound || mark.at === "damaged");
+  // Behind all that changes a consumer: it checkpoints them as they stand.
+  if (!sound || mark.at === "damaged") await forgetRecords(core, stale);
+  dropClaims(core, notes);
   core.committedHead = header.head;
   for (const key of stale) core.writer.group.del(key);
   core.mark.begin({
@@ -114,6 +119,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   // What recovery decided must be on disk before anything is decided on top of it; and a new journal's id as well.
   core.writer.group.dirty ||= !sound || previous === 0;
   await core.writer.synced();
+  await forgetNotes(recovery.path);
   return core;
 }
 
@@ -166,7 +172,10 @@ function build(options: OpenOptions, parts: Parts): Core {
     {
       cut: (group) => cut(core, group),
       write: (operations) => disk.write(operations),
-      reopen: (number, attempt, error) => reopen(parts, number, attempt, error),
+      reopen: async (number, attempt, error) => {
+        const lost = await reopen(parts, number, attempt, error);
+        if (lost) for (const handler of handlers) if (handler?.hasState) handler.stateUnsure++;
+      },
       acknowledge: (group) => acknowledge(core, group),
       landed: (group) => {
         show(core, group);
@@ -190,7 +199,10 @@ function build(options: OpenOptions, parts: Parts): Core {
     reader,
     damage,
     mark,
-    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes),
+    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes, (handler) => {
+      writer.group.touch(handler);
+      writer.schedule();
+    }),
     parked: new Parked(disk),
     dead: new DeadRows(disk, names, header.deadNext),
     claims: new Claims(limits.claimsMax),
@@ -223,8 +235,8 @@ export function* consumersOf(core: Core): Generator<Consumer> {
   for (const outbox of core.outboxes) if (outbox !== undefined) yield outbox.uplink;
 }
 
-/** After a write error: a new store on the same files, which must have every commit up to `number` - 1. */
-async function reopen(parts: Parts, number: number, attempt: number, reason: unknown): Promise<void> {
+/** After a write error: a new store on the same files, which must have every commit up to `number` - 1. True: it has not. */
+async function reopen(parts: Parts, number: number, attempt: number, reason: unknown): Promise<boolean> {
   const { disk, recovery, factory, damage } = parts;
   await disk
     .take()
@@ -241,12 +253,12 @@ async function reopen(parts: Parts, number: number, attempt: number, reason: unk
     }
   }
   const last = await lastCommit(disk);
-  if (last < number - 1) {
-    damage.report({
-      where: "commits",
-      from: last + 1,
-      to: number - 1,
-      what: "the store lost commits when writing failed",
-    });
-  }
+  if (last >= number - 1) return false;
+  damage.report({
+    where: "commits",
+    from: last + 1,
+    to: number - 1,
+    what: "the store lost commits when writing failed",
+  });
+  return true;
 }

@@ -13,29 +13,32 @@
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
  *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
  *   6  What a task leaves behind when it ends (timers, promises) is gone, or finds nobody to tell.
+ *   7  The time that a task sees is its own (api/clock.ts). What limits it is real, but in a captured run, where nothing is
+ *      waited for: there its timeout is by its own time too.
  */
 import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
+import { TaskClock } from "./api/clock.ts";
 import { close, Context, expire, stateAfter } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
 import { EventReader } from "./api/event.ts";
 import { Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
+import { readModule } from "./api/module.ts";
+import type { Handle } from "./api/module.ts";
 import { emitResult } from "./api/outputs.ts";
-import { bare, freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import { bare, join, jsonParse, now, substring } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
 import { fromUtf8, toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
+import { deepFreeze, promiseOf } from "./api/values.ts";
 import type { WebHost } from "./api/web/host.ts";
-import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
+import { HEAD, HEAD_INTS, HEADS_AT, HEADS_TIME, joined } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
-type Handle = (event: unknown, context: Context) => unknown;
-
 const ANSWER_CHARS = 1_000_000;
-const CONFIG_CHARS_MAX = 65_536;
 
 /** A failed key of this batch. */
 const FAILED = "!";
@@ -45,8 +48,9 @@ interface Running {
   readonly draft: Draft;
   readonly context: Context;
   readonly key: number;
-  /** When its handler was called. */
+  /** When its handler was called, and what its clock said. */
   readonly startedMs: number;
+  readonly atMs: number;
   /** The answer, and the key's state, as they were before it. */
   readonly answerBefore: string;
   readonly stateBefore: string | undefined;
@@ -60,6 +64,10 @@ class Guest {
   readonly #logger: Logger;
   readonly #reader: EventReader;
   readonly #random: EventRandom;
+  /** In a captured run, what crypto draws from. */
+  readonly #bytes: EventRandom;
+  readonly #clock: TaskClock;
+  readonly #captured: boolean;
   readonly #timers: Timers;
   #handle: Handle | undefined;
 
@@ -68,6 +76,8 @@ class Guest {
   #count = 0;
   #index = 0;
   #startedMs = 0;
+  /** When it was called last. */
+  #calledMs = 0;
   /** The time when it was last looked at, before each task. */
   #nowMs = 0;
   #answer = "";
@@ -84,19 +94,23 @@ class Guest {
   constructor(settings: GuestSettings, heads: Int32Array) {
     this.#settings = settings;
     this.#heads = heads;
-    this.#logger = new Logger(settings.limits);
     this.#reader = new EventReader(settings);
-    const { handler, version, limits } = settings;
+    const { handler, version, limits, capturedMs } = settings;
+    this.#captured = capturedMs !== undefined;
+    this.#clock = new TaskClock(capturedMs ?? now());
+    this.#logger = new Logger(limits, this.#captured ? this.#clock.now : now);
     this.#random = new EventRandom(`${settings.journalId}/${handler}`);
-    this.#timers = new Timers(limits.timersMax, () => this.#tell());
+    this.#bytes = new EventRandom(`${settings.journalId}/${handler}/bytes`);
+    this.#timers = new Timers(limits.timersMax, this.#clock, () => this.#tell());
     const params = deepFreeze(settings.params) as Record<string, unknown>;
     this.#around = { handler, version, params, log: this.#logger.log, limits };
-    installGlobals(this.#logger.log, this.#timers, this.#random);
+    installGlobals(this.#logger.log, this.#timers, this.#random, this.#clock);
   }
 
   /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
   web(define: () => { install: (host: WebHost) => void }, seed: string): void {
-    define().install({ global: defineGlobal, now, seed: toBytes(seed) });
+    const host = { global: defineGlobal, now: this.#clock.now, seed: toBytes(seed) };
+    define().install(this.#captured ? { ...host, repeatable: this.#bytes.fill } : host);
   }
 
   /** Evaluates the user's module, given as a function of CommonJS shape. Returns the text of a `Loaded`. */
@@ -104,27 +118,12 @@ class Guest {
     try {
       const module: { exports: unknown } = { exports: {} };
       define(module, module.exports as object);
-      return this.#loaded(module.exports);
+      const { handle, config } = readModule(module.exports);
+      this.#handle = handle;
+      return config;
     } catch (thrown) {
       return `!${failureLine(failureOf(thrown, "HANDLER_LOAD_THREW"))}`;
     }
-  }
-
-  /** The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart here. */
-  #loaded(exported: unknown): string {
-    const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
-    const handle = typeof exported === "function" ? exported : named["default"];
-    if (typeof handle !== "function") {
-      throw new Refusal("HANDLER_EXPORT_MISSING", "the module has no default export that is a function");
-    }
-    this.#handle = handle as Handle;
-    const config = named["config"];
-    const text = config === undefined ? "{}" : jsonStringify(config);
-    if (text === undefined) throw new Refusal("HANDLER_CONFIG_INVALID", "the exported config is no JSON");
-    if (text.length > CONFIG_CHARS_MAX) {
-      throw new Refusal("HANDLER_CONFIG_INVALID", `the exported config is longer than ${CONFIG_CHARS_MAX} characters`);
-    }
-    return text;
   }
 
   // --- what the runner calls. Each returns the reply, which promises may still change.
@@ -141,9 +140,16 @@ class Guest {
     return this.#start(true);
   }
 
-  /** It is time for the first timer, or for the next task. */
-  wake(): Reply {
-    this.#reply = answered("");
+  /** It is time for the first timer, or for the next task. `waitedMs` have passed since the last call came back. */
+  wake(waitedMs: number): Reply {
+    this.#called();
+    const dueMs = this.#timers.nextDueMs;
+    if (!this.#captured) this.#clock.pass(waitedMs, dueMs);
+    else if (this.#waiting !== undefined && dueMs !== undefined) {
+      const endMs = this.#waiting.atMs + this.#settings.limits.timeoutMs;
+      this.#clock.set(dueMs < endMs ? dueMs : endMs);
+      if (dueMs >= endMs) return this.expire();
+    }
     try {
       this.#timers.fire();
     } catch (thrown) {
@@ -151,21 +157,27 @@ class Guest {
     }
     if (this.#waiting === undefined) {
       this.#last = undefined; // Nothing came of it.
+      if (this.#captured) this.#startedMs = this.#calledMs;
       this.#go();
     }
     this.#tell();
     return this.#reply;
   }
 
-  /** The task that waits has had its time. */
-  expire(): Reply {
-    this.#reply = answered("");
+  /** The task that waits has had its time; `spent`: its processor time. */
+  expire(spent?: number): Reply {
+    this.#called();
     const task = this.#waiting;
     if (task !== undefined) {
-      const { timeoutMs } = this.#settings.limits;
-      const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
-      this.#fail(task, { code: "SANDBOX_TIMEOUT", message, final: false });
-      expire(task.context, new Refusal("SANDBOX_TIMEOUT", message));
+      const code = spent === undefined ? "SANDBOX_TIMEOUT" : "SANDBOX_CPU";
+      const endMs = task.atMs + this.#settings.limits.timeoutMs;
+      if (spent === undefined && endMs > this.#clock.exactMs) this.#clock.set(endMs);
+      const message =
+        spent === undefined
+          ? `a promise that the handler waits for was not settled within ${this.#settings.limits.timeoutMs} ms`
+          : cpuSpent(spent);
+      this.#fail(task, { code, message, final: false });
+      expire(task.context, new Refusal(code, message));
       this.#go();
     }
     this.#tell();
@@ -174,7 +186,7 @@ class Guest {
 
   /** A promise of the task that ran last was rejected and nobody handled it: that is its failure. */
   blame(message: string): Reply {
-    this.#reply = answered("");
+    this.#called();
     const failure = { code: "HANDLER_REJECTED", message, final: false };
     const task = this.#waiting ?? this.#last;
     if (task !== undefined) {
@@ -193,17 +205,22 @@ class Guest {
     return [answer, this.#index === this.#count];
   }
 
+  #called(): void {
+    this.#reply = answered("");
+    this.#calledMs = now();
+  }
+
   // --- the batch
 
   #start(oneByOne: boolean): Reply {
     this.#over();
+    this.#called();
     this.#oneByOne = oneByOne;
     this.#index = 0;
-    this.#startedMs = this.#nowMs = now();
+    this.#startedMs = this.#nowMs = this.#calledMs;
     this.#answer = this.#logger.takeSpare();
     this.#states = bare([]);
     this.#stateSet = bare([]);
-    this.#reply = answered("");
     this.#go();
     this.#tell();
     return this.#reply;
@@ -221,6 +238,8 @@ class Guest {
   #go(): void {
     while (this.#index < this.#count) {
       if (this.#index > 0 && this.#spent()) {
+        // How long it takes is no part of a captured run: it goes on with the next call.
+        if (this.#captured && this.#answer.length < ANSWER_CHARS) return;
         for (; this.#index < this.#count; this.#index++) this.#answer += UNRUN;
         return;
       }
@@ -233,10 +252,15 @@ class Guest {
   #tell(): void {
     const reply = this.#reply;
     if (this.#waiting !== undefined) {
-      const leftMs = this.#settings.limits.timeoutMs - (now() - this.#waiting.startedMs);
-      waiting(reply, this.#timers.nextInMs, leftMs);
+      const { startedMs } = this.#waiting;
+      const othersMs = startedMs > this.#calledMs ? startedMs - this.#calledMs : 0;
+      const { nextInMs } = this.#timers;
+      const { timeoutMs } = this.#settings.limits;
+      if (!this.#captured) waiting(reply, nextInMs, timeoutMs - (now() - startedMs), othersMs);
+      else if (nextInMs < 0) waiting(reply, -1, 0, othersMs);
+      else waiting(reply, 0, timeoutMs, othersMs);
     } else if (this.#index < this.#count || (this.#oneByOne && this.#last !== undefined)) {
-      waiting(reply, 0, 1);
+      waiting(reply, 0, 1, -1);
     } else {
       reply[0] = this.#answer;
       reply[1] = false;
@@ -267,7 +291,10 @@ class Guest {
     heads[0] = this.#index;
     const draft = new Draft();
     this.#logger.draft = draft;
+    const atMs = joined(heads[HEADS_TIME] as number, heads[HEADS_TIME + 1] as number);
+    this.#clock.set(atMs);
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
+    if (this.#captured) this.#bytes.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     this.#timers.open();
     const event = this.#reader.read(text, heads, at);
     const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
@@ -276,6 +303,7 @@ class Guest {
       context,
       key,
       startedMs: this.#nowMs,
+      atMs,
       answerBefore: this.#answer,
       stateBefore: this.#states[key],
     };
@@ -347,17 +375,8 @@ class Guest {
   }
 }
 
-/** The promise of an async handler, or undefined when `result` is none. A thenable counts. */
-function promiseOf(result: unknown): Promise<unknown> | undefined {
-  if (typeof result !== "object" || result === null) return undefined;
-  if (typeof (result as { then?: unknown }).then !== "function") return undefined;
-  return resolved(result);
-}
-
-function deepFreeze(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  for (const name of keys(value)) deepFreeze((value as Record<string, unknown>)[name]);
-  return freeze(value);
+function cpuSpent(cpuMs: number): string {
+  return `took more than ${cpuMs} ms of processor time`;
 }
 
 /** What the host calls. */
@@ -372,8 +391,8 @@ export function install(settingsJson: string, heads: Int32Array): object {
     // Not spread again: that would ask the iterator of lists, which a handler may have patched.
     run: (count: number, ...parts: string[]) => guest.run(count, parts),
     oneByOne: () => guest.oneByOne(),
-    wake: () => guest.wake(),
-    expire: () => guest.expire(),
+    wake: (waitedMs: number) => guest.wake(waitedMs),
+    expire: (spent?: number) => guest.expire(spent),
     blame: (message: string) => guest.blame(message),
     collect: () => guest.collect(),
   };

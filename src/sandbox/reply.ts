@@ -11,15 +11,18 @@ export type Reply = [
   wakeInMs: number,
   /** Milliseconds that are left to the task that waits. */
   leftMs: number,
+  /** Milliseconds of the call that passed before that task was begun; -1 when none waits. */
+  othersMs: number,
 ];
 
 export function answered(answer: string): Reply {
-  return [answer, false, -1, 0];
+  return [answer, false, -1, 0, -1];
 }
 
-export function waiting(reply: Reply, wakeInMs: number, leftMs: number): void {
+export function waiting(reply: Reply, wakeInMs: number, leftMs: number, othersMs: number): void {
   reply[0] = "";
   reply[1] = true;
   reply[2] = wakeInMs;
   reply[3] = leftMs;
+  reply[4] = othersMs;
 }

@@ -103,10 +103,10 @@ async function obey(frame: Frame): Promise<void> {
 }
 
 async function run(frame: Frame): Promise<void> {
-  const { serial, count, tasks } = readRunHead(frame.body);
-  const pool = versions.get(serial);
-  if (pool === undefined) throw new Error(`no version is loaded as ${serial}`);
-  const ran = await pool.run(count, tasks);
+  const head = readRunHead(frame.body);
+  const pool = versions.get(head.serial);
+  if (pool === undefined) throw new Error(`no version is loaded as ${head.serial}`);
+  const ran = await pool.run(head);
   if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
   else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }

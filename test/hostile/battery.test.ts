@@ -15,6 +15,7 @@ import { sleep, until } from "../stories/rig/wait.ts";
 import { chosen } from "./battery.ts";
 import { EVENT, PROBE, timeoutMsOf } from "./battery/hostile.ts";
 import type { Cost, Hostile } from "./battery/hostile.ts";
+import { Neighbours } from "./rig/neighbours.ts";
 import { RunnerWatch } from "./rig/runner-watch.ts";
 import { PAYLOAD, Siege, UPLINK } from "./rig/siege.ts";
 import type { Suffered } from "./rig/siege.ts";
@@ -38,8 +39,6 @@ const LATE_MS = 1000;
 /** It has it only when it is ready, and it is seen from its start on. */
 const RUNNER_START_MS = 400;
 const P99_MS = 250;
-/** On a box that is busy with other things it may be this much above what it is in the calm before. */
-const P99_TIMES_CALM = 3;
 const COSTS: readonly Cost[] = ["nothing", "isolate", "runner"];
 
 interface Told {
@@ -53,12 +52,13 @@ const families = [...new Set(entries.map(({ family }) => family))].map((name) =>
   handlers: entries.filter(({ family }) => family === name),
 }));
 const told: Told[] = [];
-/** When each family came and went. */
-const times = new Map<string, { readonly fromMs: number; untilMs: number }>();
+/** When each family came and went, and what share of the box others had meanwhile. */
+const times = new Map<string, { readonly fromMs: number; readonly untilMs: number; readonly others: number }>();
 let gateway: GatewayProcess;
 let load: SteadyLoad;
 let watch: RunnerWatch;
 let siege: Siege;
+let neighbours: Neighbours;
 let pid = 0;
 
 beforeAll(async () => {
@@ -84,9 +84,9 @@ beforeAll(async () => {
   await load.start();
   await sleep(PROVEN_MS + 1000);
   const fromMs = performance.now();
-  watch.reset();
+  neighbours = new Neighbours(gateway);
   await sleep(CALM_MS);
-  times.set("calm", { fromMs, untilMs: performance.now() });
+  times.set("calm", { fromMs, untilMs: performance.now(), others: neighbours.share() });
 }, 60_000);
 
 afterAll(async () => {
@@ -99,16 +99,21 @@ afterAll(async () => {
 
 describe.each(families)("hostile handlers of the family $name", ({ name: family, handlers }) => {
   let failures: ReadonlyMap<string, string>;
+  let fromMs = 0;
 
   beforeAll(async () => {
-    times.set(family, { fromMs: performance.now(), untilMs: Infinity });
+    fromMs = performance.now();
+    neighbours.share();
     failures = await siege.deploy(handlers);
   }, 120_000);
 
   it.each(handlers)("$name costs its own event, and $costs besides (G5)", async (entry) => {
     const { becomes, costs, name } = entry;
     if (becomes.at === "refused") {
-      expect(failures.get(name)).toContain(becomes.code);
+      expect(
+        becomes.because.some((text) => failures.get(name)?.includes(text)),
+        failures.get(name),
+      ).toBe(true);
       return;
     }
     expect(failures.get(name)).toBeUndefined();
@@ -133,14 +138,13 @@ describe.each(families)("hostile handlers of the family $name", ({ name: family,
     for (const ms of livedMs) expect(ms).toBeLessThan(limitMs);
   });
 
-  it(`do not hold up the good handler: its p99 is within ${P99_MS} ms`, async () => {
+  it(`do not hold up the good handler: its p99 is within ${P99_MS} ms, and more where others have the box`, async () => {
     await siege.withdraw(handlers);
-    const { fromMs } = times.get(family) ?? { fromMs: 0 };
     await until("what came meanwhile", () => load.device.inFlight === 0, { withinMs: 10_000 });
-    times.set(family, { fromMs, untilMs: performance.now() });
+    const others = neighbours.share();
+    times.set(family, { fromMs, untilMs: performance.now(), others });
     await load.caughtUp();
-    const p99MsMax = Math.max(P99_MS, P99_TIMES_CALM * quantile(latenciesOf("calm"), 0.99));
-    expect(quantile(latenciesOf(family), 0.99)).toBeLessThanOrEqual(p99MsMax);
+    expect(quantile(latenciesOf(family), 0.99)).toBeLessThanOrEqual(P99_MS / (1 - others));
   });
 });
 
@@ -196,11 +200,11 @@ function printTold(): void {
     ]),
   );
   printTable(
-    ["family", "handlers", "runners", "good events", "p50 ms", "p90 ms", "p99 ms", "max ms", "s"],
+    ["family", "handlers", "runners", "good events", "p50 ms", "p90 ms", "p99 ms", "max ms", "s", "other programs"],
     ["calm", ...families.map(({ name }) => name)].map((name): Cell[] => {
       const values = latenciesOf(name);
       const own = told.filter(({ entry }) => entry.family === name);
-      const { fromMs, untilMs } = times.get(name) ?? { fromMs: 0, untilMs: 0 };
+      const { fromMs, untilMs, others } = times.get(name) ?? { fromMs: 0, untilMs: 0, others: 0 };
       return [
         name,
         entries.filter(({ family }) => family === name).length,
@@ -211,6 +215,7 @@ function printTold(): void {
         moved(values, 0.99),
         moved(values, 1),
         ((untilMs - fromMs) / 1000).toFixed(1),
+        `${Math.round(others * 100)} %`,
       ];
     }),
     `each handler gets one event (${EVENT}) and then a probe; good events come at ${RATE_PER_SECOND} a second`,

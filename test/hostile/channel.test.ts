@@ -92,9 +92,9 @@ async function suffered(runner: number, code: string): Promise<BatchResult> {
   const batch = ["a", "b", "c"].map((key) => task(handler.id, { key, payload: lying(code) }));
   let answered = 0;
   const result = await new Promise<BatchResult>((resolve) => {
-    sandbox.run(runner, handler.id, batch, [], ({ version, results }) => {
+    sandbox.run(runner, handler.id, batch, [], (all) => {
       answered++;
-      resolve({ version, results: [...results] });
+      resolve({ ...all, results: [...all.results] });
     });
   });
   await new Promise((resolve) => setTimeout(resolve, 30));

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Fleet } from "../stories/rig/fleet.ts";
 import { GatewayProcess } from "../stories/rig/gateway-process.ts";
 import { sleep, until } from "../stories/rig/wait.ts";
+import { Neighbours } from "./rig/neighbours.ts";
 import { SteadyLoad } from "./rig/steady-load.ts";
 import { printTable, quantile } from "./rig/table.ts";
 import type { Cell } from "./rig/table.ts";
@@ -19,7 +20,7 @@ const RATE_EACH = 40;
 const ALONE_MS = 1500;
 const BESIDE_MS = 2500;
 /** Of what they send, as much as this arrives in time. */
-const SHARE_MIN = 0.95;
+const SHARE_MIN = 0.9;
 
 interface Villain {
   readonly name: string;
@@ -58,6 +59,22 @@ const VILLAINS: readonly Villain[] = [
     slowerMax: { p50: 4, p95: 6 },
   },
   {
+    name: "a failing key",
+    devices: 1,
+    ratePerSecond: 50,
+    inflightMax: 100,
+    topic: () => "fair/failing/one",
+    slowerMax: { p50: 4, p95: 6 },
+  },
+  {
+    name: "a slow key",
+    devices: 1,
+    ratePerSecond: 40,
+    inflightMax: 100,
+    topic: () => "fair/slow/one",
+    slowerMax: { p50: 4, p95: 6 },
+  },
+  {
     name: "a slow handler",
     devices: 4,
     ratePerSecond: 40,
@@ -74,23 +91,31 @@ interface Measured {
   readonly p95: number;
   readonly max: number;
   readonly villainPerSecond: number;
+  /** Share of the box that other programs had meanwhile. */
+  readonly neighbours: number;
 }
 
+/** Some 40 ms, by the clock of the box: that of an event stands still meanwhile. */
+const COMPUTE = "{ let x = 1; for (let i = 0; i < 25_000_000; i++) x = Math.imul(x, 48_271) ^ i; }";
 const SHARED = `
-export const config = { topic: "fair/{kind}/{id}", key: "{id}", to: ["villains"] };
+export const config = { topic: "fair/{kind}/{id}", key: "{id}", retry: { triesMax: 2, backoff: "5ms", backoffMax: "5ms" } };
 export default (event, ctx) => {
+  const { kind } = event.params;
+  if (kind === "slow") ${COMPUTE}
+  if (kind === "failing") throw new Error("I always do");
   ctx.state.count = (ctx.state.count ?? 0) + 1;
-  ctx.emit({ ...event.data, count: ctx.state.count }, { to: event.params.kind === "other" ? "others" : "villains" });
+  ctx.emit({ ...event.data, count: ctx.state.count }, { to: kind === "other" ? "others" : "villains" });
 };`;
 const SLOW = `
 export const config = { topic: "slow/{id}", key: "{id}", to: ["villains"] };
-export default () => { const end = Date.now() + 40; while (Date.now() < end); return 1; };`;
+export default () => { ${COMPUTE} return 1; };`;
 const FAILING = `
 export const config = { topic: "failing/{id}", key: "{id}", retry: { triesMax: 3, backoff: "10ms", backoffMax: "50ms" } };
 export default () => { throw new Error("I always do"); };`;
 
 let gateway: GatewayProcess;
 let others: readonly SteadyLoad[];
+let neighbours: Neighbours;
 /** As it was last. */
 let alone: Measured;
 const measured: Measured[] = [];
@@ -112,6 +137,7 @@ beforeAll(async () => {
     return new SteadyLoad(options);
   });
   for (const load of others) await load.start();
+  neighbours = new Neighbours(gateway);
   await sleep(1500); // The first events of a gateway are cold.
   alone = await measureAlone();
   measured.push(alone);
@@ -131,6 +157,7 @@ describe("three devices beside", () => {
     fleet.start();
     await fleet.online();
     await sleep(500);
+    neighbours.share();
     const fromMs = performance.now();
     const ackedBefore = fleet.acked;
     await sleep(BESIDE_MS);
@@ -141,9 +168,10 @@ describe("three devices beside", () => {
     alone = await measureAlone();
     measured.push(beside, alone);
     expect(beside.share).toBeGreaterThanOrEqual(SHARE_MIN);
-    // The box may have had other things to do before, or after.
-    expect(beside.p50).toBeLessThanOrEqual(slowerMax.p50 * Math.max(before.p50, alone.p50));
-    expect(beside.p95).toBeLessThanOrEqual(slowerMax.p95 * Math.max(before.p95, alone.p95));
+    // The box may have had other things to do before, or after, or meanwhile.
+    const slower = 1 / (1 - beside.neighbours);
+    expect(beside.p50).toBeLessThanOrEqual(slowerMax.p50 * slower * Math.max(before.p50, alone.p50));
+    expect(beside.p95).toBeLessThanOrEqual(slowerMax.p95 * slower * Math.max(before.p95, alone.p95));
   });
 
   it("all of them lose nothing", async () => {
@@ -153,6 +181,7 @@ describe("three devices beside", () => {
 });
 
 async function measureAlone(): Promise<Measured> {
+  neighbours.share();
   const fromMs = performance.now();
   await sleep(ALONE_MS);
   return await measure("alone", fromMs, 0);
@@ -172,12 +201,13 @@ async function measure(name: string, fromMs: number, villainPerSecond: number): 
     p95: quantile(latencies, 0.95),
     max: quantile(latencies, 1),
     villainPerSecond,
+    neighbours: neighbours.share(),
   };
 }
 
 function printMeasured(): void {
   printTable(
-    ["three devices", "arrived in time", "p50 ms", "p95 ms", "max ms", "beside events/s"],
+    ["three devices", "arrived in time", "p50 ms", "p95 ms", "max ms", "its events/s", "other programs"],
     measured.map((one): Cell[] => [
       one.name,
       `${(one.share * 100).toFixed(1)} %`,
@@ -185,6 +215,7 @@ function printMeasured(): void {
       one.p95.toFixed(1),
       one.max.toFixed(1),
       Math.round(one.villainPerSecond),
+      `${Math.round(one.neighbours * 100)} %`,
     ]),
   );
 }

@@ -31,8 +31,9 @@ const TELL_MS = 10_000;
 const ATTACK_MS = 100;
 /** A killer has its turn once in so many. */
 const KILLER_ONCE_IN = 200;
-/** The good ones are at work for so long before the hostile ones are saved. */
-const BEFORE_MS = 3000;
+/** The good ones are at work for so long before the hostile ones are saved: they are proven by then. */
+const BEFORE_MS = 5000;
+const PROVEN_MS = 2000;
 const ARRIVED_MS = 120_000;
 /** The last third may have this much more than the middle one: by so much memory goes up and down anyway. */
 const GROWTH_MAX = 1.1;
@@ -54,6 +55,7 @@ await using gateway = await GatewayProcess.start({
       watch: true,
       defaults: { memory: "16MB", retry: { triesMax: 2, backoff: "50ms", backoffMax: "100ms" } },
     },
+    sandbox: { provenAfter: `${PROVEN_MS}ms` },
     uplinks: {
       cloud: { kind: "file", path: "cloud/events.ndjson", maxSize: "64MB", keep: 1 },
       hostile: { kind: "file", path: "cloud/hostile.ndjson", maxSize: "16MB", keep: 1 },
@@ -66,7 +68,6 @@ await using gateway = await GatewayProcess.start({
 const { pid } = gateway;
 using arrivals = new Arrivals(join(gateway.folder, "cloud", "events.ndjson"));
 const topic = (id: string): string => `load/${id}`;
-// A device that connects again sends again, and these must not: what comes twice is the gateway's doing.
 using fleet = new Fleet({
   port: gateway.mqttPort,
   devices: GOOD,
@@ -155,7 +156,7 @@ async function tell(): Promise<void> {
     `${Object.entries(figures)
       .map(([name, value]) => `${name} ${value}`)
       .join("  ")}\n`,
-  ); // prettier
+  );
   watch.reset();
   toldMs = nowMs;
   before = now;

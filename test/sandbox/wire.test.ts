@@ -42,10 +42,14 @@ describe("frames", () => {
 
   it("a batch names its version and count, and carries a key's state once", () => {
     const batch = [task(1, { key: "a" }), task(1, { key: "a" }), task(1, { key: "b" })];
-    const frame = runFrame(7, 12, batch, ['{"ü":1}', '{"ü":1}', undefined]);
+    const frame = runFrame(7, 12, { atMs: 1_700_000_000_123, captured: true }, batch, [
+      '{"ü":1}',
+      '{"ü":1}',
+      undefined,
+    ]);
     expect(frame.length).toBe(4 + frame.readUInt32BE(0));
-    const { serial, count, tasks } = readRunHead(frame.subarray(9));
-    expect([serial, count]).toEqual([12, 3]);
+    const { serial, count, atMs, captured, tasks } = readRunHead(frame.subarray(9));
+    expect([serial, count, atMs, captured]).toEqual([12, 3, 1_700_000_000_123, true]);
     expect(tasks.toString("latin1").split(Buffer.from('{"ü":1}').toString("latin1"))).toHaveLength(2);
   });
 });
@@ -54,6 +58,7 @@ describe("an answer", () => {
   const reader = {
     failure: <T>(failure: T): T => failure,
     log: () => undefined,
+    dropped: () => undefined,
     limits: { outputsMax: 2, resultBytesMax: 4096, stateBytesMax: 64, logCharsMax: 100 },
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>

@@ -25,8 +25,8 @@ export type Outcome =
   | { readonly at: "done"; readonly outputs: readonly unknown[] }
   /** It is a dead letter with one of these fault codes; several where it depends on the box which limit is met first. */
   | { readonly at: "dead"; readonly codes: readonly string[] }
-  /** There is no event: the module itself is not taken on, with this code among its reasons. */
-  | { readonly at: "refused"; readonly code: string };
+  /** There is no event: the module itself is not taken on, with one of these texts in its reason. */
+  | { readonly at: "refused"; readonly because: readonly string[] };
 
 /** The most that may be gone afterwards. */
 export type Cost = "nothing" | "isolate" | "runner";
@@ -58,7 +58,7 @@ export const PROBE = "probe";
 
 export const done = (...outputs: readonly unknown[]): Outcome => ({ at: "done", outputs });
 export const dead = (...codes: readonly string[]): Outcome => ({ at: "dead", codes });
-export const refused = (code: string): Outcome => ({ at: "refused", code });
+export const refused = (...because: readonly string[]): Outcome => ({ at: "refused", because });
 
 /** A body of `(event, ctx) => { … }`; with the outputs that must come of it, where they are its own. */
 type Row = string | { readonly body: string; readonly outputs: readonly unknown[] };

@@ -68,7 +68,7 @@ const answers = lies({
   "a state, two million levels deep": "ran(id, 's' + deep + '\\n.\\n.\\n.\\n');",
   "a state of a megabyte": "ran(id, 's' + JSON.stringify({ a: 'x'.repeat(1_000_000) }) + '\\n.\\n.\\n.\\n');",
   "more outputs than one event may have": "ran(id, 'o1\\n'.repeat(101) + '.\\n.\\n.\\n');",
-  "outputs of 30 MB": `ran(id, ('o"' + 'x'.repeat(1_000_000) + '"\\n').repeat(30) + '.\\n.\\n.\\n');`,
+  "outputs of 5 MB": `ran(id, ('o"' + 'x'.repeat(500_000) + '"\\n').repeat(10) + '.\\n.\\n.\\n');`,
   "a publish to everybody": 'ran(id, \'a{"publish":{"topic":"#","qos":0}}\\no1\\n.\\n.\\n.\\n\');',
   "a failure with a code of another room": 'ran(id, \'!{"code":"JOURNAL_LOCKED","message":"m"}\\n.\\n.\\n\');',
   "a failure of prototypes": 'ran(id, \'!{"__proto__":{"code":"A_B","message":"m","polluted":1}}\\n.\\n.\\n\');',
@@ -79,7 +79,7 @@ const answers = lies({
   "that all are behind one that did not fail": "ran(id, '~\\n~\\n~\\n');",
   "that it began nothing": "ran(id, '-\\n-\\n-\\n');",
   "ten thousand log lines and one": "ran(id, 'l3\"x\"\\n'.repeat(10_001) + '.\\n.\\n.\\n');",
-  "a log line of 20 MB": "ran(id, 'l3' + JSON.stringify('x'.repeat(20_000_000)) + '\\n.\\n.\\n.\\n');",
+  "a log line of 5 MB": "ran(id, 'l3' + JSON.stringify('x'.repeat(5_000_000)) + '\\n.\\n.\\n.\\n');",
 });
 
 const ends = lies({

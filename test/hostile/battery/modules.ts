@@ -9,7 +9,7 @@ export const loads: readonly Hostile[] = [
     "module-loops": `for (;;);\nexport const config = CONFIG; ${HANDLER}`,
     "module-config-loops": `export const config = { ...CONFIG, toJSON() { for (;;); } }; ${HANDLER}`,
   }),
-  ...modules(refused("SANDBOX_MEMORY"), {
+  ...modules(refused("SANDBOX_MEMORY", "SANDBOX_TIMEOUT"), {
     "module-eats": `const kept = []; for (;;) kept.push(Array(100_000).fill(1));\nexport const config = CONFIG; ${HANDLER}`,
   }),
   ...modules(refused("HANDLER_LOAD_THREW"), {

@@ -6,4 +6,6 @@ export interface WebHost {
   readonly now: () => number;
   /** 32 bytes that nobody can foresee; others for each isolate. */
   readonly seed: Uint8Array;
+  /** In a captured run: bytes that follow from the event, so that it can be repeated. They are no secret. */
+  readonly repeatable?: (into: Uint8Array) => void;
 }

@@ -1,0 +1,13 @@
+/** Which budget of its handler an event that failed has spent, for the metric; by the failure's code. */
+export const BUDGETS: Readonly<Record<string, string>> = {
+  SANDBOX_CPU: "cpu",
+  SANDBOX_TIMEOUT: "time",
+  SANDBOX_MEMORY: "memory",
+  SANDBOX_OUTPUTS_TOO_MANY: "outputs",
+  SANDBOX_RESULT_TOO_LARGE: "result",
+  SANDBOX_STATE_TOO_LARGE: "state",
+  SANDBOX_STATE_TOTAL: "state-total",
+  SANDBOX_TIMERS_TOO_MANY: "timers",
+};
+/** Held-back outputs, which fail nothing. */
+export const RATE = "rate";
