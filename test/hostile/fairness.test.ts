@@ -83,7 +83,7 @@ const VILLAINS: readonly Villain[] = [
 const SLOW_KEY: Villain = {
   name: "a slow key of their own handler",
   devices: 1,
-  ratePerSecond: 60,
+  ratePerSecond: 50,
   inflightMax: 100,
   topic: () => "fair/slow/one",
   slowerMax: { p50: 4, p95: 6 },
