@@ -12,30 +12,33 @@
  *   3  The first of `heads` tells the outside which task is running, also when this thread never comes back.
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
  *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
- *   6  What a task leaves behind when it ends (timers, promises) is gone, or finds nobody to tell.
+ *   6  What a task leaves behind when it ends (timers, promises, asks) is gone, or finds nobody to tell.
+ *   7  Once a task has asked for something, tasks run one by one until the batch ends: what was asked for cannot be taken
+ *      back, so the batch cannot be run again to find out whose failure something was.
  */
 import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
+import { Asks } from "./api/asks.ts";
 import { close, Context, expire, stateAfter } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
 import { EventReader } from "./api/event.ts";
 import { Refusal, failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
+import { readModule } from "./api/module.ts";
+import type { Handle } from "./api/module.ts";
 import { emitResult } from "./api/outputs.ts";
-import { bare, freeze, join, jsonParse, jsonStringify, keys, now, resolved, substring } from "./api/primordials.ts";
+import { bare, freeze, join, jsonParse, keys, now, resolved, substring } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
+import { plainSignal } from "./api/signal.ts";
 import { fromUtf8, toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
-import type { WebHost } from "./api/web/host.ts";
+import type { Beside, Controlled, WebHost } from "./api/web/host.ts";
 import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
-type Handle = (event: unknown, context: Context) => unknown;
-
 const ANSWER_CHARS = 1_000_000;
-const CONFIG_CHARS_MAX = 65_536;
 
 /** A failed key of this batch. */
 const FAILED = "!";
@@ -61,6 +64,8 @@ class Guest {
   readonly #reader: EventReader;
   readonly #random: EventRandom;
   readonly #timers: Timers;
+  readonly #asks: Asks;
+  readonly #beside: Beside = bare({});
   #handle: Handle | undefined;
 
   // The batch that runs.
@@ -89,14 +94,21 @@ class Guest {
     const { handler, version, limits } = settings;
     this.#random = new EventRandom(`${settings.journalId}/${handler}`);
     this.#timers = new Timers(limits.timersMax, () => this.#tell());
+    this.#asks = new Asks(limits, () => {
+      this.#oneByOne = true;
+      this.#tell();
+    });
     const params = deepFreeze(settings.params) as Record<string, unknown>;
-    this.#around = { handler, version, params, log: this.#logger.log, limits };
+    const secrets = freeze(bare({ ...settings.secrets }));
+    const newSignal = (): Controlled => (this.#beside.controlled ?? plainSignal)();
+    this.#around = { handler, version, params, secrets, log: this.#logger.log, limits, newSignal };
     installGlobals(this.#logger.log, this.#timers, this.#random);
   }
 
   /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
   web(define: () => { install: (host: WebHost) => void }, seed: string): void {
-    define().install({ global: defineGlobal, now, seed: toBytes(seed) });
+    const ask: WebHost["ask"] = (asked, asker) => this.#asks.ask(asked, asker);
+    define().install({ global: defineGlobal, now, seed: toBytes(seed), ask, beside: this.#beside });
   }
 
   /** Evaluates the user's module, given as a function of CommonJS shape. Returns the text of a `Loaded`. */
@@ -104,27 +116,12 @@ class Guest {
     try {
       const module: { exports: unknown } = { exports: {} };
       define(module, module.exports as object);
-      return this.#loaded(module.exports);
+      const { handle, config } = readModule(module.exports);
+      this.#handle = handle;
+      return config;
     } catch (thrown) {
       return `!${failureLine(failureOf(thrown, "HANDLER_LOAD_THREW"))}`;
     }
-  }
-
-  /** The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart here. */
-  #loaded(exported: unknown): string {
-    const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
-    const handle = typeof exported === "function" ? exported : named["default"];
-    if (typeof handle !== "function") {
-      throw new Refusal("HANDLER_EXPORT_MISSING", "the module has no default export that is a function");
-    }
-    this.#handle = handle as Handle;
-    const config = named["config"];
-    const text = config === undefined ? "{}" : jsonStringify(config);
-    if (text === undefined) throw new Refusal("HANDLER_CONFIG_INVALID", "the exported config is no JSON");
-    if (text.length > CONFIG_CHARS_MAX) {
-      throw new Refusal("HANDLER_CONFIG_INVALID", `the exported config is longer than ${CONFIG_CHARS_MAX} characters`);
-    }
-    return text;
   }
 
   // --- what the runner calls. Each returns the reply, which promises may still change.
@@ -141,9 +138,17 @@ class Guest {
     return this.#start(true);
   }
 
+  /** What was asked for has come. `parts` are the pieces of its body, a character for each byte. */
+  fetched(id: number, head: string, ...parts: string[]): Reply {
+    this.#called();
+    this.#asks.settle(id, head, join(parts, ""));
+    this.#tell();
+    return this.#reply;
+  }
+
   /** It is time for the first timer, or for the next task. */
   wake(): Reply {
-    this.#reply = answered("");
+    this.#called();
     try {
       this.#timers.fire();
     } catch (thrown) {
@@ -159,14 +164,14 @@ class Guest {
 
   /** The task that waits has had its time. */
   expire(): Reply {
-    this.#reply = answered("");
+    this.#called();
     const task = this.#waiting;
     if (task !== undefined) {
       const { timeoutMs } = this.#settings.limits;
       const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
       this.#fail(task, { code: "SANDBOX_TIMEOUT", message, final: false });
       expire(task.context, new Refusal("SANDBOX_TIMEOUT", message));
-      this.#go();
+      this.#goOn();
     }
     this.#tell();
     return this.#reply;
@@ -174,14 +179,14 @@ class Guest {
 
   /** A promise of the task that ran last was rejected and nobody handled it: that is its failure. */
   blame(message: string): Reply {
-    this.#reply = answered("");
+    this.#called();
     const failure = { code: "HANDLER_REJECTED", message, final: false };
     const task = this.#waiting ?? this.#last;
     if (task !== undefined) {
       if (this.#waiting === undefined) this.#takeBack(task);
       this.#fail(task, failure);
     }
-    this.#go();
+    this.#goOn();
     this.#tell();
     return this.#reply;
   }
@@ -209,12 +214,24 @@ class Guest {
     return this.#reply;
   }
 
+  /** The reply before this call has left. */
+  #called(): void {
+    this.#asks.sent();
+    this.#reply = answered("");
+  }
+
   #over(): void {
     this.#waiting = undefined;
     this.#last = undefined;
     this.#logger.draft = undefined;
     this.#timers.close();
+    this.#asks.reset();
     this.#answer = "";
+  }
+
+  /** After a task that waited has ended: with the next one, or first outside to hear what came of it. */
+  #goOn(): void {
+    if (!this.#oneByOne) this.#go();
   }
 
   /** Runs tasks until none is left, or until one has to wait. */
@@ -234,9 +251,9 @@ class Guest {
     const reply = this.#reply;
     if (this.#waiting !== undefined) {
       const leftMs = this.#settings.limits.timeoutMs - (now() - this.#waiting.startedMs);
-      waiting(reply, this.#timers.nextInMs, leftMs);
+      waiting(reply, this.#timers.nextInMs, leftMs, this.#asks.text);
     } else if (this.#index < this.#count || (this.#oneByOne && this.#last !== undefined)) {
-      waiting(reply, 0, 1);
+      waiting(reply, 0, 1, this.#asks.text);
     } else {
       reply[0] = this.#answer;
       reply[1] = false;
@@ -269,6 +286,7 @@ class Guest {
     this.#logger.draft = draft;
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     this.#timers.open();
+    this.#asks.open();
     const event = this.#reader.read(text, heads, at);
     const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
     const task: Running = {
@@ -298,13 +316,13 @@ class Guest {
     } catch (thrown) {
       if (this.#waiting !== task) return;
       this.#fail(task, failureOf(thrown));
-      this.#go();
+      this.#goOn();
       this.#tell();
       return;
     }
     if (this.#waiting !== task) return;
     this.#finish(task, result);
-    this.#go();
+    this.#goOn();
     this.#tell();
   }
 
@@ -334,6 +352,7 @@ class Guest {
     close(task.draft);
     this.#logger.draft = undefined;
     this.#timers.close();
+    this.#asks.close();
     this.#waiting = undefined;
     this.#last = task;
     this.#index++;
@@ -371,6 +390,7 @@ export function install(settingsJson: string, heads: Int32Array): object {
     load: (define: (module: object, exports: object) => void) => guest.load(define),
     run: (count: number, ...parts: string[]) => guest.run(count, ...parts),
     oneByOne: () => guest.oneByOne(),
+    fetched: (id: number, head: string, ...parts: string[]) => guest.fetched(id, head, ...parts),
     wake: () => guest.wake(),
     expire: () => guest.expire(),
     blame: (message: string) => guest.blame(message),

@@ -10,18 +10,21 @@
  * same batch run again on the isolate's own thread, and its next ones there at once. Nothing of the first attempt counts:
  * effects leave an isolate with its answer only (docs/decisions/0009).
  *
+ * A batch that has asked the gateway for something has had effects outside, so it is not run again from its start: from
+ * then on it is called on the isolate's own thread only, with all its time, and its tasks run one by one.
+ *
  * An isolate that has run nothing for `idleMs` is given up: handlers that hardly ever run cost next to no memory.
  *
  * A call that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
  * left queued may meet the next event; the next batch gets a new isolate. A call that cannot even be stopped is reported
  * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type ivm from "isolated-vm";
 import type { TaskLimits } from "./api/context.ts";
 import type { GuestFailure } from "./api/failure.ts";
 import type { LogLimits } from "./api/log.ts";
 import type { TopicFilter } from "../topic.ts";
+import type { Asking } from "./asking.ts";
 import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
 import { fillHeads } from "./heads.ts";
@@ -33,6 +36,7 @@ export interface GuestSettings {
   readonly handler: string;
   readonly version: number;
   readonly params: unknown;
+  readonly secrets: Readonly<Record<string, string>>;
   readonly filters: readonly TopicFilter[];
   readonly journalId: string;
   readonly gatewayId: string;
@@ -97,8 +101,8 @@ export class VersionIsolate {
   }
 
   /** `tasks` is the part of a run frame that holds the tasks. */
-  run(count: number, tasks: Buffer): Promise<Ran> {
-    return this.#queue(() => this.#run(count, tasks));
+  run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
+    return this.#queue(() => this.#run(count, tasks, asking));
   }
 
   /** Batches that run or wait. */
@@ -156,7 +160,7 @@ export class VersionIsolate {
     return loaded;
   }
 
-  async #run(count: number, tasks: Buffer): Promise<Ran> {
+  async #run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
       while (mustTurn()) await turn();
@@ -172,18 +176,20 @@ export class VersionIsolate {
     let isOneByOne = count === 1;
     const startedMs = performance.now();
     for (;;) {
-      const isHere = isShort && performance.now() >= this.#slowUntilMs;
+      const isHere = isShort && !asking.hasAsked && performance.now() >= this.#slowUntilMs;
       if (isHere) while (mustTurn()) await turn();
       const came = isHere ? this.#callHere(guest, call, args) : await this.#callThere(guest, call, args);
       // In a new isolate if the attempt took this one; another attempt is not made.
-      if (came === undefined) return this.#run(count, tasks);
+      if (came === undefined) return this.#run(count, tasks, asking);
       args = [];
       switch (came.at) {
         case "replied": {
-          const [lines, waits] = came.reply;
+          const [lines, waits, , , asks] = came.reply;
           this.#usedMs = performance.now();
           if (!waits) return { at: "answered", lines };
-          call = await this.#wait(came.reply);
+          asking.send(asks);
+          isOneByOne ||= asking.hasAsked;
+          [call, args] = await this.#wait(came.reply, asking);
           break;
         }
         case "rejected":
@@ -204,17 +210,18 @@ export class VersionIsolate {
   }
 
   /** Until there is something to do for the task that waits, or its time is over. */
-  async #wait([, , wakeInMs, leftMs]: Reply): Promise<Call> {
+  async #wait([, , wakeInMs, leftMs]: Reply, asking: Asking): Promise<[Call, (string | number)[]]> {
     if (wakeInMs === 0) {
       await turn();
-      return "wake";
+      return ["wake", []];
     }
-    if (wakeInMs > 0 && wakeInMs < leftMs) {
-      await sleep(wakeInMs);
-      return "wake";
+    const isTimer = wakeInMs > 0 && wakeInMs < leftMs;
+    if (leftMs > 0) {
+      await asking.wait(isTimer ? wakeInMs : Math.min(leftMs, this.#bundle.timeoutMs));
+      const fetched = asking.take();
+      if (fetched !== undefined) return ["fetched", fetched];
     }
-    if (leftMs > 0) await sleep(Math.min(leftMs, this.#bundle.timeoutMs));
-    return "expire";
+    return [isTimer ? "wake" : "expire", []];
   }
 
   /** undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */

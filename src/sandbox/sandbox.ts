@@ -18,13 +18,17 @@
  * Limits: runners, memory of each, slice, outputs, result, state and log lines (settings.ts); timeout and memory of each
  * handler (HandlerBundle); batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
+import type { Fetch, FetchGrant } from "../fetch.ts";
 import { parseTopicFilter } from "../topic.ts";
 import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { webApisOf } from "./api/web.ts";
+import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
+import { AS_IT_IS, redaction } from "./redaction.ts";
+import type { Redact } from "./redaction.ts";
 import { runnerCommand } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import type { BatchResult, LogLevel } from "./results.ts";
@@ -53,6 +57,10 @@ export interface HandlerBundle {
     readonly params: unknown;
     /** Topic filters whose named levels are event.params; the first that matches counts. */
     readonly topics: readonly string[];
+    /** Where it may fetch from; nowhere when left out. */
+    readonly fetch?: readonly FetchGrant[];
+    /** ctx.secrets: values by name. They are taken out of whatever it says. */
+    readonly secrets?: Readonly<Record<string, string>>;
   };
 }
 
@@ -69,12 +77,15 @@ export interface SandboxOptions {
   readonly log: Log;
   /** A line that a handler logged; `task` when one was running. */
   readonly onLog: (handler: string, version: number, level: LogLevel, message: string, task: Task | undefined) => void;
+  /** Makes the requests of handlers. Without it none is made. */
+  readonly fetch?: Fetch;
   /** Tests start a program of their own instead of a runner. */
   readonly command?: RunnerCommand;
 }
 
 interface Live extends Version {
   readonly bundle: HandlerBundle;
+  readonly redact: Redact;
 }
 
 /** A load whose runner was lost is tried again on its successor, for another handler may have cost it. */
@@ -112,6 +123,7 @@ export class Sandbox {
           log,
           rssBytesMax: () => this.#rssBytesMax(),
           versions: () => this.#versions.values(),
+          redact: (text) => this.#redacted(text),
         }),
     );
   }
@@ -140,13 +152,24 @@ export class Sandbox {
   async load(bundle: HandlerBundle): Promise<Load> {
     const stacks = new Stacks(bundle.sourceMap);
     const { onLog, settings } = this.#options;
+    const redact = redaction(bundle.settings.secrets ?? {}, settings.logLineMax);
+    const guest = await this.#guest(bundle);
     const version: Live = {
       serial: ++this.#lastSerial,
       bundle,
-      guest: await this.#guest(bundle),
+      guest,
+      redact,
+      asker: {
+        handler: bundle.name,
+        grants: bundle.settings.fetch ?? [],
+        fetchTimeoutMs: Math.min(settings.fetchTimeout, bundle.settings.timeoutMs),
+        limits: guest.settings.limits,
+        fetch: this.#options.fetch ?? noFetch,
+      },
       reader: {
-        failure: (failure) => stacks.map(failure),
-        log: (level, message, task) => onLog(bundle.name, bundle.version, level, message, task),
+        failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
+        log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
+        uplink: redact,
         limits: {
           outputsMax: settings.outputsMax,
           resultBytesMax: settings.resultMax,
@@ -160,7 +183,7 @@ export class Sandbox {
     const failed = all.find((loaded) => loaded?.at !== "ready");
     if (all.some((loaded) => loaded?.at !== "ready")) {
       this.#forget(version);
-      return asLoad(failed, stacks);
+      return asLoad(failed, stacks, redact);
     }
     const before = this.#live.get(bundle.id);
     this.#live.set(bundle.id, version);
@@ -253,6 +276,13 @@ export class Sandbox {
     return shared + isolates * ISOLATE_RSS_BYTES;
   }
 
+  /** Which handler's a text is is not known. */
+  #redacted(text: string): string {
+    let redacted = text;
+    for (const { redact } of this.#versions.values()) redacted = redact(redacted);
+    return redacted;
+  }
+
   #forget(version: Live): void {
     this.#versions.delete(version.serial);
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
@@ -271,6 +301,7 @@ export class Sandbox {
         handler: name,
         version,
         params: own.params,
+        secrets: own.secrets ?? {},
         filters: own.topics.map(parseTopicFilter),
         journalId,
         gatewayId,
@@ -280,6 +311,8 @@ export class Sandbox {
           resultBytesMax: settings.resultMax,
           stateBytesMax: settings.stateMax,
           timersMax: settings.timersMax,
+          fetchesMax: settings.fetchesMax,
+          fetchRequestBytesMax: settings.fetchRequestMax,
           timeoutMs: own.timeoutMs,
           logLinesPerSecond: settings.logLinesPerSecond,
           logCharsMax: settings.logLineMax,
@@ -315,13 +348,18 @@ async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded |
   return undefined;
 }
 
-function asLoad(loaded: Loaded | undefined, stacks: Stacks): Load {
+function withoutSecrets({ code, message, stack }: Failure, redact: Redact): Failure {
+  const plain = { code, message: redact(message) };
+  return stack === undefined ? plain : { ...plain, stack: redact(stack) };
+}
+
+function asLoad(loaded: Loaded | undefined, stacks: Stacks, redact: Redact = AS_IT_IS): Load {
   if (loaded === undefined) {
     const message = "the runner was lost each time the handler was loaded";
     return { at: "failed", failure: { code: "SANDBOX_RUNNER_LOST", message } };
   }
   if (loaded.at === "ready") return { at: "ready", config: JSON.parse(loaded.config) as unknown };
-  const failure = stacks.map(loaded.failure);
+  const failure = stacks.map(withoutSecrets(loaded.failure, redact));
   const where = stacks.where(failure);
   const { code, message, stack } = failure;
   const plain = stack === undefined ? { code, message } : { code, message, stack };

@@ -3,7 +3,7 @@
  * handlers' settings.
  */
 import { z } from "zod";
-import { duration, size } from "../quantity.ts";
+import { duration, durationWithin, size, sizeWithin } from "../quantity.ts";
 
 const count = z.int().min(1);
 
@@ -40,6 +40,27 @@ export const sandboxSettings = z
       .max(10_000)
       .default(100)
       .meta({ description: "Timers (setTimeout and its like) that one event may have at a time; more fail it." }),
+    fetchesMax: count
+      .max(1000)
+      .default(16)
+      .meta({ description: "Fetches that one event may have under way at a time; more are refused." }),
+    fetchTimeout: durationWithin({ min: "1ms", max: "1h" }).prefault("10s").meta({
+      description:
+        "How long one fetch may take, redirects and body included; and never longer than the handler's `timeout`.",
+    }),
+    fetchRequestMax: sizeWithin({ max: "8MB" })
+      .prefault("256KB")
+      .meta({ description: "Longest body that a handler may send with a fetch; longer ones are refused." }),
+    fetchResponseMax: sizeWithin({ max: "32MB" })
+      .prefault("1MB")
+      .meta({ description: "Longest answer to a fetch, unpacked; a longer one is cut off, and the fetch fails." }),
+    fetchesTotalMax: count
+      .max(10_000)
+      .default(256)
+      .meta({ description: "Fetches of all handlers under way at a time; more fail at once, and may be tried again." }),
+    fetchBytesTotalMax: size.prefault("64MB").meta({
+      description: "Bytes of requests and answers that the gateway holds for all fetches; what goes beyond it fails.",
+    }),
     logLinesPerSecond: count
       .default(100)
       .meta({ description: "Log lines of one handler in each runner; more are dropped and counted." }),

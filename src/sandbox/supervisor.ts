@@ -15,6 +15,7 @@ import type { Done, Request, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { Pulse } from "./pulse.ts";
+import type { Redact } from "./redaction.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import { allOf, parseBody, readAnswer, strike, WireError } from "./results.ts";
@@ -31,6 +32,8 @@ export interface SupervisorOptions {
   readonly log: Log;
   /** The versions that a new runner has to have. */
   readonly versions: () => Iterable<Version>;
+  /** Takes handlers' secrets out of what a runner says. */
+  readonly redact: Redact;
 }
 
 interface Ready {
@@ -283,6 +286,8 @@ export class Supervisor {
       this.#inFlight.take(id);
       entry.done(entry.version, results);
       if (this.#loads.length > 0) this.#takeTurns();
+    } else if (kind === "ask") {
+      this.#inFlight.fetching.hear(runner, id, entry.version.asker, body);
     } else if (kind === "stuck") {
       this.#stuck(runner, id, entry.version, entry.batch, entry.done, parseBody(body, SMALL_BYTES_MAX));
     } else {
@@ -366,14 +371,14 @@ export class Supervisor {
     this.#rested += this.#beat.rested;
     this.#yielded += this.#beat.yielded;
     this.#beat = NO_BEAT;
-    const { log, index } = this.#options;
-    log.warn({ runner: index, pid: lost.pid, why, inFlight: this.#inFlight.size }, "runner lost");
+    const { log, index, redact } = this.#options;
+    log.warn({ runner: index, pid: lost.pid, why: redact(why), inFlight: this.#inFlight.size }, "runner lost");
     if (state.at === "starting") {
       const waitMs = backoffMs(RESTART, ++this.#startsFailed, Math.random);
       const timer = setTimeout(() => (this.#state = this.#start()), waitMs);
       this.#state = { at: "down", timer };
       if (this.#startsFailed >= FIRST_STARTS_MAX && !this.#hasBeenReady) {
-        const fault = new Fault("SANDBOX_UNAVAILABLE", `no runner can be started: it ${why}`);
+        const fault = new Fault("SANDBOX_UNAVAILABLE", `no runner can be started: it ${redact(why)}`);
         for (const { reject } of this.#whenReady.splice(0)) reject(fault);
       }
     } else {

@@ -5,6 +5,7 @@
  * Which keys run side by side is not decided here: batches that are out at the same time share no key.
  */
 import type ivm from "isolated-vm";
+import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
 import type { GuestBundle, Loaded, Ran } from "./isolates.ts";
 
@@ -25,8 +26,8 @@ export class VersionPool {
     return (this.#isolates[0] as VersionIsolate).load();
   }
 
-  run(count: number, tasks: Buffer): Promise<Ran> {
-    return this.#next().run(count, tasks);
+  run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
+    return this.#next().run(count, tasks, asking);
   }
 
   /** Isolates that take memory. */

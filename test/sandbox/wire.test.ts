@@ -54,6 +54,7 @@ describe("an answer", () => {
   const reader = {
     failure: <T>(failure: T): T => failure,
     log: () => undefined,
+    uplink: (name: string): string => name,
     limits: { outputsMax: 2, resultBytesMax: 4096, stateBytesMax: 64, logCharsMax: 100 },
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
