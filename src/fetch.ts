@@ -2,6 +2,8 @@
  * Leaf: a handler's fetch as it passes between rooms: which origins are granted, what is asked for, and how it ends.
  */
 
+import type { FETCH_FAULTS } from "./fetch-faults.ts";
+
 /** An origin that a handler may fetch from. */
 export interface FetchGrant {
   /** "https://api.example.com", "http://192.168.1.5:8080": as `URL` writes it, without a path. */
@@ -54,14 +56,8 @@ export type FetchEnd =
   /** `final`: asking again cannot help. */
   | { readonly at: "failed"; readonly code: FetchFault; readonly message: string; readonly final: boolean };
 
-export type FetchFault =
-  | "HANDLER_FETCH_ADDRESS"
-  | "HANDLER_FETCH_DENIED"
-  | "HANDLER_FETCH_FAILED"
-  | "HANDLER_FETCH_INVALID"
-  | "HANDLER_FETCH_TIMEOUT"
-  | "SANDBOX_FETCH_BUSY"
-  | "SANDBOX_FETCH_TOO_LARGE";
+/** SANDBOX_FETCHES_TOO_MANY is said inside only. */
+export type FetchFault = Exclude<keyof typeof FETCH_FAULTS, "SANDBOX_FETCHES_TOO_MANY">;
 
 /**
  * Makes a request. `done` is called once, unless it is aborted before by what this returns; never before this returns.

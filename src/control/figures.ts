@@ -3,6 +3,7 @@
 export interface Figures {
   readonly journal: JournalFigures;
   readonly sandbox: SandboxFigures;
+  readonly egress: EgressFigures;
   readonly deployments: DeploymentFigures;
   readonly broker: BrokerFigures;
   /** By uplink. */
@@ -111,6 +112,19 @@ export interface SandboxFigures {
   readonly batchesInFlight: number;
   readonly batches: number;
   readonly tasks: number;
+}
+
+export interface EgressFigures {
+  readonly inFlight: number;
+  readonly bytesHeld: number;
+  readonly handlers: Readonly<Record<string, HandlerFetches>>;
+}
+
+export interface HandlerFetches {
+  /** By what became of them. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
 }
 
 export interface DeploymentFigures {

@@ -84,9 +84,14 @@ export class Versions {
     return this.#list.versions;
   }
 
+  /** The one that was live last. */
+  get liveEntry(): VersionEntry | undefined {
+    return this.#list.versions.find(({ version }) => version === this.#list.live);
+  }
+
   /** The one that was live last, with its code; undefined when there is none or it is damaged. */
   async live(): Promise<StoredVersion | undefined> {
-    const live = this.#list.versions.find(({ version }) => version === this.#list.live);
+    const live = this.liveEntry;
     if (live === undefined) return undefined;
     try {
       const code = await readFile(join(this.#folder, `${live.version}.js`), "utf8");

@@ -46,7 +46,7 @@ export class Connections {
   /** Lookups under way, by name: each may hold one of the few threads that the system's resolver has. */
   readonly #asked = new Map<string, Promise<LookupAddress[]>>();
 
-  constructor(lookup: Lookup = systemLookup as Lookup) {
+  constructor(lookup: Lookup = systemLookup) {
     this.#lookup = lookup;
     this.#public = this.#agents(false);
     this.#private = this.#agents(true);

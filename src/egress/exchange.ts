@@ -99,7 +99,7 @@ function granted(url: URL, grants: readonly FetchGrant[], redirected: boolean): 
 
 function follow(message: Message, status: number, location: string): void {
   const from = message.url.origin;
-  const next = location.length > LIMITS.urlChars ? null : URL.parse(location, message.url);
+  const next = location.length > LIMITS.urlChars ? null : URL.parse(location, message.url.href);
   if (next === null) throw new Refused("HANDLER_FETCH_FAILED", `${from} redirects to something that is no address`);
   // A redirect must not make a handler send a password that it does not have.
   if (next.hash === "") next.hash = message.url.hash;
@@ -230,7 +230,7 @@ function reasonOf(error: unknown): string {
 }
 
 function withoutFragment(url: URL): string {
-  const plain = new URL(url);
+  const plain = new URL(url.href);
   plain.hash = "";
   return plain.href;
 }

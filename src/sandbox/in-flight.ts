@@ -4,7 +4,7 @@ import type { Clock } from "../time.ts";
 import { Fetching } from "./fetching.ts";
 import type { Asker } from "./fetching.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
-import { asFailure, parse, WireError } from "./results.ts";
+import { allOf, asFailure, parse, WireError } from "./results.ts";
 import type { Beat } from "./runner.ts";
 import type { AnswerReader, RunResult } from "./results.ts";
 
@@ -92,6 +92,13 @@ export class InFlightTable {
   isOverdue(nowMs: number): boolean {
     for (const { dueMs } of this.#requests.values()) if (nowMs > dueMs) return true;
     return false;
+  }
+}
+
+export function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
+  for (const request of requests) {
+    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
+    else request.answered(undefined);
   }
 }
 

@@ -26,10 +26,10 @@ export function redaction(secrets: Readonly<Record<string, string>>, lineChars: 
   if (names.size === 0) return AS_IT_IS;
   // Of two that begin alike the longer one is meant.
   const forms = [...names.keys()].sort((a, b) => b.length - a.length);
-  const any = new RegExp(forms.map((form) => form.replace(SPECIAL, "\\$&")).join("|"), "g");
+  const secret = new RegExp(forms.map((form) => form.replace(SPECIAL, "\\$&")).join("|"), "g");
   const cutChars = Math.min(CUT_CHARS, lineChars);
   return (text) => {
-    const whole = text.replace(any, (found) => `[secret ${names.get(found) ?? ""}]`);
+    const whole = text.replace(secret, (found) => `[secret ${names.get(found) ?? ""}]`);
     if (text.length < cutChars) return whole;
     for (const form of forms) {
       for (let chars = Math.min(form.length - 1, text.length); chars >= PIECE_CHARS; chars--) {

@@ -10,8 +10,8 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
-import { asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
-import type { Done, Request, Version, Waiting } from "./in-flight.ts";
+import { answerAll, asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
+import type { Done, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { Pulse } from "./pulse.ts";
@@ -391,12 +391,5 @@ export class Supervisor {
       this.#carefulUntilMs = this.#options.clock.monotonic() + CAREFUL_MS;
     }
     answerAll(lostWork, "crashed");
-  }
-}
-
-function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
-  for (const request of requests) {
-    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
-    else request.answered(undefined);
   }
 }

@@ -42,7 +42,7 @@ export interface Answered extends Omit<AnswerHead, "failed" | "hasBody"> {
 /** What becomes of an ask: exactly one of both is called, or none when the task ends before. */
 export interface Asker {
   readonly answered: (answer: Answered) => void;
-  readonly failed: (error: unknown) => void;
+  readonly failed: (error: Error) => void;
 }
 
 interface Pending extends Asker {

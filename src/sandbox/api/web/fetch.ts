@@ -24,17 +24,17 @@ export function install(host: WebHost): void {
           try {
             resolve(received({ ...answer, bytes: answer.bytes as Uint8Array<ArrayBuffer> | undefined }));
           } catch (thrown) {
-            reject(thrown);
+            reject(thrown as Error);
           }
         },
-        failed: (error) => {
+        failed: (error: Error) => {
           over();
           reject(error);
         },
       });
       const abort = (): void => {
         takeBack();
-        reject(signal.reason);
+        reject(signal.reason as Error);
       };
       signal.addEventListener("abort", abort);
     });
