@@ -55,12 +55,17 @@ const limits = {
   retry: retry.optional(),
 };
 
-const origin = z.string().transform((text, ctx) => {
-  const parsed = parseOrigin(text);
-  if ("origin" in parsed) return parsed.origin;
-  ctx.addIssue({ code: "custom", message: parsed.flaw });
-  return z.NEVER;
-});
+const origin = z
+  .string()
+  .superRefine((text, ctx) => {
+    const parsed = parseOrigin(text);
+    if ("flaw" in parsed) ctx.addIssue({ code: "custom", message: parsed.flaw });
+  })
+  // No transform: in a union its complaint would be "none of its forms".
+  .overwrite((text) => {
+    const parsed = parseOrigin(text);
+    return "origin" in parsed ? parsed.origin : text;
+  });
 
 const grants = {
   fetch: z
