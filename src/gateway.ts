@@ -56,6 +56,8 @@ export class Gateway {
   readonly #closing: Closing;
   readonly #env: Environment;
   #config: Config;
+  /** Those that all handlers have. */
+  #secrets: ReadonlyMap<string, string>;
 
   /** Throws the Fault of the first room that cannot open; what was open by then is closed again. */
   static async open(config: Config, options: GatewayOptions): Promise<Gateway> {
@@ -73,6 +75,7 @@ export class Gateway {
     this.#closing = closing;
     this.#config = config;
     this.#env = env;
+    this.#secrets = rooms.hosting.secrets;
   }
 
   /** Where devices and operators connect, with the ports that were given for port 0. */
@@ -81,14 +84,17 @@ export class Gateway {
     return { broker: broker.addresses.map(withPort), control: control.url };
   }
 
-  /** Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. */
-  async reload(config: Config): Promise<void> {
+  /**
+   * Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. Resolves with the
+   * secrets that have other values: "secrets.apiKey".
+   */
+  async reload(config: Config): Promise<readonly string[]> {
     const { deployments, hosting, outlets } = this.#rooms;
     const isChanged = (section: "uplinks" | "routes" | "handlers" | "secrets"): boolean =>
       !isDeepStrictEqual(this.#config[section], config[section]);
     // Files and variables may have changed where the config has not.
     const secrets = readSecrets(config.secrets, this.#env);
-    const changed = changedSecrets(hosting.secrets, secrets);
+    const changed = changedSecrets(this.#secrets, secrets);
     hosting.secrets = secrets;
     const areUplinksChanged = isChanged("uplinks");
     if (areUplinksChanged) await outlets.replace(config.uplinks);
@@ -98,6 +104,8 @@ export class Gateway {
     if (changed.size > 0) await deployments.renew(({ settings }) => settings.secrets.some((name) => changed.has(name)));
     // Last: what failed on the way is tried again by the next reload.
     this.#config = config;
+    this.#secrets = secrets;
+    return [...changed].filter((name) => secrets.has(name)).map((name) => `secrets.${name}`);
   }
 
   /** Takes nothing more in, finishes what runs within `deadlineMs`, and closes. What is left waits in the journal. */

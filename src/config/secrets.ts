@@ -37,16 +37,21 @@ export const secretsSettings = z
   .record(secretName, place)
   .refine((secrets) => Object.keys(secrets).length <= SECRETS_MAX, { error: `has more than ${SECRETS_MAX} secrets` })
   .default({})
-  .meta({ description: "Values that handlers may be granted by name and nobody else is shown: where each comes from." });
+  .meta({
+    description: "Values that handlers may be granted by name and nobody else is shown: where each comes from.",
+  });
 
-export type SecretPlaces = Readonly<Record<string, { readonly env?: string | undefined; readonly file?: string | undefined }>>;
+export type SecretPlaces = Readonly<
+  Record<string, { readonly env?: string | undefined; readonly file?: string | undefined }>
+>;
 
 /** Values by name. Throws Fault CONFIG_SECRET for the first that cannot be had. */
 export function readSecrets(places: SecretPlaces, env: Environment): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const [name, from] of Object.entries(places)) {
     const read = readSecret(from, env);
-    if ("flaw" in read) throw new Fault("CONFIG_SECRET", `the secret ${name} ${read.flaw}`, { where: `secrets.${name}` });
+    if ("flaw" in read)
+      throw new Fault("CONFIG_SECRET", `the secret ${name} ${read.flaw}`, { where: `secrets.${name}` });
     values.set(name, read.value);
   }
   return values;

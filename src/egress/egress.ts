@@ -91,8 +91,7 @@ export class Egress {
     // In a turn of its own, so that who asks knows how to abort it by then.
     setImmediate(() => {
       if (control.signal.aborted) return;
-      const running =
-        full || held === undefined ? Promise.resolve(this.#busy()) : this.#run(request, held, control);
+      const running = full || held === undefined ? Promise.resolve(this.#busy()) : this.#run(request, held, control);
       void running.then((end) => {
         if (!over(outcomeOf(end))) return;
         if (end.at === "failed") held?.release();

@@ -102,7 +102,9 @@ describe("a secret", () => {
   });
 
   it("has one place, a good name, and no value beside it", () => {
-    expect(problems("secrets:\n  a: { env: A, file: b }\n  b: {}\n  c: abcdef\n  1d: { env: A }\n", { A: "abcd" })).toEqual([
+    expect(
+      problems("secrets:\n  a: { env: A, file: b }\n  b: {}\n  c: abcdef\n  1d: { env: A }\n", { A: "abcd" }),
+    ).toEqual([
       "2:6 CONFIG_INVALID `secrets.a` has either `env` or `file`",
       "3:6 CONFIG_INVALID `secrets.b` has either `env` or `file`",
       "4:6 CONFIG_INVALID `secrets.c` must be a section with settings of its own, not text",
@@ -121,7 +123,7 @@ describe("grants in the gateway's config", () => {
   it("name secrets that it has", () => {
     const text = "secrets: { apiKey: { env: A } }\nhandlers:\n  settings:\n    x: { secrets: [apiKye, apiKey] }\n";
     expect(problems(text, { A: "abcd" })).toEqual([
-      "4:20 CONFIG_INVALID `handlers.settings.x.secrets[0]`: there is no secret \"apiKye\"",
+      '4:20 CONFIG_INVALID `handlers.settings.x.secrets[0]`: there is no secret "apiKye"',
     ]);
   });
 

@@ -131,8 +131,10 @@ afterAll(async () => {
 });
 afterEach(() => {
   for (const egress of egresses.splice(0)) {
-    expect(egress.figures()).toMatchObject({ inFlight: 0, bytesHeld: 0 });
+    const { inFlight, bytesHeld } = egress.figures();
     egress.close();
+    // Whatever happened, nothing may be left of it (E3, E4).
+    if (inFlight !== 0 || bytesHeld !== 0) throw new Error(`left over: ${inFlight} fetches, ${bytesHeld} bytes`);
   }
   names = {};
   lookups = [];
@@ -235,7 +237,9 @@ describe("a redirect", () => {
   it("to what is not granted is not followed (E1)", async () => {
     const before = other.requests.length;
     const end = await fetchEnd(`${site.origin}/to-other`);
-    expect(end).toEqual(failure("HANDLER_FETCH_DENIED", /^a redirect leads to http:\/\/127.0.0.1:\d+, which is not/, true));
+    expect(end).toEqual(
+      failure("HANDLER_FETCH_DENIED", /^a redirect leads to http:\/\/127.0.0.1:\d+, which is not/, true),
+    );
     expect(await fetchEnd(`${site.origin}/to-metadata`)).toMatchObject({ code: "HANDLER_FETCH_DENIED" });
     expect(await fetchEnd(`${site.origin}/to-file`)).toMatchObject({ code: "HANDLER_FETCH_DENIED" });
     expect(other.requests.length).toBe(before);
@@ -281,7 +285,9 @@ describe("a redirect", () => {
   it("is an answer or a failure where that is asked for", async () => {
     const manual = await fetchEnd(`${site.origin}/to-other`, { redirect: "manual" });
     expect(manual).toMatchObject({ at: "answered", status: 302, redirected: false });
-    expect(await fetchEnd(`${site.origin}/to-other`, { redirect: "error" })).toMatchObject({ code: "HANDLER_FETCH_FAILED" });
+    expect(await fetchEnd(`${site.origin}/to-other`, { redirect: "error" })).toMatchObject({
+      code: "HANDLER_FETCH_FAILED",
+    });
     expect(bodyOf(await fetchEnd(`${site.origin}/no-location`))).toBe("stay");
   });
 

@@ -18,10 +18,7 @@ let slowly: (() => void)[] = [];
 
 beforeAll(async () => {
   egress = new Egress({ limits: LIMITS, version: "0" });
-  opened = await openSandbox(
-    { fetchesMax: 4, fetchRequestMax: "1KB", fetchTimeout: "300ms" },
-    { fetch: egress.fetch },
-  );
+  opened = await openSandbox({ fetchesMax: 4, fetchRequestMax: "1KB", fetchTimeout: "300ms" }, { fetch: egress.fetch });
   site = await openSite({
     "/hello": text("hello", { "x-a": "1" }),
     "/json": (answer) => answer.writeHead(200, { "content-type": "application/json" }).end('{"n":1}'),
@@ -74,9 +71,17 @@ describe("a handler with a grant", () => {
     ["text", "return await (await fetch('SITE/hello')).text()", "hello"],
     ["JSON", "return await (await fetch('SITE/json')).json()", { n: 1 }],
     ["bytes as they are", "return [[...await (await fetch('SITE/bytes')).bytes()]]", [0, 1, 127, 128, 255, 10]],
-    ["a status", "const r = await fetch('SITE/none'); return [[r.status, r.ok, r.statusText]]", [404, false, "Not Found"]],
+    [
+      "a status",
+      "const r = await fetch('SITE/none'); return [[r.status, r.ok, r.statusText]]",
+      [404, false, "Not Found"],
+    ],
     ["no content", "const r = await fetch('SITE/empty'); return [[r.status, await r.text()]]", [204, ""]],
-    ["headers", "const r = await fetch('SITE/hello'); return r.headers.get('X-A') + r.headers.get('content-type')", "1text/plain"],
+    [
+      "headers",
+      "const r = await fetch('SITE/hello'); return r.headers.get('X-A') + r.headers.get('content-type')",
+      "1text/plain",
+    ],
     [
       "where it came from",
       "const r = await fetch('SITE/hello-by-redirect'); return [[r.redirected, r.url.slice(-6), r.type, r instanceof Response]]",
@@ -105,15 +110,19 @@ describe("a handler with a grant", () => {
   });
 
   it("fetches side by side, as many as it may", async () => {
-    const body = "const all = await Promise.all([1, 2, 3, 4].map(async (n) => (await (await fetch('SITE/echo?' + n)).json()).path)); return { all }";
+    const body =
+      "const all = await Promise.all([1, 2, 3, 4].map(async (n) => (await (await fetch('SITE/echo?' + n)).json()).path)); return { all }";
     expect(await output(body)).toEqual({ all: ["/echo?1", "/echo?2", "/echo?3", "/echo?4"] });
     expect(shortly(await results(body.replace("4]", "4, 5]")))).toEqual(["SANDBOX_FETCHES_TOO_MANY"]);
     // One after another there may be more.
-    expect(await output("for (let n = 0; n < 9; n++) await (await fetch('SITE/hello')).text(); return 'all'")).toBe("all");
+    expect(await output("for (let n = 0; n < 9; n++) await (await fetch('SITE/hello')).text(); return 'all'")).toBe(
+      "all",
+    );
   });
 
   it("has no more than its longest body to send", async () => {
-    const body = "const r = await fetch('SITE/echo', { method: 'POST', body: 'x'.repeat(SIZE) }); return (await r.json()).body.length";
+    const body =
+      "const r = await fetch('SITE/echo', { method: 'POST', body: 'x'.repeat(SIZE) }); return (await r.json()).body.length";
     expect(await output(body.replace("SIZE", "1024"))).toBe(1024);
     expect(shortly(await results(body.replace("SIZE", "1025")))).toEqual(["SANDBOX_FETCH_TOO_LARGE"]);
   });
@@ -139,7 +148,12 @@ describe("a fetch that fails", () => {
   const caught = (body: string): string =>
     `try { ${body} } catch (e) { return [[e instanceof TypeError, e.name, e.code ?? null, e.message]] }`;
   it.each([
-    ["to what is not granted", "await fetch('http://not-granted.example/a?key=1')", "HANDLER_FETCH_DENIED", "http://not-granted.example"],
+    [
+      "to what is not granted",
+      "await fetch('http://not-granted.example/a?key=1')",
+      "HANDLER_FETCH_DENIED",
+      "http://not-granted.example",
+    ],
     ["to another port", "await fetch('http://127.0.0.1:1/')", "HANDLER_FETCH_DENIED", "http://127.0.0.1:1"],
     ["to another protocol", "await fetch('ftp://127.0.0.1/')", "HANDLER_FETCH_DENIED", "ftp:"],
     ["to what a redirect leads to", "await fetch('SITE/away')", "HANDLER_FETCH_DENIED", "http://not-granted.example"],
@@ -180,10 +194,12 @@ describe("a fetch that fails", () => {
 });
 
 describe("a fetch that is aborted", () => {
-  const requestTo = async (path: string): Promise<HttpSite["requests"][number]> =>
-    expect.poll(() => site.requests.find((each) => each.path === path), patient).toBeDefined().then(() => {
-      return site.requests.find((each) => each.path === path) as HttpSite["requests"][number];
-    });
+  /** When it has come. */
+  const requestTo = async (path: string): Promise<HttpSite["requests"][number]> => {
+    const find = (): HttpSite["requests"][number] | undefined => site.requests.find((each) => each.path === path);
+    await expect.poll(find, patient).toBeDefined();
+    return find() as HttpSite["requests"][number];
+  };
 
   it("by its signal is given up", async () => {
     const body = `const control = new AbortController(); setTimeout(() => control.abort(), 100);
@@ -193,7 +209,8 @@ describe("a fetch that is aborted", () => {
   });
 
   it("by the end of its event's time is given up, and the next event finds nothing of it", async () => {
-    const body = "if (event.data === 1) { ctx.signal.onabort = () => ctx.log.info('aborted'); await fetch('SITE/hang?time'); } return await (await fetch('SITE/hello')).text()";
+    const body =
+      "if (event.data === 1) { ctx.signal.onabort = () => ctx.log.info('aborted'); await fetch('SITE/hang?time'); } return await (await fetch('SITE/hello')).text()";
     const tasks = [
       { data: 1, key: "a" },
       { data: 2, key: "b" },
@@ -242,7 +259,8 @@ describe("a batch that has asked for something", () => {
   });
 
   it("is not run again because a promise is rejected, and whose it was is known", async () => {
-    const body = "await fetch('SITE/echo?rejected' + event.data); if (event.data === 1) Promise.reject(new Error('forgotten')); return event.data";
+    const body =
+      "await fetch('SITE/echo?rejected' + event.data); if (event.data === 1) Promise.reject(new Error('forgotten')); return event.data";
     expect(shortly(await results(body, {}, three))).toEqual([["0"], "HANDLER_REJECTED", ["2"]]);
     expect([0, 1, 2].map((n) => asked(`/echo?rejected${n}`))).toEqual([1, 1, 1]);
   });
@@ -254,7 +272,8 @@ describe("a batch that has asked for something", () => {
   });
 
   it("that is rejected before anything left runs one by one, as any other", async () => {
-    const body = "if (event.data === 1) Promise.reject(new Error('forgotten')); if (event.data === 2) await fetch('SITE/echo?after'); return event.data";
+    const body =
+      "if (event.data === 1) Promise.reject(new Error('forgotten')); if (event.data === 2) await fetch('SITE/echo?after'); return event.data";
     expect(shortly(await results(body, {}, three))).toEqual([["0"], "HANDLER_REJECTED", ["2"]]);
     expect(asked("/echo?after")).toBe(1);
   });
@@ -264,7 +283,10 @@ describe("a handler that has changed what is built in", () => {
   it.each([
     ["Request", "globalThis.Request = class { constructor() { this.url = {}; } };"],
     ["Headers", "Headers.prototype[Symbol.iterator] = function* () { yield [1, 2]; };"],
-    ["JSON and Array", "JSON.stringify = () => 'nonsense'; Array.prototype.push = () => 0; Object.prototype.toJSON = () => 1;"],
+    [
+      "JSON and Array",
+      "JSON.stringify = () => 'nonsense'; Array.prototype.push = () => 0; Object.prototype.toJSON = () => 1;",
+    ],
     ["URL", "globalThis.URL = class { constructor() { this.href = 'nonsense'; this.username = this.password = '' } };"],
   ])("(%s) harms itself at the most, not its runner", async (_, deed) => {
     const pid = opened.sandbox.pids[0];

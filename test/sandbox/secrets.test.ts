@@ -75,7 +75,7 @@ describe("a secret is not told by", () => {
   it("what a runner writes while it dies", async () => {
     const lines: string[] = [];
     const log = createLog({ level: "silent", pretty: false });
-    log.warn = ((fields: unknown) => void lines.push(JSON.stringify(fields))) as typeof log.warn;
+    log.warn = (fields: unknown) => void lines.push(JSON.stringify(fields));
     const stdin = `
       import { Socket } from "node:net";
       const channel = new Socket({ fd: 3, readable: true, writable: true });
@@ -110,7 +110,9 @@ describe("redaction()", () => {
 
   it("takes the longer one of two that begin alike, and characters as they are", () => {
     const redact = redaction({ short: "abcd", long: "abcdef", odd: "a.c(d)[$1]" }, 1024);
-    expect(redact("abcdef abcd abxd a.c(d)[$1] axc(d)[$1]")).toBe("[secret long] [secret short] abxd [secret odd] axc(d)[$1]");
+    expect(redact("abcdef abcd abxd a.c(d)[$1] axc(d)[$1]")).toBe(
+      "[secret long] [secret short] abxd [secret odd] axc(d)[$1]",
+    );
   });
 
   it("survives a secret with half a pair of surrogates, and one that is a name of something", () => {

@@ -264,7 +264,9 @@ describe("a runner that was taken over", () => {
     const asked: FetchRequest[] = [];
     const fetch: Fetch = (request, done) => {
       asked.push(request);
-      setImmediate(() => done({ at: "failed", code: "HANDLER_FETCH_FAILED", message: "m", final: false }, () => undefined));
+      setImmediate(() =>
+        done({ at: "failed", code: "HANDLER_FETCH_FAILED", message: "m", final: false }, () => undefined),
+      );
       return () => undefined;
     };
     const deed = `${ask("id", { body: "\u00ff" })} setTimeout(() => {
@@ -283,7 +285,13 @@ describe("a runner that was taken over", () => {
         handler: "granted",
         grants,
         timeoutMs: 400,
-        ask: { url: "http://a.example/", method: "GET", redirect: "follow", headers: [["a", "b"]], body: Buffer.from([255]) },
+        ask: {
+          url: "http://a.example/",
+          method: "GET",
+          redirect: "follow",
+          headers: [["a", "b"]],
+          body: Buffer.from([255]),
+        },
       },
     ]);
     expect(opened.sandbox.figures()).toMatchObject({ runnersLost: 0 });

@@ -11,7 +11,19 @@
 import { ASK_LIMITS } from "../ask-limits.ts";
 import type { AskLimits } from "../ask-limits.ts";
 import { Refusal, withCode } from "./failure.ts";
-import { Bytes, Table, bare, isView, jsonParse, jsonStringify, mapClear, mapDelete, mapGet, mapSet, mapSize } from "./primordials.ts";
+import {
+  Bytes,
+  Table,
+  bare,
+  isView,
+  jsonParse,
+  jsonStringify,
+  mapClear,
+  mapDelete,
+  mapGet,
+  mapSet,
+  mapSize,
+} from "./primordials.ts";
 import { fromBytes, toBytes } from "./text.ts";
 
 /** As the web's fetch gives it. */

@@ -1,5 +1,14 @@
 /** What a failure looks like on its way out: bounded texts and a code, whatever was thrown. */
-import { Failing, TextOf, defineProperty, exec, getPrototypeOf, jsonStringify, setPrototypeOf, substring } from "./primordials.ts";
+import {
+  Failing,
+  TextOf,
+  defineProperty,
+  exec,
+  getPrototypeOf,
+  jsonStringify,
+  setPrototypeOf,
+  substring,
+} from "./primordials.ts";
 
 const MESSAGE_CHARS_MAX = 1000;
 const STACK_CHARS_MAX = 4000;

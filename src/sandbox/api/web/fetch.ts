@@ -14,7 +14,9 @@ export function install(host: WebHost): void {
   const fetch = (...given: readonly unknown[]): Promise<unknown> =>
     new Promise((resolve, reject) => {
       if (given.length === 0) throw new TypeError("fetch() needs an address");
-      const { asked, signal } = (beside.sending as NonNullable<typeof beside.sending>)(new Request(...(given as [string])));
+      const { asked, signal } = (beside.sending as NonNullable<typeof beside.sending>)(
+        new Request(...(given as [string])),
+      );
       if (signal.aborted) throw signal.reason;
       const over = (): void => signal.removeEventListener("abort", abort);
       const takeBack = ask(asked, {
@@ -24,7 +26,8 @@ export function install(host: WebHost): void {
           try {
             resolve(received({ ...answer, bytes: answer.bytes as Uint8Array<ArrayBuffer> | undefined }));
           } catch (thrown) {
-            reject(thrown as Error);
+            // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+            reject(thrown);
           }
         },
         failed: (error: Error) => {
