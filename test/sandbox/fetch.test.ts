@@ -201,6 +201,10 @@ describe("a fetch that is aborted", () => {
     return find() as HttpSite["requests"][number];
   };
 
+  /** Not because their time was over. */
+  const aborted = (): number =>
+    Object.values(egress.figures().handlers).reduce((sum, { ends }) => sum + ends.aborted, 0);
+
   it("by its signal is given up", async () => {
     const body = `const control = new AbortController(); setTimeout(() => control.abort(), 100);
       try { await fetch('SITE/hang?signal', { signal: control.signal }) } catch (e) { await new Promise((r) => setTimeout(r, 100)); return e.name }`;
@@ -228,7 +232,9 @@ describe("a fetch that is aborted", () => {
     expect(shortly(await results(forgotten))).toEqual([["1"]]);
     expect(site.requests.length).toBe(before);
     const raced = "fetch('SITE/hang?raced').catch(() => {}); await fetch('SITE/hello'); return 1";
+    const abortedBefore = aborted();
     expect(shortly(await results(raced))).toEqual([["1"]]);
+    expect(aborted()).toBe(abortedBefore + 1);
     await expect.poll(async () => (await requestTo("/hang?raced")).givenUp, patient).toBe(true);
     expect(egress.figures()).toMatchObject({ inFlight: 0 });
   });
@@ -240,8 +246,10 @@ describe("a fetch that is aborted", () => {
     const pid = opened.sandbox.pids[0] as number;
     const lost = run(opened.sandbox, handler.id, [task(handler.id)]);
     await expect.poll(() => slowly.length, patient).toBe(1);
+    const abortedBefore = aborted();
     process.kill(pid, "SIGKILL");
     expect(shortly((await lost).results)).toEqual(["crashed"]);
+    expect(aborted()).toBe(abortedBefore + 1);
     await expect.poll(() => egress.figures(), patient).toMatchObject({ inFlight: 0, bytesHeld: 0 });
   });
 });
