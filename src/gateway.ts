@@ -173,6 +173,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     clock,
     random: Math.random,
     lossesMax: config.sandbox.quarantineAfter,
+    provenAfterMs: config.sandbox.provenAfter,
     log: room("pipeline"),
   });
   journal.onParked = (handler, key) => pipeline.redriven(handler, key);

@@ -11,6 +11,7 @@
  * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
  * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
  * P5  A handler that keeps costing runners stands aside for a while; its tasks wait, and others go on (G5).
+ * P6  What has not shown that it is harmless runs in another process than what has (placement.ts).
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -20,6 +21,7 @@ import type { Batch, Feed } from "./tasks/lane.ts";
 import { Line } from "./tasks/line.ts";
 import type { LineContext, LineFigures, LineSettings } from "./tasks/line.ts";
 import type { ParkedKey } from "./tasks/parked.ts";
+import { Placement } from "./tasks/placement.ts";
 import type { BatchResult, Runners, RunResult } from "./tasks/run.ts";
 import { Suspects } from "./tasks/suspects.ts";
 
@@ -38,7 +40,7 @@ interface Journal {
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]>;
 }
 
-export interface PipelineOptions extends Omit<LineContext, "settle" | "runners" | "quarantined"> {
+export interface PipelineOptions extends Omit<LineContext, "settle" | "runners" | "quarantined" | "offended"> {
   readonly journal: Journal;
   readonly runners: Runners;
   /** Ids of the handlers that want a publish on `topic`, rising. */
@@ -62,6 +64,9 @@ export class Pipeline {
   readonly #runners: Runners;
   readonly #lines = new Map<number, Line>();
   readonly #suspects: Suspects<Line>;
+  readonly #placement: Placement;
+  /** Shared ones and the one apart. */
+  readonly #runnersMax: number;
   /** Handlers without a line of which a dead letter was redriven: whoever reads their parked tasks reads again. */
   readonly #redriven = new Set<number>();
   #unmatched = 0;
@@ -73,7 +78,11 @@ export class Pipeline {
     this.#options = options;
     this.#journal = options.journal;
     this.#runners = options.runners;
-    this.#suspects = new Suspects(options.runners.runners);
+    this.#runnersMax = options.runners.sharedMax + 1;
+    this.#suspects = new Suspects(this.#runnersMax);
+    const { runners, clock, log } = options;
+    const lines = (): Iterable<Line> => this.#lines.values();
+    this.#placement = new Placement({ runners, lines, moved: () => this.runAll(), clock, log });
   }
 
   // --- accept
@@ -92,7 +101,7 @@ export class Pipeline {
 
   #run(line: Line): void {
     if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
-    for (let runner = 0; runner < this.#runners.runners; runner++) {
+    for (const runner of line.lane.places) {
       if (this.#suspects.blocks(runner)) continue;
       for (let batch = line.lane.next(runner); batch !== undefined; batch = line.lane.next(runner)) {
         const handed = batch;
@@ -143,10 +152,12 @@ export class Pipeline {
       else if (!line.settle(task, result)) again.push(task);
     }
     if (crashed === undefined) {
+      this.#placement.served(line, batch.tasks.length);
       this.#returned(line, batch, again);
     } else {
-      this.#suspects.hold(line, batch, crashed, again);
-      this.#try(batch.runner);
+      const runner = this.#placement.trials(batch.runner);
+      this.#suspects.hold(line, batch, runner, crashed, again);
+      this.#try(runner);
     }
   }
 
@@ -213,13 +224,23 @@ export class Pipeline {
     line.settings = settings;
     line.paused = false;
     line.quarantine.lift();
+    if (settings.trust === "known") line.standing.prove();
+    else if (settings.trust === "fresh") line.standing.renew();
+    this.#placement.settle(line);
     this.#run(line);
   }
 
+  /** The runner where a version of the handler is to be loaded. */
+  placeFor(handler: number, trust: LineSettings["trust"]): number {
+    const line = this.#lines.get(handler);
+    if (trust === "same" && line !== undefined) return line.lane.places[0] as number;
+    return trust === "known" ? 0 : this.#placement.newcomer(handler);
+  }
+
   #open(settings: LineSettings): Line {
-    const { uplink, local, clock, random, log, lossesMax } = this.#options;
+    const { uplink, local, clock, random, log, lossesMax, provenAfterMs } = this.#options;
     const context: LineContext = {
-      runners: this.#runners.runners,
+      runners: this.#runnersMax,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
       uplink,
       local,
@@ -227,6 +248,8 @@ export class Pipeline {
       random,
       log,
       lossesMax,
+      provenAfterMs,
+      offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
       quarantined: (ms) => {
         const timer = setTimeout(() => {
           this.#quarantines.delete(timer);
@@ -252,6 +275,7 @@ export class Pipeline {
     if (line === undefined) return;
     line.paused = true;
     this.#letGo(line);
+    this.#placement.settle();
   }
 
   /** Without a feed the journal knows that nobody takes the handler's tasks, and lets them expire in time. */
@@ -301,12 +325,17 @@ export class Pipeline {
     return true;
   }
 
-  figures(): { unmatched: number; handlers: LineFigures[] } {
-    return { unmatched: this.#unmatched, handlers: [...this.#lines.values()].map((line) => line.figures()) };
+  figures(): { unmatched: number; runners: number; handlers: LineFigures[] } {
+    return {
+      unmatched: this.#unmatched,
+      runners: this.#placement.shared,
+      handlers: [...this.#lines.values()].map((line) => line.figures()),
+    };
   }
 
   close(): void {
     clearTimeout(this.#recheck);
+    this.#placement.close();
     for (const timer of this.#quarantines) clearTimeout(timer);
     for (const line of this.#lines.values()) {
       line.paused = true;

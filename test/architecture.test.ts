@@ -26,6 +26,7 @@ const LEAVES = new Set([
   "topic",
   "version",
   "store-error",
+  "level-table",
 ]);
 
 /** What each file directly under src/ that is no leaf may import besides leaves. `true`: everything. */

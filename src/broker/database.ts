@@ -11,8 +11,8 @@ import { Level } from "level";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import { deepest, isDamage } from "../store-error.ts";
-import { damageOf } from "./tables.ts";
-import type { TableDamage } from "./tables.ts";
+import { damageOf } from "../level-table.ts";
+import type { TableDamage } from "../level-table.ts";
 
 export type Database = Level<string, Buffer>;
 

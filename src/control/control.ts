@@ -85,6 +85,8 @@ export interface HandlerStatus {
   readonly running: number;
   /** For how long it stands aside because it has cost runners; 0 when it does not. */
   readonly quarantinedMs: number;
+  /** Whether it has run for a while without costing an isolate or a runner; until then it runs apart from those that have. */
+  readonly proven: boolean;
   /** Why the newest build is not live, when it is not. */
   readonly failure?: string | undefined;
 }

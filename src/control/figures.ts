@@ -64,6 +64,8 @@ export interface UplinkFigures {
 }
 
 export interface PipelineFigures {
+  /** Shared runners in use. */
+  readonly runners: number;
   readonly handlers: readonly { readonly name: string; readonly retried: number }[];
 }
 
@@ -99,6 +101,7 @@ export interface JournalFigures {
 }
 
 export interface SandboxFigures {
+  readonly runnersAwake: number;
   readonly runnersReady: number;
   readonly runnersStarted: number;
   readonly runnersLost: number;

@@ -83,12 +83,27 @@ const handlers: readonly Metric[] = [
   perHandler("handler_quarantined", "1 while it stands aside because it has cost runners, else 0.", (of) =>
     of.quarantinedMs > 0 ? 1 : 0,
   ),
+  perHandler(
+    "handler_proven",
+    "1 when it runs among proven handlers, 0 while it has yet to show that it costs no isolate and no runner.",
+    (of) => (of.proven ? 1 : 0),
+  ),
   perHandler("handler_failing", "1 while the newest build is not live, else 0.", (of) =>
     of.failure === undefined ? 0 : 1,
   ),
 ];
 
 const sandbox: readonly Metric[] = [
+  gauge(
+    "sandbox_runners_in_use",
+    "Runners that proven handlers' tasks are dealt to; they follow the load.",
+    ({ figures }) => figures.pipeline.runners,
+  ),
+  gauge(
+    "sandbox_runners_awake",
+    "Runners that have a process; one more than are in use while something runs apart.",
+    ({ figures }) => figures.sandbox.runnersAwake,
+  ),
   gauge("sandbox_runners_ready", "Runners that take work.", ({ figures }) => figures.sandbox.runnersReady),
   counter("sandbox_runners_started_total", "Runners started.", ({ figures }) => figures.sandbox.runnersStarted),
   counter(

@@ -47,6 +47,10 @@ export const status = z
         quarantinedMs: z.number().meta({
           description: "For how long it stands aside because it has cost runners; 0 when it does not.",
         }),
+        proven: z.boolean().meta({
+          description:
+            "Whether it has run for a while without costing an isolate or a runner; until then it runs apart from those that have.",
+        }),
         failure: z.string().optional(),
       }),
     ),

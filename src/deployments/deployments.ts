@@ -44,6 +44,8 @@ export interface LiveHandler {
   /** Where its source begins, relative to the folder that the handlers' folder lies in. */
   readonly file: string;
   readonly settings: HandlerSettings;
+  /** It was live when the gateway ended last. */
+  readonly hasServed: boolean;
 }
 
 /** A bundle to be looked at; nothing of it stays. */
@@ -81,6 +83,8 @@ export interface DeploymentsOptions {
 interface Known {
   readonly name: string;
   readonly versions: Versions | undefined;
+  /** Number of the version that was live when the gateway ended last. */
+  readonly served: number | undefined;
   live: LiveHandler | undefined;
   /** What the live version exported. */
   exported: unknown;
@@ -214,7 +218,9 @@ export class Deployments {
     const versions = folder === undefined ? undefined : await Versions.open(join(folder, name));
     if (versions?.damage !== undefined)
       this.#options.log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
-    const known: Known = { name, versions, live: undefined, exported: undefined, looks: new Map(), fault: undefined };
+    const served = versions?.liveNumber;
+    const fresh = { live: undefined, exported: undefined, looks: new Map(), fault: undefined };
+    const known: Known = { name, versions, served, ...fresh };
     this.#known.set(name, known);
     return known;
   }
@@ -244,7 +250,9 @@ export class Deployments {
       const { version } = stored ??
         (await known.versions?.add(built, exported, file, this.#options.clock.now())) ?? { version: 0 };
       const { code, sourceMap } = built;
-      await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, exported);
+      const hasServed = version === known.served;
+      const next = { name: known.name, version, code, sourceMap, file, settings, hasServed };
+      await this.#goLive(known, next, exported);
       known.fault = undefined;
     } catch (error) {
       // Given up, or failing because the rooms around it close: no news of the handler.
@@ -312,7 +320,9 @@ export class Deployments {
     try {
       const { version, code, sourceMap, file, config } = good;
       const settings = this.#compose(known.name, file, config);
-      await this.#goLive(known, { name: known.name, version, code, sourceMap, file, settings }, config);
+      const hasServed = version === known.served;
+      const next = { name: known.name, version, code, sourceMap, file, settings, hasServed };
+      await this.#goLive(known, next, config);
     } catch (error) {
       this.#options.log.error(
         { handler: known.name, fault: asFault(error, good.file) },

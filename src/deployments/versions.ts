@@ -89,6 +89,11 @@ export class Versions {
     return this.#list.versions.find(({ version }) => version === this.#list.live);
   }
 
+  /** Number of the one that was live last, undefined when none was. */
+  get liveNumber(): number | undefined {
+    return this.#list.live === 0 ? undefined : this.#list.live;
+  }
+
   /** The one that was live last, with its code; undefined when there is none or it is damaged. */
   async live(): Promise<StoredVersion | undefined> {
     const live = this.liveEntry;

@@ -57,8 +57,10 @@ export class Hosting {
   }
 
   inspect({ name, code, sourceMap, timeoutMs, memoryBytes }: Candidate): Promise<Inspection> {
+    const { journal, sandbox, pipeline } = this.#rooms;
     const settings = { timeoutMs, memoryBytes, params: {}, topics: [] };
-    return this.#rooms.sandbox.inspect({ name, id: 0, version: 0, code, sourceMap, settings });
+    const bundle = { name, id: 0, version: 0, code, sourceMap, settings };
+    return sandbox.inspect(bundle, pipeline.placeFor(journal.handlerId(name), "fresh"));
   }
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
@@ -72,13 +74,16 @@ export class Hosting {
     const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
     const id = journal.handlerId(name);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, fetch, secrets };
-    const load = await sandbox.load({ name, id, version, code, sourceMap, settings: bundleSettings });
+    const isSame = this.#live.get(name)?.version === version && version > 0;
+    const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
+    const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
+    const load = await sandbox.load(bundle, pipeline.placeFor(id, trust));
     if (load.at === "failed") {
       const { code: cause, message, where } = load.failure;
       throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
     }
     const keyOf = triggers.bind(id, { topics, key });
-    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, keyOf });
+    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf });
     this.#live.set(name, handler);
     this.#failures.delete(name);
   }
@@ -118,7 +123,7 @@ export class Hosting {
       const id = journal.handlerId(name);
       const keyOf = triggers.bind(id, { topics, key });
       const uplinks = this.#uplinkIds(to, name);
-      const own = { type: "sluice.route", retry: ROUTE_RETRY, concurrency: 1, route: true };
+      const own = { type: "sluice.route", retry: ROUTE_RETRY, concurrency: 1, route: true, trust: "known" } as const;
       await pipeline.attach({ name, id, to: uplinks, ...own, keyOf });
     }
   }

@@ -99,6 +99,7 @@ export class Report implements ControlSource {
         parked: line?.parked ?? 0,
         running: line?.running ?? 0,
         quarantinedMs: line?.quarantinedMs ?? 0,
+        proven: line?.proven ?? false,
         failure: (hosting.failures.get(name) ?? quarantineOf(line))?.explain(),
       };
     });

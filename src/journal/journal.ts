@@ -27,6 +27,7 @@
  *     `sizeMax` events are refused, or the oldest waiting tasks dropped (retention.ts).
  * J8  A number is never used again: not of an event, not of an output, not of a handler.
  */
+import { join } from "node:path";
 import { eventRecordBytesMax, writeEventRecord } from "../event.ts";
 import type { EventDraft } from "../event.ts";
 import { Fault } from "../fault.ts";
@@ -54,6 +55,7 @@ import { Room } from "./room.ts";
 import type { Admission } from "./room.ts";
 import { receive, settle } from "./settle.ts";
 import type { Receipt } from "./settle.ts";
+import { endRun } from "./tables.ts";
 import type { TaskFeed } from "./task-feed.ts";
 
 export type { JournalOptions } from "./options.ts";
@@ -77,6 +79,7 @@ export class Journal {
   onParked: (handler: number, key: string) => void = () => undefined;
   readonly dead: DeadLetters;
   readonly #core: Core;
+  readonly #ended: () => Promise<void>;
   readonly #retention: Retention;
   readonly #handlerIds = new Map<string, number>();
   readonly #uplinkIds = new Map<string, number>();
@@ -94,13 +97,14 @@ export class Journal {
     const { path, clock, log, store } = options;
     const stateCacheBytesMax = options.stateCacheBytesMax ?? STATE_CACHE_BYTES_MAX;
     const core = await openCore({ path, limits: limitsOf(options), clock, log, store, stateCacheBytesMax });
-    const journal = new Journal(core);
+    const journal = new Journal(core, () => endRun(join(path, "journal")));
     journal.#retention.start(options.sweepMs ?? 1000);
     return journal;
   }
 
-  private constructor(core: Core) {
+  private constructor(core: Core, ended: () => Promise<void>) {
     this.#core = core;
+    this.#ended = ended;
     this.#retention = new Retention(core);
     this.dead = new DeadLetters(core, (handler, key) => this.onParked(handler, key));
     for (const { kind, name, id } of consumersOf(core)) {
@@ -331,6 +335,7 @@ export class Journal {
     core.writer.stop();
     await core.disk.close();
     core.mark.close();
+    await this.#ended().catch(() => undefined);
   }
 }
 

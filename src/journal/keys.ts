@@ -124,6 +124,7 @@ export const keys = {
   pagesBefore: (log: number, seq: number): Range => ({ gte: pageStart(log, 0), lt: pageStart(log, seq) }),
   /** Everything but pages: what a repaired store must have merged before single rows are read. */
   smallRows: (): Range => ({ gte: Buffer.of(COMMIT), lt: Buffer.of(PAGE) }),
+  isPage: (key: Buffer): boolean => key[0] === PAGE,
   everything: (): Range => ({ gte: Buffer.of(0), lt: END }),
 } as const;
 

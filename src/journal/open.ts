@@ -19,6 +19,7 @@ import type { Disk } from "./disk.ts";
 import { newHeader } from "./header.ts";
 import { keys } from "./keys.ts";
 import { EVENTS, LogReader } from "./log.ts";
+import { dropClaims, forgetNotes } from "./lost.ts";
 import { Mark, readMark } from "./mark.ts";
 import { PageWriter } from "./page.ts";
 import { Parked } from "./parked.ts";
@@ -60,7 +61,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   );
   const factory = options.store ?? levelStore({ writeBufferBytes, cacheBytes: CACHE_BYTES });
   const recovery: RecoveryDoors = { path: join(path, "journal"), factory, damage, clock, log };
-  const { disk, books, sound } = await openStore(recovery, witness?.commit ?? 0);
+  const { disk, books, sound, notes } = await openStore(recovery, witness?.commit ?? 0);
 
   if (mark.at === "damaged")
     damage.report({ where: "mark", from: -1, to: -1, what: "both slots are damaged" }, mark.bytes);
@@ -97,9 +98,11 @@ export async function openCore(options: OpenOptions): Promise<Core> {
     const from = Math.min(...books.missing.map(({ head }) => head ?? header.tail), header.head);
     await adoptPages(core, from);
     if (witness !== undefined) believeWitness(core, witness);
-    await forgetRecords(core, stale);
   }
   await countRows(core, stale);
+  // Behind all that changes a consumer: it checkpoints them as they stand.
+  if (!sound || mark.at === "damaged") await forgetRecords(core, stale);
+  dropClaims(core, notes);
   core.committedHead = header.head;
   for (const key of stale) core.writer.group.del(key);
   core.mark.begin({
@@ -114,6 +117,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   // What recovery decided must be on disk before anything is decided on top of it; and a new journal's id as well.
   core.writer.group.dirty ||= !sound || previous === 0;
   await core.writer.synced();
+  await forgetNotes(recovery.path);
   return core;
 }
 

@@ -1,10 +1,12 @@
 /**
  * Opening the store so that nothing is lost that can be had, and nothing that is lost goes unseen.
  *
- * 1. The files get second names first (store.ts, shadow): a damaged manifest makes LevelDB delete tables as it opens.
- * 2. The books are read and held against the witness (mark.ts). If nothing is missing, that is all.
- * 3. Otherwise the files as they were are kept aside, a repair is tried on a copy, and whichever of the two misses fewer
- *    commits is carried on with. What is missing all the same is reported.
+ * 1. Tables are looked at, and damaged ones mended (tables.ts): LevelDB would end the process over some.
+ * 2. The files get second names (store.ts, shadow): a damaged manifest makes LevelDB delete tables as it opens.
+ * 3. The books are read and held against the witness (mark.ts). If nothing is missing, that is all.
+ * 4. Otherwise the files as they were are kept aside, a repair is tried on a copy, and whichever of the two misses fewer
+ *    commits is carried on with. What is missing all the same is reported. Not where tables were mended: what they have
+ *    lost no repair finds.
  */
 import { readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -16,9 +18,12 @@ import type { Books } from "./books.ts";
 import type { Damage } from "./damage.ts";
 import { Disk } from "./disk.ts";
 import { keys } from "./keys.ts";
+import { readNotes, tell } from "./lost.ts";
+import type { LostNote } from "./lost.ts";
 import { deepest, storeCode } from "../store-error.ts";
 import { setAside, shadow } from "./store.ts";
 import type { Store, StoreFactory } from "./store.ts";
+import { beginRun, mendTables } from "./tables.ts";
 
 /** Damaged stores kept aside; the oldest go. */
 const ASIDE_MAX = 3;
@@ -39,6 +44,8 @@ export interface Opened {
   readonly books: Books;
   /** Whether rows may be gone or have come back, so that the books must be held against them. */
   readonly sound: boolean;
+  /** What tables have lost that were mended, now or before a start that was never finished. */
+  readonly notes: readonly LostNote[];
 }
 
 interface Candidate {
@@ -49,6 +56,10 @@ interface Candidate {
 /** `witnessed`: the last commit that the mark knows of, or 0. */
 export async function openStore(doors: RecoveryDoors, witnessed: number): Promise<Opened> {
   const { path, factory, damage, log } = doors;
+  await look(doors);
+  const notes = await readNotes(path);
+  tell(damage, notes);
+  const isLossy = notes.some(({ lost }) => lost.length > 0);
   const shadowPath = `${path}.shadow`;
   const shadowed = await shadow(path, shadowPath).then(
     () => true,
@@ -76,10 +87,12 @@ export async function openStore(doors: RecoveryDoors, witnessed: number): Promis
   }
   if (plain !== undefined && isWhole(plain.books)) {
     await rm(shadowPath, { recursive: true, force: true });
-    return { disk: plain.disk, books: plain.books, sound: true };
+    return { disk: plain.disk, books: plain.books, sound: !isLossy, notes };
   }
 
-  const aside = shadowed ? await keepAside(doors, shadowPath) : undefined;
+  const isRepairOfUse = plain === undefined || !isLossy;
+  if (!isRepairOfUse) await rm(shadowPath, { recursive: true, force: true });
+  const aside = shadowed && isRepairOfUse ? await keepAside(doors, shadowPath) : undefined;
   const repaired = aside === undefined ? undefined : await repair(doors, aside, witnessed);
   const chosen = await choose(doors, plain, repaired);
   if (chosen === undefined) throw unopenable(path, new Error("neither opening nor repairing it worked"));
@@ -89,11 +102,29 @@ export async function openStore(doors: RecoveryDoors, witnessed: number): Promis
     damage.report({ where: "commits", from, to, what: "commits are missing: what they changed may be undone" });
   }
   log.warn({ aside, repaired: chosen === repaired }, "the journal goes on with what is readable");
-  return { disk: chosen.disk, books, sound: false };
+  return { disk: chosen.disk, books, sound: false, notes };
 }
 
-/** Makes a store that no longer opens open again, while the gateway runs. */
+/** Before LevelDB is let into the tables. */
+async function look(doors: RecoveryDoors): Promise<void> {
+  const { path, log } = doors;
+  try {
+    if ((await mendTables(doors)) > 0) await forget(doors);
+  } catch (error) {
+    if (storeCode(error) === "LEVEL_LOCKED") throw locked(dirname(path), error);
+    log.warn({ reason: messageOf(error) }, "the journal's tables could not be looked at, or not be mended");
+  }
+  // Without it a damaged table that ends the process is found a few starts later.
+  await beginRun(path).catch(() => undefined);
+}
+
+/** Makes a store that no longer opens, or merges, do so again, while the gateway runs. */
 export async function repairStore(doors: RecoveryDoors): Promise<Store> {
+  if ((await mendTables(doors, true)) > 0) {
+    // What is in memory is right. What the rows say is looked at by the next start: the notes stay.
+    tell(doors.damage, await readNotes(doors.path));
+    return await doors.factory.open(doors.path);
+  }
   const aside = await setAside(doors.path, doors.clock.now());
   await forget(doors);
   await shadow(aside, doors.path);

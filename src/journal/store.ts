@@ -5,6 +5,7 @@
 import { copyFile, link, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
+import { storeCode } from "../store-error.ts";
 
 export type Operation =
   | { readonly type: "put"; readonly key: Buffer; readonly value: Buffer }
@@ -78,6 +79,20 @@ export function levelStore(limits: LevelLimits): StoreFactory {
     },
     repair: (path) => (Level as unknown as Repairable).repair(path),
   };
+}
+
+/**
+ * Rejects with LEVEL_LOCKED when somebody has the store open. LevelDB takes the lock before it looks at anything else, and
+ * is asked for something that it then refuses to do with a store that is there.
+ */
+export async function assertFree(path: string): Promise<void> {
+  const level = new Level<Buffer, Buffer>(path, { createIfMissing: false, errorIfExists: true });
+  try {
+    await level.open();
+    await level.close();
+  } catch (error) {
+    if (storeCode(error) === "LEVEL_LOCKED") throw error;
+  }
 }
 
 /**

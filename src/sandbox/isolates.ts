@@ -95,9 +95,9 @@ export class VersionIsolate {
     this.#bundle = bundle;
   }
 
-  /** Evaluates the module, and says what it exports as config. */
+  /** Evaluates the module, and says what it exports as config; nothing, when that has been done. */
   load(): Promise<Loaded> {
-    return this.#queue(() => this.#open());
+    return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
   /** `tasks` is the part of a run frame that holds the tasks. */

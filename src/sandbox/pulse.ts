@@ -15,6 +15,34 @@ const SILENT_MS_MAX = 10_000;
 const BEATS_PER_SECOND_MAX = 10;
 const BEATS_SAVED_MAX = 600;
 
+/** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
+const LOOK_MS = 15;
+
+/** Looks at a runner every so often, for as long as there is something to look at. */
+export class Look {
+  readonly #look: () => boolean;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `look` says whether it is to be called again. */
+  constructor(look: () => boolean) {
+    this.#look = look;
+  }
+
+  /** True when nobody looked until now. */
+  begin(): boolean {
+    if (this.#timer !== undefined) return false;
+    this.#timer = setInterval(() => {
+      if (!this.#look()) this.end();
+    }, LOOK_MS);
+    return true;
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
 export class Pulse {
   #heardMs: number;
   #busyAtMs: number | undefined;

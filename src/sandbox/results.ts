@@ -22,8 +22,8 @@ export interface RawOutput {
 export type RunResult =
   /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
   | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
-  /** `final`: the handler threw a DeadLetter. `runnerLost`: it could not be stopped, and cost its runner. */
-  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly runnerLost?: boolean }
+  /** `final`: the handler threw a DeadLetter. `cost`: it was stopped with its isolate, or could not be and cost its runner. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly cost?: "isolate" | "runner" }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
   /** The runner died with it in its hands, or it may be what cost the isolate: to be run alone. */
@@ -103,7 +103,7 @@ export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerR
   if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index >= batch.length) {
     throw new WireError("a failure without a task");
   }
-  return strike(results, batch, index, reader.failure(asFailure(lost)));
+  return strike(results, batch, index, reader.failure(asFailure(lost)), "isolate");
 }
 
 /**
@@ -111,7 +111,13 @@ export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerR
  * has failed, the rest was not run. When the answers before it are lost too, an earlier task of its key has to run
  * again before it, or the key's order would be broken: then both run again, alone.
  */
-export function strike(results: RunResult[], batch: readonly Task[], index: number, failure: Failure): RunResult[] {
+export function strike(
+  results: RunResult[],
+  batch: readonly Task[],
+  index: number,
+  failure: Failure,
+  cost: "isolate" | "runner",
+): RunResult[] {
   const { key } = batch[index] as Task;
   const answered = results.length;
   let orderLost = false;
@@ -120,7 +126,7 @@ export function strike(results: RunResult[], batch: readonly Task[], index: numb
     orderLost ||= sameKey;
     results.push(sameKey ? CRASHED : UNRUN);
   }
-  if (answered <= index) results.push(orderLost ? CRASHED : { at: "failed", failure, final: false });
+  if (answered <= index) results.push(orderLost ? CRASHED : { at: "failed", failure, final: false, cost });
   for (let i = results.length; i < batch.length; i++) {
     results.push((batch[i] as Task).key === key && !orderLost ? BEHIND : UNRUN);
   }

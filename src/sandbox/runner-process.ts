@@ -10,8 +10,7 @@ import { FrameReader, jsonFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 import type { Programs } from "./programs.ts";
 
-/** Whoever needs the processor or memory more than a handler does gets it: runners are the first to wait, and to go. */
-const NICE = 5;
+/** Whoever needs memory more than a handler does gets it: runners are the first to go. */
 const OOM_SCORE_ADJUSTMENT = 800;
 
 const STDERR_CHARS_MAX = 2000;
@@ -72,7 +71,8 @@ export class RunnerProcess {
   #statm: number | undefined;
   readonly #sample = Buffer.alloc(128);
 
-  constructor(command: RunnerCommand, events: RunnerEvents) {
+  /** `nice`: runners are the first to wait when others need the processor. */
+  constructor(command: RunnerCommand, nice: number, events: RunnerEvents) {
     this.#lost = events.lost;
     // Detached: a Ctrl-C at the terminal is for the gateway, which needs its runners while it drains.
     this.#child = spawn(process.execPath, command.args, {
@@ -82,7 +82,7 @@ export class RunnerProcess {
       stdio: ["pipe", "ignore", "pipe", "pipe"],
     });
     this.#channel = this.#child.stdio[3] as Duplex;
-    if (this.#child.pid !== undefined) yieldTo(this.#child.pid);
+    if (this.#child.pid !== undefined) yieldTo(this.#child.pid, nice);
     this.exited = new Promise((resolve) => {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());
@@ -162,9 +162,9 @@ export class RunnerProcess {
 }
 
 /** What a system does not let us say, or does not know, is left out: these are courtesies, not walls. */
-function yieldTo(pid: number): void {
+function yieldTo(pid: number, nice: number): void {
   try {
-    setPriority(pid, NICE);
+    setPriority(pid, nice);
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(OOM_SCORE_ADJUSTMENT));
   } catch {
     return;

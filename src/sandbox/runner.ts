@@ -42,7 +42,7 @@ export interface LoadBody {
   /** Drawn by the gateway for each load; what `run` and `unload` name. */
   readonly serial: number;
   readonly bundle: GuestBundle;
-  /** Only when it is needed: a runner that replaces another is at work before all isolates are built. */
+  /** Its isolate is built when it is needed, and nothing is answered. */
   readonly lazy: boolean;
   /** What the process may have with this version in it; beyond that it is killed. */
   readonly rssBytesMax: number;
@@ -77,12 +77,10 @@ async function obey(frame: Frame): Promise<void> {
     case "load": {
       const { serial, bundle, lazy, rssBytesMax: newest } = JSON.parse(frame.body.toString()) as LoadBody;
       rssBytesMax = newest;
-      const pool = new VersionPool(library, guestCode, bundle);
+      const pool = versions.get(serial) ?? new VersionPool(library, guestCode, bundle);
       versions.set(serial, pool);
-      if (lazy) return;
-      const loaded = await pool.load();
-      if (loaded.at === "failed") versions.delete(serial);
-      say(jsonFrame("loaded", frame.id, loaded));
+      // One that failed to load stays until it is unloaded.
+      if (!lazy) say(jsonFrame("loaded", frame.id, await pool.load()));
       return;
     }
     case "inspect": {

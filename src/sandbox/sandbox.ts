@@ -1,33 +1,37 @@
 /**
  * The sandbox: runs tasks in handlers' isolates, in runner processes that may die at any time.
  *
- * Mechanism. A fixed pool of runners, each a child process under Node's permission model with an empty environment and
- * one descriptor, the channel (wire.ts). Every runner holds an isolate for every loaded version (isolates.ts), so a batch
- * may go to any of them; which key goes where is the caller's choice. A batch crosses the process border once and the
- * isolate's border once, as text (guest.ts), and its answer comes back the same way. A supervisor per runner
- * (supervisor.ts) kills it when in doubt and starts the next one.
+ * Mechanism. A pool of runners, each a child process under Node's permission model with an empty environment and one
+ * descriptor, the channel (wire.ts). There are as many as are used: one begins, the others start with the first request
+ * for them and end when they have had none for long. A runner gets a version with the first batch of it, and builds its
+ * isolate then (isolates.ts), so a batch may go to any of them; which key goes where is the caller's choice. A batch
+ * crosses the process border once and the isolate's border once, as text (guest.ts), and its answer comes back the same
+ * way. A supervisor per runner (supervisor.ts) kills it when in doubt and starts the next one.
  *
  *   S1  Every batch is answered exactly once, one result a task, whatever becomes of the runner.
  *   S2  A task that failed costs nobody else anything: tasks of other keys are done or `unrun`, those behind it `behind`.
  *   S3  Nothing is believed that a runner says: an answer that breaks a rule costs the runner, and no result of it stands.
  *   S4  A limit is enforced inside the isolate first (an ordinary failure), by the runner second (the isolate is lost),
  *       by the gateway last (the runner is lost).
- *   S5  A new runner has all live versions before it gets work.
- *   S6  A version takes over when every runner has loaded it; batches sent before that end on the version before.
+ *   S5  A runner has a version before it gets the first batch of it.
+ *   S6  A version takes over when one runner has loaded it; batches sent before that end on the version before.
  *
  * Limits: runners, memory of each, slice, outputs, result, state and log lines (settings.ts); timeout and memory of each
  * handler (HandlerBundle); batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
+import { availableParallelism } from "node:os";
 import type { Fetch, FetchGrant } from "../fetch.ts";
 import { parseTopicFilter } from "../topic.ts";
 import type { Log } from "../log.ts";
-import type { Failure, Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { webApisOf } from "./api/web.ts";
 import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
-import { AS_IT_IS, redaction } from "./redaction.ts";
+import { asLoad, withoutSecrets } from "./loads.ts";
+import type { Load } from "./loads.ts";
+import { redaction } from "./redaction.ts";
 import type { Redact } from "./redaction.ts";
 import { runnerCommand } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
@@ -36,6 +40,8 @@ import type { SandboxSettings } from "./settings.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Version } from "./in-flight.ts";
+
+export type { Load } from "./loads.ts";
 
 /** One version of a handler, built. */
 export interface HandlerBundle {
@@ -64,11 +70,6 @@ export interface HandlerBundle {
   };
 }
 
-export type Load =
-  | { readonly at: "ready"; readonly config: unknown }
-  /** `where` is file:line:column in the user's source, when it is known. */
-  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
-
 export interface SandboxOptions {
   readonly settings: SandboxSettings;
   readonly journalId: string;
@@ -93,9 +94,13 @@ const LOADS_MAX = 2;
 /** A runner without handlers, and what a garbage collector leaves lying about. */
 const RUNNER_RSS_BYTES = 128 * 1024 * 1024;
 const ISOLATE_RSS_BYTES = 5 * 1024 * 1024;
+/** How much runners stand back when others need the processor; what is not proven also for those that are. */
+const NICE = { shared: 5, apart: 10 };
+const REST_EVERY_MS = 1000;
 
 export class Sandbox {
-  readonly runners: number;
+  /** The most that are for proven handlers; the one apart comes after them. */
+  readonly sharedMax: number;
   readonly #options: SandboxOptions;
   readonly #webCode: (name: string) => Promise<string>;
   readonly #supervisors: Supervisor[];
@@ -105,34 +110,29 @@ export class Sandbox {
   #lastSerial = 0;
   #batches = 0;
   #tasks = 0;
-  #nextInspector = 0;
+  readonly #rest: NodeJS.Timeout;
 
   private constructor(options: SandboxOptions, command: RunnerCommand) {
     const { settings, clock, log } = options;
     this.#options = options;
     this.#webCode = command.webCode ?? (() => Promise.resolve(""));
-    this.runners = settings.runners;
-    this.#supervisors = Array.from(
-      { length: settings.runners },
-      (_, index) =>
-        new Supervisor({
-          index,
-          command,
-          sliceMs: settings.slice,
-          clock,
-          log,
-          rssBytesMax: () => this.#rssBytesMax(),
-          versions: () => this.#versions.values(),
-          redact: (text) => this.#redacted(text),
-        }),
-    );
+    this.sharedMax = settings.runners ?? availableParallelism();
+    const rssBytesMax = (): number => this.#rssBytesMax();
+    const redact: Redact = (text) => this.#redacted(text);
+    const shared = { command, sliceMs: settings.slice, clock, log, rssBytesMax, redact };
+    this.#supervisors = Array.from({ length: this.sharedMax + 1 }, (_, index) => {
+      const nice = index < this.sharedMax ? NICE.shared : NICE.apart;
+      return new Supervisor({ ...shared, index, nice });
+    });
+    this.#rest = setInterval(() => this.#letRest(settings.idle), REST_EVERY_MS);
+    this.#rest.unref();
   }
 
-  /** Resolves when every runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
+  /** Resolves when the first runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
   static async open(options: SandboxOptions): Promise<Sandbox> {
     const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()));
     try {
-      await Promise.all(sandbox.#supervisors.map((supervisor) => supervisor.ready()));
+      await sandbox.wake(0);
       return sandbox;
     } catch (error) {
       await sandbox.close();
@@ -141,15 +141,14 @@ export class Sandbox {
   }
 
   /** Evaluates the bundle in an isolate of its own, for the config that it exports. Nothing stays behind. */
-  async inspect(bundle: HandlerBundle): Promise<Load> {
+  async inspect(bundle: HandlerBundle, runner = 0): Promise<Load> {
     const guest = await this.#guest(bundle);
-    const supervisor = this.#supervisors[this.#nextInspector++ % this.runners] as Supervisor;
-    const loaded = await insist(() => supervisor.inspect(guest));
+    const loaded = await insist(() => this.#at(runner).inspect(guest));
     return asLoad(loaded, new Stacks(bundle.sourceMap));
   }
 
-  /** Loads the version into every runner, then makes it the one that runs. Failed: the one before goes on. */
-  async load(bundle: HandlerBundle): Promise<Load> {
+  /** Loads the version into that runner, then makes it the one that runs, anywhere. Failed: the one before goes on. */
+  async load(bundle: HandlerBundle, runner = 0): Promise<Load> {
     const stacks = new Stacks(bundle.sourceMap);
     const { onLog, settings } = this.#options;
     const redact = redaction(bundle.settings.secrets ?? {}, settings.logLineMax);
@@ -179,16 +178,31 @@ export class Sandbox {
       },
     };
     this.#versions.set(version.serial, version);
-    const all = await Promise.all(this.#supervisors.map((supervisor) => insist(() => supervisor.load(version))));
-    const failed = all.find((loaded) => loaded?.at !== "ready");
-    if (all.some((loaded) => loaded?.at !== "ready")) {
+    const loaded = await insist(() => this.#at(runner).load(version));
+    if (loaded?.at !== "ready") {
       this.#forget(version);
-      return asLoad(failed, stacks, redact);
+      return asLoad(loaded, stacks, redact);
     }
     const before = this.#live.get(bundle.id);
     this.#live.set(bundle.id, version);
     if (before !== undefined) this.#forget(before);
-    return asLoad(all[0], stacks);
+    return asLoad(loaded, stacks);
+  }
+
+  /** Builds the isolate of what is live in a further runner, so that its first event there does not wait for it. */
+  async prepare(runner: number, handler: number): Promise<boolean> {
+    const live = this.#live.get(handler);
+    return live !== undefined && (await this.#at(runner).load(live))?.at === "ready";
+  }
+
+  /** Resolves when that runner is ready for work. Throws Fault SANDBOX_UNAVAILABLE. */
+  wake(runner: number): Promise<void> {
+    return this.#at(runner).ready();
+  }
+
+  /** Processor time that its main thread has had; undefined where that cannot be known, or it is not up. */
+  busyMs(runner: number): number | undefined {
+    return this.#at(runner).busyMs;
   }
 
   /** Batches in flight are still answered; later ones are `unrun`. */
@@ -212,7 +226,7 @@ export class Sandbox {
   ): void {
     this.#batches++;
     this.#tasks += batch.length;
-    (this.#supervisors[runner] as Supervisor).run({
+    this.#at(runner).run({
       version: () => this.#live.get(handler),
       batch,
       states,
@@ -220,13 +234,14 @@ export class Sandbox {
     });
   }
 
-  /** Process ids by number of the runner, 0 for one that is down. */
+  /** Process ids by number of the runner, 0 for one that is down or asleep. */
   get pids(): readonly number[] {
     return this.#supervisors.map((supervisor) => supervisor.pid);
   }
 
   figures(): SandboxFigures {
     const figures = {
+      runnersAwake: 0,
       runnersReady: 0,
       runnersStarted: 0,
       runnersLost: 0,
@@ -243,6 +258,7 @@ export class Sandbox {
       handlers: this.#live.size,
     };
     for (const supervisor of this.#supervisors) {
+      if (supervisor.isAwake) figures.runnersAwake++;
       if (supervisor.isReady) figures.runnersReady++;
       figures.rssBytes += supervisor.rssBytes;
       figures.batchesInFlight += supervisor.inFlight;
@@ -261,7 +277,20 @@ export class Sandbox {
 
   /** What is in flight is answered `unrun`. Resolves when all processes are gone. */
   async close(): Promise<void> {
+    clearInterval(this.#rest);
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+  }
+
+  #at(runner: number): Supervisor {
+    return this.#supervisors[runner] as Supervisor;
+  }
+
+  /** Runners with nothing to do for `idleMs` end, but for the last: a first event is not to wait for a process. */
+  #letRest(idleMs: number): void {
+    let awake = this.#supervisors.filter(({ isAwake }) => isAwake).length;
+    for (let runner = this.sharedMax; runner >= 0 && awake > 1; runner--) {
+      if (this.#at(runner).rest(idleMs)) awake--;
+    }
   }
 
   /** What all may have, or what the largest single handler was promised; and what idle isolates take. */
@@ -323,6 +352,8 @@ export class Sandbox {
 }
 
 export interface SandboxFigures {
+  /** Those that have a process, or are about to. */
+  readonly runnersAwake: number;
   readonly runnersReady: number;
   readonly runnersStarted: number;
   readonly runnersLost: number;
@@ -346,22 +377,4 @@ async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded |
     if (loaded !== undefined) return loaded;
   }
   return undefined;
-}
-
-function withoutSecrets({ code, message, stack }: Failure, redact: Redact): Failure {
-  const plain = { code, message: redact(message) };
-  return stack === undefined ? plain : { ...plain, stack: redact(stack) };
-}
-
-function asLoad(loaded: Loaded | undefined, stacks: Stacks, redact: Redact = AS_IT_IS): Load {
-  if (loaded === undefined) {
-    const message = "the runner was lost each time the handler was loaded";
-    return { at: "failed", failure: { code: "SANDBOX_RUNNER_LOST", message } };
-  }
-  if (loaded.at === "ready") return { at: "ready", config: JSON.parse(loaded.config) as unknown };
-  const failure = stacks.map(withoutSecrets(loaded.failure, redact));
-  const where = stacks.where(failure);
-  const { code, message, stack } = failure;
-  const plain = stack === undefined ? { code, message } : { code, message, stack };
-  return { at: "failed", failure: where === undefined ? plain : { ...plain, where } };
 }

@@ -9,10 +9,14 @@ const count = z.int().min(1);
 
 export const sandboxSettings = z
   .strictObject({
-    runners: count
-      .max(64)
-      .default(1)
-      .meta({ description: "Processes that run handlers. Each key is always with the same one." }),
+    runners: count.max(64).optional().meta({
+      description:
+        "The most processes that run proven handlers; default: one for each core. One is in use, and more while those in use are busy. One more, apart, runs new versions and handlers that have cost an isolate or a runner.",
+    }),
+    provenAfter: duration.prefault("10s").meta({
+      description:
+        "A new version runs apart from proven handlers until it has run for so long, and 20 events, without costing an isolate or a runner; one that does is apart again, for twice as long each time, up to 10m.",
+    }),
     runnerMemoryMax: size.prefault("300MB").meta({
       description:
         "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 5MB for each isolate that handlers may have, is killed and replaced. From three quarters of that on it gives isolates up.",

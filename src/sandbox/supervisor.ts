@@ -14,8 +14,10 @@ import { answerAll, asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
 import type { Done, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
-import { Pulse } from "./pulse.ts";
 import type { Redact } from "./redaction.ts";
+import { RequestQueue } from "./request-queue.ts";
+import type { Load } from "./request-queue.ts";
+import { Look, Pulse } from "./pulse.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import { allOf, parseBody, readAnswer, strike, WireError } from "./results.ts";
@@ -26,12 +28,12 @@ import type { Frame } from "./wire.ts";
 export interface SupervisorOptions {
   readonly index: number;
   readonly command: RunnerCommand;
+  /** How much its processes stand back when others need the processor. */
+  readonly nice: number;
   readonly rssBytesMax: () => number;
   readonly sliceMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** The versions that a new runner has to have. */
-  readonly versions: () => Iterable<Version>;
   /** Takes handlers' secrets out of what a runner says. */
   readonly redact: Redact;
 }
@@ -43,26 +45,16 @@ interface Ready {
 }
 
 type State =
+  /** No process: nobody has asked for anything, or not for long. */
+  | { readonly at: "asleep" }
   | { readonly at: "starting"; readonly runner: RunnerProcess; readonly dueMs: number }
   | Ready
   | { readonly at: "down"; readonly timer: NodeJS.Timeout }
   | { readonly at: "closed" };
 
-/** A module that is to be loaded, or inspected. */
-interface Load {
-  readonly kind: "load" | "inspect";
-  readonly body: unknown;
-  readonly budgetMs: number;
-  readonly answered: (loaded: Loaded | undefined) => void;
-}
-
 /** What a runner says in a frame of JSON: a few numbers, or a config of 64 K characters or a failure. */
 const SMALL_BYTES_MAX = 1024;
 const LOADED_BYTES_MAX = 1024 * 1024;
-/** After a runner was lost with a load in flight, loads are made with nothing beside them for so long. */
-const CAREFUL_MS = 30_000;
-/** How often a busy runner is looked at. Memory can grow by some hundred MB between two looks. */
-const LOOK_MS = 15;
 const START_MS_MAX = 15_000;
 /** Starts that may fail in a row before opening is given up. Later on, starting is never given up. */
 const FIRST_STARTS_MAX = 3;
@@ -87,17 +79,16 @@ export class Supervisor {
   };
   readonly #options: SupervisorOptions;
   readonly #inFlight: InFlightTable;
-  #waiting: Waiting[] = [];
-  #carefulUntilMs = -Infinity;
-  /** Loads that wait until nothing else is in flight; batches that come meanwhile wait for them. */
-  #loads: Load[] = [];
-  /** One of them is in flight. */
-  #isLoading = false;
+  readonly #queue: RequestQueue;
   #whenReady: { readonly resolve: () => void; readonly reject: (fault: Fault) => void }[] = [];
-  #state: State;
+  #state: State = { at: "asleep" };
+  /** Versions that the process has been told of. */
+  readonly #known = new Set<number>();
+  /** When something was last asked of it. */
+  #usedMs: number;
   #startsFailed = 0;
   #hasBeenReady = false;
-  #look: NodeJS.Timeout | undefined;
+  readonly #look = new Look(() => this.#lookAt());
   #rssBytes = 0;
   #beat: Beat = NO_BEAT;
   /** Of runners that are gone. */
@@ -107,7 +98,13 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#inFlight = new InFlightTable(options.clock);
-    this.#state = this.#start();
+    this.#usedMs = options.clock.monotonic();
+    this.#queue = new RequestQueue(options.clock, {
+      isReady: () => this.isReady,
+      isFree: () => this.#inFlight.size === 0,
+      send: (work) => this.#send(this.#state as Ready, work),
+      load: (load) => this.#load(this.#state as Ready, load),
+    });
   }
 
   get pid(): number {
@@ -132,24 +129,46 @@ export class Supervisor {
     return this.#state.at === "ready";
   }
 
+  get isAwake(): boolean {
+    return this.#state.at !== "asleep" && this.#state.at !== "closed";
+  }
+
+  /** Processor time that the main thread of the runner has had; undefined where that cannot be known, or it is not up. */
+  get busyMs(): number | undefined {
+    return this.#state.at === "ready" ? this.#state.runner.mainThreadMs() : undefined;
+  }
+
   /**
-   * Resolves when a runner is at work, at once when one is; also when the supervisor is closed. Rejects with Fault
-   * SANDBOX_UNAVAILABLE when no runner has ever come up and the first starts failed.
+   * Resolves when a runner is at work, which it starts when there is none; also when the supervisor is closed. Rejects
+   * with Fault SANDBOX_UNAVAILABLE when no runner has ever come up and the first starts failed.
    */
   ready(): Promise<void> {
+    this.#wake();
     if (this.#state.at === "ready" || this.#state.at === "closed") return Promise.resolve();
     return new Promise((resolve, reject) => this.#whenReady.push({ resolve, reject }));
   }
 
   /** Work that comes after close() is not answered: nobody is there to run it again. */
   run(work: Waiting): void {
-    if (this.#state.at === "ready" && this.#loads.length === 0 && !this.#isLoading) this.#send(this.#state, work);
-    else this.#waiting.push(work);
+    this.#queue.run(work);
+    this.#wake();
+  }
+
+  /** Lets the process go, and says so, when nothing has been asked of it for `idleMs`; the next request starts another. */
+  rest(idleMs: number): boolean {
+    const state = this.#state;
+    if (state.at !== "ready" || this.#inFlight.size > 0 || this.#queue.hasLoads) return false;
+    if (this.#options.clock.monotonic() - this.#usedMs < idleMs) return false;
+    this.#state = { at: "asleep" };
+    this.#gone();
+    state.runner.kill("nothing to do");
+    return true;
   }
 
   /** undefined: the runner was lost meanwhile, perhaps by this. */
   async load(version: Version): Promise<Loaded | undefined> {
-    return this.#ask("load", this.#loadBody(version, false), Math.max(LOAD_MS_MIN, version.guest.timeoutMs));
+    const body = this.#loadBody(version, false);
+    return this.#ask("load", body, Math.max(LOAD_MS_MIN, version.guest.timeoutMs), version.serial);
   }
 
   async inspect(bundle: GuestBundle): Promise<Loaded | undefined> {
@@ -157,7 +176,7 @@ export class Supervisor {
   }
 
   unload(serial: number): void {
-    if (this.#state.at !== "ready") return;
+    if (!this.#known.delete(serial) || this.#state.at !== "ready") return;
     const body: UnloadBody = { serial, rssBytesMax: this.#options.rssBytesMax() };
     this.#state.runner.send(jsonFrame("unload", 0, body));
   }
@@ -167,10 +186,11 @@ export class Supervisor {
     const state = this.#state;
     this.#state = { at: "closed" };
     if (state.at === "down") clearTimeout(state.timer);
-    clearInterval(this.#look);
-    for (const work of this.#waiting.splice(0)) work.done(undefined, allOf(work.batch, "unrun"));
+    this.#look.end();
+    const { batches, loads } = this.#queue.clear();
+    for (const { batch, done } of batches) done(undefined, allOf(batch, "unrun"));
     answerAll(this.#inFlight.takeAll(), "unrun");
-    for (const { answered } of this.#loads.splice(0)) answered(undefined);
+    for (const { answered } of loads) answered(undefined);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
     if (!("runner" in state)) return;
     state.runner.kill("closed");
@@ -181,13 +201,27 @@ export class Supervisor {
     return { serial, bundle: guest, lazy, rssBytesMax: this.#options.rssBytesMax() };
   }
 
+  #wake(): void {
+    this.#usedMs = this.#options.clock.monotonic();
+    if (this.#state.at === "asleep") this.#state = this.#start();
+  }
+
+  /** What the process was, and was told, is gone with it. */
+  #gone(): void {
+    this.#known.clear();
+    this.#rested += this.#beat.rested;
+    this.#yielded += this.#beat.yielded;
+    this.#beat = NO_BEAT;
+  }
+
   #start(): State {
     this.figures.started++;
-    const runner: RunnerProcess = new RunnerProcess(this.#options.command, {
+    const { command, nice } = this.#options;
+    const runner: RunnerProcess = new RunnerProcess(command, nice, {
       frame: (frame) => this.#hear(runner, frame),
       lost: (why) => this.#replace(runner, why),
     });
-    this.#watch();
+    this.#look.begin();
     return { at: "starting", runner, dueMs: this.#options.clock.monotonic() + START_MS_MAX };
   }
 
@@ -196,11 +230,12 @@ export class Supervisor {
     this.#state = ready;
     this.#hasBeenReady = true;
     this.#startsFailed = 0;
-    for (const version of this.#options.versions()) {
-      runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
-    }
-    this.#takeTurns();
+    this.#queue.takeTurns();
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
+  }
+
+  #begin(pulse: Pulse): void {
+    if (this.#look.begin()) pulse.heard(this.#options.clock.monotonic()); // Until now there was nothing to say.
   }
 
   #send({ runner, pulse }: Ready, { version: newest, batch, states, done }: Waiting): void {
@@ -209,45 +244,29 @@ export class Supervisor {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
       return;
     }
+    if (!this.#known.has(version.serial)) {
+      this.#known.add(version.serial);
+      runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
+    }
     const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
-    this.#watch(pulse);
+    this.#begin(pulse);
     runner.send(runFrame(id, version.serial, batch, states));
   }
 
-  async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number): Promise<Loaded | undefined> {
+  async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number, serial?: number): Promise<Loaded | undefined> {
     await this.ready();
-    const state = this.#state;
-    if (state.at !== "ready") return undefined;
+    if (this.#state.at !== "ready") return undefined;
     return new Promise((answered) => {
-      const load: Load = { kind, body, budgetMs, answered };
-      if (this.#options.clock.monotonic() >= this.#carefulUntilMs) {
-        this.#sendLoad(state, load);
-      } else {
-        this.#loads.push(load);
-        this.#takeTurns();
-      }
+      this.#queue.load({ kind, body, budgetMs, serial, answered });
     });
   }
 
-  #sendLoad({ runner, pulse }: Ready, { kind, body, budgetMs, answered }: Load): void {
+  #load({ runner, pulse }: Ready, { kind, body, budgetMs, serial, answered }: Load): void {
+    if (serial !== undefined) this.#known.add(serial);
     const id = this.#inFlight.add({ at: "load", answered }, budgetMs);
-    this.#watch(pulse);
+    this.#begin(pulse);
     runner.send(jsonFrame(kind, id, body));
-  }
-
-  /** Something was answered, or a runner is ready: batches that waited for a load go out, and then the next load. */
-  #takeTurns(): void {
-    const state = this.#state;
-    if (state.at !== "ready" || this.#inFlight.size > 0) return;
-    const wasLoading = this.#isLoading;
-    this.#isLoading = false;
-    if (wasLoading || this.#loads.length === 0) for (const work of this.#waiting.splice(0)) this.#send(state, work);
-    if (this.#inFlight.size > 0) return;
-    const load = this.#loads.shift();
-    if (load === undefined) return;
-    this.#isLoading = true;
-    this.#sendLoad(state, load);
   }
 
   // --- what the runner says
@@ -280,12 +299,12 @@ export class Supervisor {
       const loaded = asLoaded(parseBody(body, LOADED_BYTES_MAX));
       this.#inFlight.take(id);
       entry.answered(loaded);
-      this.#takeTurns();
+      this.#queue.takeTurns();
     } else if (kind === "ran") {
       const results = readAnswer(body, entry.batch, entry.version.reader);
       this.#inFlight.take(id);
       entry.done(entry.version, results);
-      if (this.#loads.length > 0) this.#takeTurns();
+      if (this.#queue.hasLoads) this.#queue.takeTurns();
     } else if (kind === "ask") {
       this.#inFlight.fetching.hear(runner, id, entry.version.asker, body);
     } else if (kind === "stuck") {
@@ -309,11 +328,7 @@ export class Supervisor {
     this.figures.killedForTime++;
     const others = this.#inFlight.takeAll();
     runner.kill(`handler ${version.guest.settings.handler} could not be stopped`);
-    const results = strike([], batch, index, failure);
-    done(
-      version,
-      results.map((result) => (result.at === "failed" ? { ...result, runnerLost: true } : result)),
-    );
+    done(version, strike([], batch, index, failure, "runner"));
     answerAll(others, "unrun");
   }
 
@@ -328,49 +343,38 @@ export class Supervisor {
 
   // --- watching and replacing
 
-  #watch(pulse?: Pulse): void {
-    if (this.#look !== undefined) return;
-    pulse?.heard(this.#options.clock.monotonic()); // Until now there was nothing to say.
-    this.#look = setInterval(() => this.#lookAt(), LOOK_MS);
+  #lookAt(): boolean {
+    const state = this.#state;
+    if (state.at === "starting") {
+      if (this.#options.clock.monotonic() > state.dueMs) state.runner.kill(`was not ready within ${START_MS_MAX} ms`);
+      return true;
+    }
+    if (state.at !== "ready" || this.#inFlight.size === 0) return false;
+    const wrong = this.#wrongWith(state);
+    if (wrong !== undefined) state.runner.kill(wrong);
+    return true;
   }
 
-  #lookAt(): void {
-    const state = this.#state;
+  #wrongWith({ runner, pulse }: Ready): string | undefined {
     const nowMs = this.#options.clock.monotonic();
-    if (state.at === "starting") {
-      if (nowMs > state.dueMs) state.runner.kill(`was not ready within ${START_MS_MAX} ms`);
-      return;
-    }
-    if (state.at !== "ready" || this.#inFlight.size === 0) {
-      clearInterval(this.#look);
-      this.#look = undefined;
-      return;
-    }
-    this.#rssBytes = state.runner.rssBytes();
     const rssBytesMax = this.#options.rssBytesMax();
+    this.#rssBytes = runner.rssBytes();
     if (this.#rssBytes > rssBytesMax) {
       this.figures.killedForMemory++;
       const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
-      state.runner.kill(`took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`);
-      return;
+      return `took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`;
     }
-    if (state.pulse.isLost(nowMs, () => state.runner.mainThreadMs())) {
-      this.figures.killedForTime++;
-      state.runner.kill("was busy with something that cannot be stopped");
-      return;
-    }
-    if (!this.#inFlight.isOverdue(nowMs)) return;
+    const isLost = pulse.isLost(nowMs, () => runner.mainThreadMs());
+    if (!isLost && !this.#inFlight.isOverdue(nowMs)) return undefined;
     this.figures.killedForTime++;
-    state.runner.kill("did not answer in time");
+    return isLost ? "was busy with something that cannot be stopped" : "did not answer in time";
   }
 
   #replace(lost: RunnerProcess, why: string): void {
     const state = this.#state;
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
-    this.#rested += this.#beat.rested;
-    this.#yielded += this.#beat.yielded;
-    this.#beat = NO_BEAT;
+    this.#gone();
     const { log, index, redact } = this.#options;
     log.warn({ runner: index, pid: lost.pid, why: redact(why), inFlight: this.#inFlight.size }, "runner lost");
     if (state.at === "starting") {
@@ -385,11 +389,7 @@ export class Supervisor {
       this.#state = this.#start();
     }
     const lostWork = this.#inFlight.takeAll();
-    this.#isLoading = false;
-    // Whether a load did it or a batch beside it shows when each is tried with nothing beside it.
-    if (lostWork.some((request) => request.at === "load")) {
-      this.#carefulUntilMs = this.#options.clock.monotonic() + CAREFUL_MS;
-    }
+    this.#queue.lost(lostWork.some((request) => request.at === "load"));
     answerAll(lostWork, "crashed");
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Door of the tasks: in what order and company a handler's tasks go to the runners.
  *
- * A lane belongs to one handler. It takes tasks from the handler's feed, deals them to the runners by key, and keeps
- * tasks of one key in order without locks: a key that is in a runner's hands is *busy*, and what comes for it meanwhile
- * waits until the batch is back.
+ * A lane belongs to one handler. It takes tasks from the handler's feed, deals them by key to the runners where the
+ * handler has its place, and keeps tasks of one key in order without locks: a key that is in a runner's hands is *busy*,
+ * and what comes for it meanwhile waits until the batch is back.
  *
- * L1  Tasks of one key are handed out in the order of their sequence numbers, one batch at a time.
+ * L1  Tasks of one key are handed out in the order of their sequence numbers, one batch at a time, also when the runners
+ *     change between two of them.
  * L2  A key with a parked task hands out only parked tasks; later ones are parked behind it.
  * L3  At most one batch more than the runner may work on side by side (`width`) is with it, of at most
  *     {@link BATCH_TASKS_MAX} tasks and about {@link BATCH_BYTES_MAX} bytes each; what waits is shared out among them.
@@ -56,6 +57,7 @@ export class Lane {
   /** A task whose key is parked and that is not itself parked yet. The pipeline settles it as "behind". */
   readonly #behind: (task: Task) => void;
   readonly #ports: Port[];
+  #places: readonly number[] = [0];
   readonly #busy = new Map<string, Busy>();
   #held = 0;
   #inFlight = 0;
@@ -86,6 +88,22 @@ export class Lane {
     return Math.max(0, this.#feed.waiting - this.#inFlight);
   }
 
+  /** Runners that tasks are dealt to; others may still have batches. */
+  get places(): readonly number[] {
+    return this.#places;
+  }
+
+  /** From now on tasks are dealt to `places`, what waits for a runner included. */
+  place(places: readonly number[]): void {
+    if (places === this.#places) return;
+    this.#places = places;
+    const waiting = this.#ports.map((port) => [port.front.splice(0), port.queue.splice(0)] as const);
+    for (const [front, queue] of waiting) {
+      for (const task of front) this.#portOf(task).front.push(task);
+      for (const task of queue) this.#portOf(task).queue.push(task);
+    }
+  }
+
   /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
   next(runner: number): Batch | undefined {
     const port = this.#ports[runner] as Port;
@@ -98,9 +116,9 @@ export class Lane {
     while (batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
       const task = this.#feed.take();
       if (task === undefined) break;
-      const to = this.#ports.length === 1 ? runner : hash(task.key) % this.#ports.length;
-      if (to !== runner) {
-        (this.#ports[to] as Port).queue.push(task);
+      const to = this.#portOf(task);
+      if (to !== port) {
+        to.queue.push(task);
         this.#held++;
       } else if (this.#claim(batch, task)) {
         bytes += eventRecord.length(task.page, task.at);
@@ -115,7 +133,7 @@ export class Lane {
   /** Parked tasks whose time has come, oldest first (L2). */
   resume(tasks: readonly Task[]): void {
     this.#held += tasks.length;
-    for (const task of tasks) (this.#ports[hash(task.key) % this.#ports.length] as Port).front.push(task);
+    for (const task of tasks) this.#portOf(task).front.push(task);
   }
 
   /**
@@ -123,8 +141,7 @@ export class Lane {
    * keys.
    */
   finished(batch: Batch, again: readonly Task[]): void {
-    const port = this.#ports[batch.runner] as Port;
-    port.outstanding--;
+    (this.#ports[batch.runner] as Port).outstanding--;
     this.#inFlight -= batch.tasks.length;
     const first: Task[] = again.length === 0 ? [] : [...again];
     this.#held += again.length;
@@ -134,7 +151,7 @@ export class Lane {
       this.#busy.delete(key);
       if (busy.waiting !== undefined) for (const task of busy.waiting) first.push(task);
     }
-    if (first.length > 0) port.front = first.concat(port.front);
+    if (first.length > 0) this.#toFront(first);
   }
 
   close(): void {
@@ -142,9 +159,23 @@ export class Lane {
     this.#parked.close();
   }
 
+  #toFront(tasks: Task[]): void {
+    for (const place of this.#places) {
+      const port = this.#ports[place] as Port;
+      const own = this.#places.length === 1 ? tasks : tasks.filter((task) => this.#portOf(task) === port);
+      if (own.length > 0) port.front = own.concat(port.front);
+    }
+  }
+
+  #portOf(task: Task): Port {
+    const places = this.#places;
+    const runner = places.length === 1 ? places[0] : places[hash(task.key) % places.length];
+    return this.#ports[runner as number] as Port;
+  }
+
   /** A batch runs its tasks one after another: what waits is for all that run side by side. */
   #share(width: number): number {
-    return Math.min(BATCH_TASKS_MAX, Math.max(1, Math.ceil(this.waiting / (width * this.#ports.length))));
+    return Math.min(BATCH_TASKS_MAX, Math.max(1, Math.ceil(this.waiting / (width * this.#places.length))));
   }
 
   #mayTake(): boolean {

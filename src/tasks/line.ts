@@ -13,6 +13,7 @@ import type { Batch, Feed } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { RawOutput, RunResult } from "./run.ts";
+import { Standing } from "./standing.ts";
 
 /** What the pipeline has to know of a handler or route. */
 export interface LineSettings {
@@ -27,10 +28,16 @@ export interface LineSettings {
   /** Batches that one runner works on side by side. */
   readonly concurrency: number;
   readonly route: boolean;
+  /**
+   * "known": it has served before and counts as proven; "fresh": it has yet to show what it does; "same": the version that
+   * ran until now, under other settings.
+   */
+  readonly trust: "known" | "fresh" | "same";
   readonly keyOf: (topic: string, device: string) => string;
 }
 
 export interface LineContext {
+  /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
   readonly settle: (task: Task, outcome: Outcome, version: number) => void;
   /** Journal id of an uplink by its name, or undefined when there is none. */
@@ -42,8 +49,12 @@ export interface LineContext {
   readonly log: Log;
   /** Runners that a handler may cost within ten minutes before it stands aside. */
   readonly lossesMax: number;
+  /** Time without an offence after which a new version is proven. */
+  readonly provenAfterMs: number;
   /** A line stands aside for so long. */
   readonly quarantined: (ms: number) => void;
+  /** It was proven, and is not any more. */
+  readonly offended: () => void;
 }
 
 export interface LineFigures {
@@ -58,6 +69,8 @@ export interface LineFigures {
   /** Runners that it has cost, and for how long it stands aside for that: 0 when it does not. */
   readonly runnersLost: number;
   readonly quarantinedMs: number;
+  /** Whether it has run for a while without costing an isolate or a runner. */
+  readonly proven: boolean;
 }
 
 export class Line {
@@ -69,6 +82,7 @@ export class Line {
   readonly lane: Lane;
   readonly parked: ParkedKeys;
   readonly quarantine: Quarantine;
+  readonly standing: Standing;
   readonly #context: LineContext;
   #retried = 0;
   #dead = 0;
@@ -79,6 +93,7 @@ export class Line {
     this.#context = context;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
     this.quarantine = new Quarantine(context.clock, context.lossesMax);
+    this.standing = new Standing(context.clock, context.provenAfterMs);
     const width = (): number => this.settings.concurrency;
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
   }
@@ -97,7 +112,8 @@ export class Line {
         return true;
       }
       case "failed":
-        if (result.runnerLost === true) this.costRunner();
+        if (result.cost === "runner") this.costRunner();
+        else if (result.cost === "isolate") this.#offended();
         this.fail(task, result.failure, result.final);
         return true;
       case "behind":
@@ -114,11 +130,16 @@ export class Line {
 
   /** One of its tasks has cost a runner. */
   costRunner(): void {
+    this.#offended();
     const quarantinedMs = this.quarantine.add();
     if (quarantinedMs === 0) return;
     const { name } = this.settings;
     this.#context.log.error({ handler: name, quarantinedMs }, "handler in quarantine: it keeps costing runners");
     this.#context.quarantined(quarantinedMs);
+  }
+
+  #offended(): void {
+    if (this.standing.offended()) this.#context.offended();
   }
 
   /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
@@ -166,6 +187,7 @@ export class Line {
       dead: this.#dead,
       runnersLost: this.quarantine.lost,
       quarantinedMs: this.quarantine.leftMs,
+      proven: this.standing.isProven,
     };
   }
 

@@ -16,8 +16,8 @@ export interface RawOutput {
 export type RunResult =
   /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
   | { readonly at: "done"; readonly outputs: readonly RawOutput[]; readonly state: string | undefined }
-  /** `final`: it need not be tried again. `runnerLost`: what it did cost the runner. */
-  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly runnerLost?: boolean }
+  /** `final`: it need not be tried again. `cost`: what it did took its isolate, or its runner, with it. */
+  | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly cost?: "isolate" | "runner" }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
   /** The runner died with it in its hands. */
@@ -33,8 +33,14 @@ export interface BatchResult {
 }
 
 export interface Runners {
-  /** How many there are; they are numbered from 0. */
-  readonly runners: number;
+  /** The most that share the proven handlers, numbered from 0. One more, after them, is apart (places.ts). */
+  readonly sharedMax: number;
+  /** Processor time that a runner's main thread has had; undefined where that cannot be known, or it is not up. */
+  busyMs(runner: number): number | undefined;
+  /** Resolves when the runner is ready for work. */
+  wake(runner: number): Promise<void>;
+  /** Makes sure that the first event of `handler` in that runner finds everything built. False: it could not be done. */
+  prepare(runner: number, handler: number): Promise<boolean>;
   /** Runs `batch` in order. `states` are aligned with it; a key's first task has the key's state. */
   run(
     runner: number,

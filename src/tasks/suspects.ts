@@ -1,8 +1,9 @@
 /**
  * Tasks that were in a runner's hands when it died. One of them may have killed it, and only a trial tells which: they
- * run again one at a time, with nothing else in that runner. Whichever takes the runner down again did it (G5).
+ * run again one at a time, with nothing else in the runner that is kept for it. Whichever takes that down again did it
+ * (G5).
  *
- * While a runner has suspects, nothing else goes to it. There are never more than one runner can hold in flight.
+ * While a runner has suspects, nothing else goes to it. There are never more than runners can hold in flight.
  */
 import type { Batch } from "./lane.ts";
 import type { Task } from "../task.ts";
@@ -16,6 +17,8 @@ export interface Suspect<Line> {
 interface Held<Line> {
   readonly line: Line;
   readonly batch: Batch;
+  /** Where they are tried. */
+  readonly runner: number;
   readonly again: Task[];
   open: number;
 }
@@ -38,10 +41,13 @@ export class Suspects<Line> {
     return (this.#trials[runner] as Trial<Line>[]).length > 0 || this.#trying[runner] === true;
   }
 
-  /** `crashed` are those of the batch that were in flight, `again` those that will go out once more by themselves. */
-  hold(line: Line, batch: Batch, crashed: readonly Task[], again: Task[]): void {
-    const held: Held<Line> = { line, batch, again, open: crashed.length };
-    for (const task of crashed) (this.#trials[batch.runner] as Trial<Line>[]).push({ line, task, held });
+  /**
+   * `crashed` are those of the batch that were in flight, `again` those that will go out once more by themselves. They are
+   * tried in `runner`.
+   */
+  hold(line: Line, batch: Batch, runner: number, crashed: readonly Task[], again: Task[]): void {
+    const held: Held<Line> = { line, batch, runner, again, open: crashed.length };
+    for (const task of crashed) (this.#trials[runner] as Trial<Line>[]).push({ line, task, held });
   }
 
   /** The next one to try, when none is being tried. */
@@ -58,7 +64,7 @@ export class Suspects<Line> {
    */
   tried(trial: Trial<Line>, again: boolean): Held<Line> | undefined {
     const { held } = trial;
-    this.#trying[held.batch.runner] = false;
+    this.#trying[held.runner] = false;
     if (again) held.again.push(trial.task);
     held.open--;
     return held.open === 0 ? held : undefined;
@@ -66,7 +72,7 @@ export class Suspects<Line> {
 
   /** The trial did not take place. It stays the next one, for what comes after it may be of its key. */
   untried(trial: Trial<Line>): void {
-    const { runner } = trial.held.batch;
+    const { runner } = trial.held;
     this.#trying[runner] = false;
     (this.#trials[runner] as Trial<Line>[]).unshift(trial);
   }

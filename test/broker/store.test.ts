@@ -127,7 +127,7 @@ it("a table whose rows are well and whose way to them is damaged is written anew
     await rm(copy, { recursive: true });
   }
   expect(found).toBe(3);
-});
+}, 120_000);
 
 /** Forty rows in a table, and its bytes. */
 async function withTable(): Promise<{ names: string[]; folder: string; table: string; sound: Buffer }> {
@@ -177,7 +177,7 @@ it("whichever byte of a table is damaged, it opens, reads every which way, and g
     await store.close(1000);
     await rm(copy, { recursive: true });
   }
-});
+}, 120_000);
 
 it("a process that died while a store was written anew finds it at its next start (S3)", async () => {
   const { names, folder } = await withTable();

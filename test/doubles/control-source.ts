@@ -26,7 +26,16 @@ export class MemorySource implements ControlSource {
       },
       unmatched: 3,
       handlers: [
-        { name: "overheat", version: 2, waiting: 1, parked: 0, running: 0, quarantinedMs: 0, failure: undefined },
+        {
+          name: "overheat",
+          version: 2,
+          waiting: 1,
+          parked: 0,
+          running: 0,
+          quarantinedMs: 0,
+          proven: true,
+          failure: undefined,
+        },
       ],
       uplinks: [{ name: "cloud", kind: "file", state: "idle", healthy: true, waiting: 2, waitingBytes: 300 }],
       journal: { bytes: 4096, sizeMaxBytes: 2 ** 31 },
@@ -61,7 +70,7 @@ export class MemorySource implements ControlSource {
           healthy: true,
         },
       },
-      pipeline: { handlers: [{ name: "overheat", retried: 4 }] },
+      pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4 }] },
     };
   }
 

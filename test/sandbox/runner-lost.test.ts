@@ -73,7 +73,9 @@ describe("close()", () => {
     const slow = bundle("for (;;);", { settings: { timeoutMs: 9000 } });
     await loadAll(sandbox, slow);
     const inFlight = run(sandbox, slow.id, [task(slow.id)]);
-    const { pids } = sandbox;
+    await sandbox.wake(1);
+    const pids = sandbox.pids.filter((pid) => pid > 0);
+    expect(pids).toHaveLength(2);
     await sandbox.close();
     expect((await inFlight).results).toEqual([{ at: "unrun" }]);
     expect(pids.map(alive)).toEqual([false, false]);
@@ -88,6 +90,53 @@ describe("a runner's process", () => {
     expect(readFileSync(`/proc/${pid}/environ`, "utf8")).toBe("");
     expect(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")).toContain("--permission");
     expect(readdirSync(`/proc/${pid}/fd`).length).toBeLessThan(40);
+  });
+});
+
+describe("a runner that nobody needs", () => {
+  it("has no process until the first request, ends when it has had none for long, and comes back with the next", async () => {
+    opened = await openSandbox({ runners: 1, idle: "1s" });
+    const { sandbox } = opened;
+    expect(sandbox.pids.map((pid) => pid > 0)).toEqual([true, false]);
+    const handler = bundle("return ctx.state.n = (ctx.state.n ?? 0) + 1");
+    await loadAll(sandbox, handler);
+    const there = async (runner: number): Promise<unknown> =>
+      shortly((await run(sandbox, handler.id, [task(handler.id)], ['{"n":6}'], runner)).results);
+    expect(await there(1)).toEqual([["7"]]);
+    const [, second] = sandbox.pids;
+    expect(sandbox.figures()).toMatchObject({ runnersAwake: 2, runnersReady: 2 });
+    await expect.poll(() => [sandbox.pids[1], alive(second as number)], patient).toEqual([0, false]);
+    // The last one stays, however long nothing comes: a first event is not to wait for a process.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(sandbox.figures()).toMatchObject({ runnersAwake: 1, runnersReady: 1, runnersLost: 0 });
+    expect(await there(1)).toEqual([["7"]]);
+    expect(sandbox.pids[1]).not.toBe(second);
+  });
+
+  it("is kept while what it was asked is not answered", async () => {
+    opened = await openSandbox({ runners: 1, idle: "1s" });
+    const { sandbox } = opened;
+    const slow = bundle("await new Promise((resolve) => setTimeout(resolve, 3500)); return 1", {
+      settings: { timeoutMs: 9000 },
+    });
+    const waits = { ...slow, code: slow.code.replace("= (event", "= async (event") };
+    await loadAll(sandbox, waits);
+    expect(shortly((await run(sandbox, waits.id, [task(waits.id)], [], 1)).results)).toEqual([["1"]]);
+    expect(sandbox.figures()).toMatchObject({ runnersLost: 0 });
+  });
+
+  it("gets an isolate built before its first event when that is asked for", async () => {
+    opened = await openSandbox({ runners: 1 });
+    const { sandbox } = opened;
+    const handler = bundle("", { code: "let n = 0; module.exports.default = () => ++n;" });
+    await loadAll(sandbox, handler);
+    expect(await sandbox.prepare(1, handler.id)).toBe(true);
+    expect(shortly((await run(sandbox, handler.id, [task(handler.id)], [], 1)).results)).toEqual([["1"]]);
+    // Where it is at work already nothing of it is begun anew.
+    expect(await sandbox.prepare(1, handler.id)).toBe(true);
+    expect(shortly((await run(sandbox, handler.id, [task(handler.id)], [], 1)).results)).toEqual([["2"]]);
+    sandbox.unload(handler.id);
+    expect(await sandbox.prepare(1, handler.id)).toBe(false);
   });
 });
 
@@ -109,7 +158,8 @@ describe("runners", () => {
   it("end with the gateway, however it ends", async () => {
     const script = `
       import { openSandbox, bundle, loadAll, run, task } from ${JSON.stringify(new URL("opened.ts", import.meta.url).href)};
-      const { sandbox } = await openSandbox({ runners: 2 });
+      const { sandbox } = await openSandbox({ runners: 1 });
+      await sandbox.wake(1);
       const loop = bundle("for (;;);", { settings: { timeoutMs: 60000 } });
       await loadAll(sandbox, loop);
       void run(sandbox, loop.id, [task(loop.id)]);
@@ -119,8 +169,9 @@ describe("runners", () => {
     });
     const [line] = (await once(gateway.stdout, "data")) as [Buffer];
     const pids = JSON.parse(line.toString()) as number[];
-    expect(pids.map(alive)).toEqual([true, true]);
+    const before = pids.map(alive);
     gateway.kill("SIGKILL");
+    expect(before).toEqual([true, true]);
     await expect.poll(() => pids.map(alive), patient).toEqual([false, false]);
   });
 });

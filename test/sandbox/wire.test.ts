@@ -154,6 +154,7 @@ describe("the task that was struck", () => {
       keys.split("").map((key) => task(1, { key })),
       index,
       failure,
+      "isolate",
     ).map(({ at }) => at);
 
   it("has failed, with those behind it behind it", () => {
@@ -258,6 +259,20 @@ describe("a runner that was taken over", () => {
     expect(sandbox.pids[0]).not.toBe(pid);
     expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });
     expect(open).toBe(0);
+  });
+
+  it("and leaves out to say that it does not want an answer any more: its asks end with their batch", async () => {
+    const states: string[] = [];
+    const fetch: Fetch = () => {
+      states.push("asked");
+      return () => states.push("aborted");
+    };
+    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));`;
+    opened = await openSandbox({}, { command: impostor(deed), fetch });
+    const handler = bundle("");
+    await opened.sandbox.load(handler);
+    expect((await run(opened.sandbox, handler.id, [task(handler.id)])).results).toMatchObject([{ at: "done" }]);
+    expect(states).toEqual(["asked", "aborted"]);
   });
 
   it("may use the grants of handlers that it has a batch of, and an end of an ask that has ended costs nothing", async () => {

@@ -3,15 +3,15 @@ import { writeEventRecord } from "../../src/event.ts";
 import type { EventDraft } from "../../src/event.ts";
 import { createLog } from "../../src/log.ts";
 import { Pipeline } from "../../src/pipeline.ts";
-import type { BatchResult, Runners } from "../../src/tasks/run.ts";
+import type { BatchResult } from "../../src/tasks/run.ts";
 import type { Task } from "../../src/task.ts";
 import { ParkedKeys } from "../../src/tasks/parked.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { RestingRunners } from "../doubles/resting-runners.ts";
 
 /** One runner whose batches a test answers by hand. An unloaded handler's are `unrun` at once, as the sandbox has it. */
-class HandRunners implements Runners {
-  readonly runners = 1;
+class HandRunners extends RestingRunners {
   readonly open: { handler: number; tasks: readonly Task[]; done: (result: BatchResult) => void }[] = [];
   readonly unloaded = new Set<number>();
   calls = 0;
@@ -46,7 +46,7 @@ function setUp(): {
   publish: (topic: string) => void;
 } {
   const journal = new MemoryJournal();
-  const runners = new HandRunners();
+  const runners = new HandRunners(1);
   const pipeline = new Pipeline({
     journal,
     runners,
@@ -57,6 +57,7 @@ function setUp(): {
     clock: systemClock,
     random: () => 0,
     lossesMax: 3,
+    provenAfterMs: 0,
     log: createLog({ level: "silent", pretty: false }),
   });
   const publish = (topic: string): void => void pipeline.accept(draft(topic), { committed: () => undefined }, 0);
@@ -77,6 +78,7 @@ function attach(pipeline: Pipeline, id: number): Promise<void> {
     retry,
     concurrency: 1,
     route: false,
+    trust: "known",
     keyOf: (topic) => topic,
   });
 }

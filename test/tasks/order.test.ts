@@ -3,30 +3,36 @@ import { describe, expect, it } from "vitest";
 import type { EventDraft } from "../../src/event.ts";
 import { createLog } from "../../src/log.ts";
 import { Pipeline } from "../../src/pipeline.ts";
-import type { BatchResult, Runners, RunResult } from "../../src/tasks/run.ts";
+import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
 import type { Task } from "../../src/task.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { RestingRunners } from "../doubles/resting-runners.ts";
 
 const HANDLER = 3;
+/** Proven, so that the handler moves between its runners and the one apart. */
+const GUARDED = 4;
 const TRIES_MAX = 4;
 
-type Fate = "done" | "fail-once" | "fail-always" | "dead" | "crash" | "unrun-once";
+type Fate = "done" | "fail-once" | "fail-always" | "dead" | "crash" | "unrun-once" | "costly-once";
 
 /**
  * Runners that decide each event's fate by its payload, keep to the rule that a failure makes the key's later tasks in
  * the batch "behind", and die with everything they hold when an event says "crash".
  */
-class FatefulRunners implements Runners {
-  readonly runners: number;
+class FatefulRunners extends RestingRunners {
   /** Sequence numbers in the order in which they were really run, per key. */
   readonly ran: { key: string; seq: number; alone: boolean }[] = [];
   readonly #tries = new Map<number, number>();
   readonly #inHand: { tasks: readonly Task[]; done: (result: BatchResult) => void }[][];
 
-  constructor(runners: number) {
-    this.runners = runners;
-    this.#inHand = Array.from({ length: runners }, () => []);
+  /** Batches, by runner. */
+  readonly batches: number[];
+
+  constructor(sharedMax: number) {
+    super(sharedMax);
+    this.#inHand = Array.from({ length: sharedMax + 1 }, () => []);
+    this.batches = this.#inHand.map(() => 0);
   }
 
   run(
@@ -38,6 +44,7 @@ class FatefulRunners implements Runners {
   ): void {
     const hand = { tasks, done };
     const inHand = this.#inHand[runner] ?? [];
+    this.batches[runner] = (this.batches[runner] ?? 0) + 1;
     inHand.push(hand);
     setImmediate(() => {
       if (!inHand.includes(hand)) return;
@@ -66,10 +73,12 @@ class FatefulRunners implements Runners {
         return { at: "unrun" };
       }
       this.ran.push({ key: task.key, seq: task.seq, alone: tasks.length === 1 });
-      const fails = fate === "fail-always" || (fate === "fail-once" && tries === 1) || fate === "dead";
+      const costly = fate === "costly-once" && tries === 1;
+      const fails = costly || fate === "fail-always" || (fate === "fail-once" && tries === 1) || fate === "dead";
       if (!fails) return { at: "done", outputs: [], state: undefined };
       failed.add(task.key);
-      return { at: "failed", failure: { code: "X", message: "as fated" }, final: fate === "dead" };
+      const result = { at: "failed", failure: { code: "X", message: "as fated" }, final: fate === "dead" } as const;
+      return costly ? { ...result, cost: "isolate" } : result;
     });
   }
 }
@@ -93,6 +102,7 @@ async function runAll(
   events: readonly { topic: string; fate: Fate }[],
   runnerCount: number,
   concurrency: number,
+  trust: "known" | "fresh",
 ): Promise<Run> {
   const journal = new MemoryJournal();
   const runners = new FatefulRunners(runnerCount);
@@ -107,18 +117,19 @@ async function runAll(
     random: () => 0,
     // Crashes are what it is about here.
     lossesMax: 1000,
+    provenAfterMs: 0,
     log: createLog({ level: "silent", pretty: false }),
   });
-  await pipeline.attach({
-    name: "fate",
-    id: HANDLER,
+  const settings = {
     to: [],
     type: "t",
     retry: { firstMs: 1, maxMs: 2, triesMax: TRIES_MAX },
     concurrency,
     route: false,
-    keyOf: (topic) => topic,
-  });
+  };
+  const keyOf = (topic: string): string => topic;
+  await pipeline.attach({ ...settings, name: "guarded", id: GUARDED, trust: "known", keyOf });
+  await pipeline.attach({ ...settings, name: "fate", id: HANDLER, trust, keyOf });
   for (const [index, { topic, fate }] of events.entries()) {
     pipeline.accept(publish(topic, fate), { committed: () => undefined }, index);
     if (index % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -131,21 +142,35 @@ async function runAll(
   return { journal, runners };
 }
 
-const fates = fc.constantFrom<Fate>("done", "done", "done", "fail-once", "fail-always", "dead", "crash", "unrun-once");
+const fates = fc.constantFrom<Fate>(
+  "done",
+  "done",
+  "done",
+  "fail-once",
+  "fail-always",
+  "dead",
+  "crash",
+  "unrun-once",
+  "costly-once",
+);
 const events = fc.array(fc.record({ topic: fc.constantFrom("a", "b", "c"), fate: fates }), {
   minLength: 1,
-  maxLength: 40,
+  maxLength: 60,
 });
 
 describe("whatever the fates of its events, a handler's pipeline", () => {
   it("ends every task exactly once, keeps each key in order, and punishes only the culprit (L1, L2, P2, P4)", async () => {
+    const moved = { shared: 0, apart: 0 };
     await fc.assert(
       fc.asyncProperty(
         events,
         fc.integer({ min: 1, max: 3 }),
         fc.integer({ min: 1, max: 3 }),
-        async (fated, runnerCount, concurrency) => {
-          const { journal, runners } = await runAll(fated, runnerCount, concurrency);
+        fc.constantFrom("known", "fresh"),
+        async (fated, runnerCount, concurrency, trust) => {
+          const { journal, runners } = await runAll(fated, runnerCount, concurrency, trust);
+          moved.apart += runners.batches.at(-1) ?? 0;
+          moved.shared += runners.batches[0] ?? 0;
           const ends = journal.settlements.filter((s) => s.outcome.at === "done" || s.outcome.at === "dead");
           expect(ends.map((s) => s.task.seq).sort((a, b) => a - b)).toEqual(fated.map((_, index) => index + 1));
 
@@ -163,12 +188,13 @@ describe("whatever the fates of its events, a handler's pipeline", () => {
           for (const [index, { fate }] of fated.entries()) {
             const count = tries.get(index + 1)?.length ?? 0;
             if (fate === "fail-always") expect(count).toBe(TRIES_MAX);
-            if (fate === "fail-once") expect(count).toBe(2);
+            if (fate === "fail-once" || fate === "costly-once") expect(count).toBe(2);
             if (fate === "done" || fate === "dead") expect(count).toBe(1);
           }
         },
       ),
       { numRuns: 150 },
     );
+    expect(Math.min(moved.shared, moved.apart)).toBeGreaterThan(100);
   });
 });

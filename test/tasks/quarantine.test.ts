@@ -60,13 +60,16 @@ it("its events wait while others go on, and a new deploy lets them run at once",
   const pipeline = new Pipeline({
     journal,
     runners: {
-      runners: 1,
+      sharedMax: 1,
+      busyMs: () => undefined,
+      wake: () => Promise.resolve(),
+      prepare: () => Promise.resolve(true),
       run(_runner, handler, batch: readonly Task[], _states, done: (result: BatchResult) => void) {
         ran.push(handler);
         const failure = { code: "SANDBOX_TIMEOUT", message: "" };
         const result =
           handler === deadly
-            ? ({ at: "failed", failure, final: true, runnerLost: true } as const)
+            ? ({ at: "failed", failure, final: true, cost: "runner" } as const)
             : ({ at: "done", outputs: [], state: undefined } as const);
         queueMicrotask(() => done({ version: 1, results: batch.map(() => result) }));
       },
@@ -78,6 +81,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
     clock: systemClock,
     random: () => 0,
     lossesMax: 3,
+    provenAfterMs: 0,
     log: createLog({ level: "silent", pretty: false }),
   });
   const attach = (id: number): Promise<void> =>
@@ -89,6 +93,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
       retry: { firstMs: 1, maxMs: 2, triesMax: 1 },
       concurrency: 1,
       route: false,
+      trust: "known",
       keyOf: (topic) => topic,
     });
   await attach(deadly);

@@ -1,0 +1,290 @@
+/** Which runners a handler's tasks go to: what it has shown of itself, and how busy the runners are. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createLog } from "../../src/log.ts";
+import { Pipeline } from "../../src/pipeline.ts";
+import { Lane } from "../../src/tasks/lane.ts";
+import type { Batch } from "../../src/tasks/lane.ts";
+import { ParkedKeys } from "../../src/tasks/parked.ts";
+import { BUSY_LOOKS, EASY_LOOKS, Places } from "../../src/tasks/places.ts";
+import type { RunResult, Runners } from "../../src/tasks/run.ts";
+import { Standing } from "../../src/tasks/standing.ts";
+import type { Task } from "../../src/task.ts";
+import { systemClock } from "../../src/time.ts";
+import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { RestingRunners } from "../doubles/resting-runners.ts";
+import { task } from "../sandbox/opened.ts";
+
+describe("a handler's standing", () => {
+  const set = { nowMs: 0 };
+  const clock = { now: () => set.nowMs, monotonic: () => set.nowMs };
+
+  it("is proven by time and events together, and lost with an offence for twice as long each time", () => {
+    set.nowMs = 0;
+    const standing = new Standing(clock, 10_000);
+    expect(standing.served(1000)).toBe(false);
+    set.nowMs = 10_000;
+    expect(standing.served(0)).toBe(true);
+    standing.prove();
+    expect([standing.isProven, standing.offended(), standing.isProven]).toEqual([true, true, false]);
+    set.nowMs += 20_000;
+    expect([standing.served(19), standing.served(1)]).toEqual([false, true]);
+    expect(standing.offended()).toBe(false);
+    set.nowMs += 39_999;
+    expect(standing.served(20)).toBe(false);
+    set.nowMs += 1;
+    expect(standing.served(0)).toBe(true);
+  });
+
+  it("begins anew with another version, and is never more than ten minutes away", () => {
+    set.nowMs = 0;
+    const standing = new Standing(clock, 10_000);
+    for (let n = 0; n < 30; n++) standing.offended();
+    set.nowMs = 10 * 60_000;
+    expect(standing.served(20)).toBe(true);
+    standing.renew();
+    expect(standing.served(20)).toBe(false);
+    set.nowMs += 10_000;
+    expect(standing.served(0)).toBe(true);
+  });
+});
+
+describe("the shared runners in use", () => {
+  /** Looks once a second; `shares` is the part of a core that each runner has, by number. */
+  function looking(sharedMax: number): {
+    look: (shares: readonly number[], times: number) => Promise<number>;
+    woken: number[];
+  } {
+    const busy: number[] = [];
+    const woken: number[] = [];
+    const places = new Places({
+      sharedMax,
+      busyMs: (runner) => busy[runner],
+      wake: (runner) => {
+        woken.push(runner);
+        return Promise.resolve();
+      },
+    });
+    let nowMs = 0;
+    const look = async (shares: readonly number[], times: number): Promise<number> => {
+      for (let n = 0; n < times; n++) {
+        for (const [runner, share] of shares.entries()) busy[runner] = (busy[runner] ?? 0) + share * 1000;
+        places.look((nowMs += 1000), () => undefined);
+        await Promise.resolve();
+      }
+      return places.shared.length;
+    };
+    return { look, woken };
+  }
+
+  it("become more while all are busy, one at a time, each when it is ready, and never more than there may be (E3)", async () => {
+    const { look, woken } = looking(3);
+    expect(await look([1], BUSY_LOOKS)).toBe(1);
+    expect(await look([1], 1)).toBe(2);
+    expect(await look([0.9, 0.9], BUSY_LOOKS + 1)).toBe(3);
+    expect(await look([1, 1, 1], 10)).toBe(3);
+    expect(woken).toEqual([1, 2]);
+  });
+
+  it("are not more for a moment's load, nor for one that is busy beside others that are not", async () => {
+    const { look } = looking(3);
+    for (let n = 0; n < 5; n++) {
+      await look([1], BUSY_LOOKS - 1);
+      expect(await look([0.5], 1)).toBe(1);
+    }
+    await look([1], BUSY_LOOKS + 1);
+    expect(await look([1, 0.3], 20)).toBe(2);
+  });
+
+  it("become fewer when the others could do it with ease for long", async () => {
+    const { look } = looking(2);
+    await look([1], BUSY_LOOKS + 1);
+    expect(await look([0.2, 0.2], EASY_LOOKS)).toBe(2);
+    expect(await look([0.2, 0.2], 1)).toBe(1);
+  });
+
+  it("stay as they are where processor time cannot be known, or a runner cannot be started", async () => {
+    const places = new Places({ sharedMax: 2, busyMs: () => undefined, wake: () => Promise.reject(new Error("no")) });
+    for (let n = 1; n < 20; n++) places.look(n * 1000, () => undefined);
+    expect(places.shared).toEqual([0]);
+    let busyMs = 0;
+    const failing = new Places({ sharedMax: 2, busyMs: () => busyMs, wake: () => Promise.reject(new Error("no")) });
+    for (let n = 1; n < 20; n++) {
+      busyMs += 1000;
+      failing.look(n * 1000, () => undefined);
+      await Promise.resolve();
+    }
+    expect(failing.shared).toEqual([0]);
+  });
+});
+
+describe("a lane", () => {
+  const places = fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 4 });
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ at: fc.constant("come" as const), key: fc.integer({ min: 0, max: 4 }) }) },
+    { weight: 4, arbitrary: fc.record({ at: fc.constant("next" as const), runner: fc.integer({ min: 0, max: 3 }) }) },
+    { weight: 3, arbitrary: fc.record({ at: fc.constant("back" as const), again: fc.boolean(), which: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ at: fc.constant("place" as const), places }) },
+  );
+
+  it("keeps every key in order however its runners change, and forgets nothing (L1, E2)", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), fc.integer({ min: 1, max: 3 }), (steps, width) => {
+        const feed: Task[] = [];
+        const ends: Task[] = [];
+        const out: Batch[] = [];
+        const source = { take: () => feed.shift(), close: () => undefined, waiting: 0 };
+        const parked = new ParkedKeys(
+          systemClock,
+          () => 1000,
+          () => undefined,
+        );
+        const lane = new Lane(
+          1,
+          4,
+          source,
+          parked,
+          () => width,
+          () => undefined,
+        );
+        let lastSeq = 0;
+        const back = (index: number, again: boolean): void => {
+          const [batch] = out.splice(index, 1) as [Batch];
+          const kept = again ? batch.tasks.filter((_, at) => at > 0) : [];
+          ends.push(...batch.tasks.filter((each) => !kept.includes(each)));
+          lane.finished(batch, kept);
+        };
+        const next = (runner: number): boolean => {
+          const batch = lane.next(runner);
+          if (batch !== undefined) out.push(batch);
+          return batch !== undefined;
+        };
+        for (const each of steps) {
+          if (each.at === "come") feed.push(task(1, { seq: ++lastSeq, key: `k${each.key}` }));
+          else if (each.at === "next") next(each.runner);
+          else if (each.at === "place") lane.place(each.places);
+          else if (out.length > 0) back(each.which % out.length, each.again);
+        }
+        for (let quiet = 0; quiet < 2;) {
+          const handed = lane.places.some(next);
+          if (out.length > 0) back(0, false);
+          quiet = handed || out.length > 0 ? 0 : quiet + 1;
+        }
+        expect(ends.map(({ seq }) => seq).sort((a, b) => a - b)).toEqual(
+          Array.from({ length: lastSeq }, (_, n) => n + 1),
+        );
+        for (const own of Map.groupBy(ends, ({ key }) => key).values()) {
+          expect(own.map(({ seq }) => seq)).toEqual(own.map(({ seq }) => seq).sort((a, b) => a - b));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("a handler that is not proven", () => {
+  const [GOOD, OTHER] = [1, 2];
+  const APART = 1;
+
+  class Watched extends RestingRunners {
+    readonly ran: [handler: number, runner: number][] = [];
+    readonly prepared: number[] = [];
+    result: RunResult = { at: "done", outputs: [], state: undefined };
+
+    override prepare(_runner?: number, handler?: number): Promise<boolean> {
+      this.prepared.push(handler as number);
+      return Promise.resolve(true);
+    }
+
+    run(...[runner, handler, batch, , done]: Parameters<Runners["run"]>): void {
+      this.ran.push([handler, runner]);
+      const { result } = this;
+      queueMicrotask(() => done({ version: 1, results: batch.map(() => result) }));
+    }
+  }
+
+  async function setUp(): Promise<{
+    runners: Watched;
+    pipeline: Pipeline;
+    publish: (handler: number, times?: number) => Promise<number[]>;
+    attach: (id: number, trust: "known" | "fresh" | "same") => Promise<void>;
+  }> {
+    const runners = new Watched(1);
+    const pipeline = new Pipeline({
+      journal: new MemoryJournal(),
+      runners,
+      wanted: (topic) => [Number(topic)],
+      isFull: () => false,
+      uplink: () => undefined,
+      local: 0,
+      clock: systemClock,
+      random: () => 0,
+      lossesMax: 3,
+      provenAfterMs: 0,
+      log: createLog({ level: "silent", pretty: false }),
+    });
+    const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
+    const attach = (id: number, trust: "known" | "fresh" | "same"): Promise<void> =>
+      pipeline.attach({ ...settings, name: `h${id}`, id, trust, keyOf: (topic) => topic });
+    /** Resolves with the runners of the events. */
+    const publish = async (handler: number, times = 1): Promise<number[]> => {
+      runners.ran.length = 0;
+      for (let n = 0; n < times; n++) {
+        const event = { topic: String(handler), kind: "topic", device: "d", qos: 1, retain: false, hops: 0 } as const;
+        pipeline.accept({ ...event, timeMs: 0, payload: Buffer.alloc(0) }, { committed: () => undefined }, 1);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      return [...new Set(runners.ran.map(([, runner]) => runner))];
+    };
+    return { runners, pipeline, publish, attach };
+  }
+
+  it("runs where all do while nothing proven is there to be kept from it", async () => {
+    const { pipeline, publish, attach } = await setUp();
+    await attach(GOOD, "fresh");
+    await attach(OTHER, "fresh");
+    expect([await publish(GOOD), await publish(OTHER)]).toEqual([[0], [0]]);
+    pipeline.close();
+  });
+
+  it("runs apart from what is, until it is proven itself and all is prepared for it (E1)", async () => {
+    const { runners, pipeline, publish, attach } = await setUp();
+    await attach(GOOD, "known");
+    expect(pipeline.placeFor(OTHER, "fresh")).toBe(APART);
+    await attach(OTHER, "fresh");
+    expect([await publish(GOOD), await publish(OTHER)]).toEqual([[0], [APART]]);
+    await publish(OTHER, 19);
+    expect(runners.prepared).toEqual([OTHER]);
+    expect(await publish(OTHER)).toEqual([0]);
+    expect(pipeline.figures().handlers.map(({ proven }) => proven)).toEqual([true, true]);
+    // The next version of it has shown nothing yet; other settings make no other version.
+    await attach(OTHER, "same");
+    expect(await publish(OTHER)).toEqual([0]);
+    await attach(OTHER, "fresh");
+    expect(await publish(OTHER)).toEqual([APART]);
+    pipeline.close();
+  });
+
+  it("is what has cost an isolate, and nobody else moves", async () => {
+    const { runners, pipeline, publish, attach } = await setUp();
+    await attach(GOOD, "known");
+    await attach(OTHER, "known");
+    expect(await publish(OTHER)).toEqual([0]);
+    const fine = runners.result;
+    runners.result = { at: "failed", failure: { code: "SANDBOX_MEMORY", message: "" }, final: true, cost: "isolate" };
+    await publish(OTHER);
+    runners.result = fine;
+    await expect.poll(() => publish(OTHER)).toEqual([APART]);
+    expect(await publish(GOOD)).toEqual([0]);
+    pipeline.close();
+  });
+
+  it("stays apart while its isolate cannot be built elsewhere", async () => {
+    const { runners, pipeline, publish, attach } = await setUp();
+    runners.prepare = () => Promise.resolve(false);
+    await attach(GOOD, "known");
+    await attach(OTHER, "fresh");
+    expect(await publish(OTHER, 30)).toEqual([APART]);
+    pipeline.close();
+  });
+});
