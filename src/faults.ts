@@ -249,6 +249,11 @@ export const FAULTS = {
     true,
     "Mend the line that the stack names, then `sluice dead redrive` what was given up.",
   ),
+  SANDBOX_CPU: kind(
+    "handler",
+    true,
+    "Compute less for one event, or raise the handler's `limits.cpu`; waiting does not count.",
+  ),
   SANDBOX_ISOLATE_LOST: kind(
     "sluice",
     true,
@@ -269,14 +274,14 @@ export const FAULTS = {
     true,
     "The version was taken away while it was loaded; the one that took its place goes on.",
   ),
-  SANDBOX_OUTPUTS_TOO_MANY: kind("handler", false, "Send fewer outputs for one event, or raise `sandbox.outputsMax`."),
+  SANDBOX_OUTPUTS_TOO_MANY: kind("handler", false, "Send fewer outputs for one event, or raise `limits.outputsMax`."),
   SANDBOX_PUBLISH_INVALID: kind("handler", false, "Publish on a topic without wildcards, with qos 0, 1 or 2."),
   SANDBOX_RESULT_INVALID: kind(
     "handler",
     false,
     "Return what JSON can say: no cycles, BigInts or functions. Bytes go out as a Uint8Array.",
   ),
-  SANDBOX_RESULT_TOO_LARGE: kind("handler", false, "Send less for one event, or raise `sandbox.resultMax`."),
+  SANDBOX_RESULT_TOO_LARGE: kind("handler", false, "Send less for one event, or raise `limits.resultMax`."),
   SANDBOX_RUNNER_LOST: kind(
     "handler",
     true,
@@ -286,9 +291,14 @@ export const FAULTS = {
   SANDBOX_STATE_TOO_LARGE: kind(
     "handler",
     false,
-    "Keep less in `ctx.state`, choose a finer `key`, or raise `sandbox.stateMax`.",
+    "Keep less in `ctx.state`, choose a finer `key`, or raise `limits.stateMax`.",
   ),
-  SANDBOX_TIMERS_TOO_MANY: kind("handler", false, "Set fewer timers at a time, or raise `sandbox.timersMax`."),
+  SANDBOX_STATE_TOTAL: kind(
+    "handler",
+    true,
+    "Remove the state of keys that are done with (`ctx.state = undefined`), or raise `limits.stateTotalMax`.",
+  ),
+  SANDBOX_TIMERS_TOO_MANY: kind("handler", false, "Set fewer timers at a time, or raise `limits.timersMax`."),
   SANDBOX_TIMEOUT: kind("handler", true, "Make the handler faster, or raise its `timeout`."),
   SANDBOX_UNAVAILABLE: kind(
     "box",

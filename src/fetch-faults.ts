@@ -22,12 +22,12 @@ export const FETCH_FAULTS = {
   HANDLER_FETCH_TIMEOUT: kind(
     "peer",
     true,
-    "See whether the other side is overloaded, or raise `sandbox.fetchTimeout` and the handler's `timeout`.",
+    "See whether the other side is overloaded, or raise `limits.fetchTimeout` and the handler's `timeout`.",
   ),
   SANDBOX_FETCHES_TOO_MANY: kind(
     "handler",
     false,
-    "Fetch fewer things side by side for one event, or raise `sandbox.fetchesMax`.",
+    "Fetch fewer things side by side for one event, or raise `limits.fetchesMax`.",
   ),
   SANDBOX_FETCH_BUSY: kind(
     "box",
@@ -37,6 +37,6 @@ export const FETCH_FAULTS = {
   SANDBOX_FETCH_TOO_LARGE: kind(
     "handler",
     false,
-    "Ask for less or send less, or raise `sandbox.fetchResponseMax` or `sandbox.fetchRequestMax`.",
+    "Ask for less or send less, or raise `limits.fetchResponseMax` or `limits.fetchRequestMax`.",
   ),
 } as const satisfies Record<string, FaultKind>;

@@ -38,6 +38,8 @@ export interface FetchRequest {
   readonly grants: readonly FetchGrant[];
   /** It may take so long at the most. */
   readonly timeoutMs: number;
+  /** Longest answer, unpacked. */
+  readonly responseBytesMax: number;
   readonly ask: FetchAsk;
 }
 

@@ -144,7 +144,6 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   const egress = new Egress({
     version,
     limits: {
-      responseBytesMax: config.sandbox.fetchResponseMax,
       fetchesMax: config.sandbox.fetchesTotalMax,
       bytesMax: config.sandbox.fetchBytesTotalMax,
     },

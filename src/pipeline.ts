@@ -12,6 +12,8 @@
  * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
  * P5  A handler that keeps costing runners stands aside for a while; its tasks wait, and others go on (G5).
  * P6  What has not shown that it is harmless runs in another process than what has (placement.ts).
+ * P7  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
+ * P8  A state that would take all of the handler's beyond their limit fails its task, and what ran on with it runs again.
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -34,13 +36,17 @@ export interface Receiver {
 interface Journal {
   append(event: EventDraft, wanted: readonly number[], receiver: Receiver, tag: number, packetId?: number): Admission;
   settle: LineContext["settle"];
+  fits: LineContext["fits"];
   tasks(handler: number, keyOf: (topic: string, device: string) => string, wake: () => void): Feed;
   state(handler: number, keys: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]>;
   parked(handler: number): Promise<readonly ParkedKey[]>;
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]>;
 }
 
-export interface PipelineOptions extends Omit<LineContext, "settle" | "runners" | "quarantined" | "offended"> {
+export interface PipelineOptions extends Omit<
+  LineContext,
+  "settle" | "fits" | "runners" | "quarantined" | "heldBack" | "offended"
+> {
   readonly journal: Journal;
   readonly runners: Runners;
   /** Ids of the handlers that want a publish on `topic`, rising. */
@@ -71,8 +77,8 @@ export class Pipeline {
   readonly #redriven = new Set<number>();
   #unmatched = 0;
   #recheck: NodeJS.Timeout | undefined;
-  /** When lines in quarantine go on. */
-  readonly #quarantines = new Set<NodeJS.Timeout>();
+  /** When lines in quarantine, or held back by their rate, go on. */
+  readonly #laters = new Set<NodeJS.Timeout>();
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -101,9 +107,12 @@ export class Pipeline {
 
   #run(line: Line): void {
     if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
-    for (const runner of line.lane.places) {
+    const { turn, lane } = line;
+    const { places } = lane;
+    for (let n = 0; n < places.length; n++) {
+      const runner = places[(turn + n) % places.length] as number;
       if (this.#suspects.blocks(runner)) continue;
-      for (let batch = line.lane.next(runner); batch !== undefined; batch = line.lane.next(runner)) {
+      for (let batch = line.next(runner); batch !== undefined; batch = line.next(runner)) {
         const handed = batch;
         this.#hand(line, handed.runner, handed.tasks, (result) => this.#settle(line, handed, result));
       }
@@ -145,9 +154,16 @@ export class Pipeline {
     line.version = version;
     const again: Task[] = [];
     let crashed: Task[] | undefined;
+    /** Keys of which a state was refused: what ran on with it is as if it had not. */
+    let refused: Set<string> | undefined;
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as Task;
-      const result = results[i] as RunResult;
+      let result = results[i] as RunResult;
+      const refusal = refused?.has(task.key) === true ? BEHIND : line.refused(task, result);
+      if (refusal !== undefined) {
+        (refused ??= new Set()).add(task.key);
+        result = refusal;
+      }
       if (result.at === "crashed") (crashed ??= []).push(task);
       else if (!line.settle(task, result)) again.push(task);
     }
@@ -193,7 +209,8 @@ export class Pipeline {
     }
     this.#hand(line, runner, [task], ({ version, results }) => {
       line.version = version;
-      const result = results[0] as RunResult;
+      const first = results[0] as RunResult;
+      const result = line.refused(task, first) ?? first;
       if (result.at === "crashed") {
         const message = "the runner died while this event was the only one in it";
         line.costRunner();
@@ -242,6 +259,7 @@ export class Pipeline {
     const context: LineContext = {
       runners: this.#runnersMax,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
+      fits: (task, state, bytesMax) => this.#journal.fits(task, state, bytesMax),
       uplink,
       local,
       clock,
@@ -250,14 +268,8 @@ export class Pipeline {
       lossesMax,
       provenAfterMs,
       offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
-      quarantined: (ms) => {
-        const timer = setTimeout(() => {
-          this.#quarantines.delete(timer);
-          this.#run(line);
-        }, ms + CLOCK_MS);
-        timer.unref(); // Not what a gateway that closes waits for.
-        this.#quarantines.add(timer);
-      },
+      quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
+      heldBack: (ms) => this.#later(line, ms),
     };
     const feed = this.#journal.tasks(
       settings.id,
@@ -267,6 +279,15 @@ export class Pipeline {
     const line = new Line(settings, context, feed, (keys) => this.#resume(line, keys));
     this.#lines.set(settings.id, line);
     return line;
+  }
+
+  #later(line: Line, ms: number): void {
+    const timer = setTimeout(() => {
+      this.#laters.delete(timer);
+      this.#run(line);
+    }, ms);
+    timer.unref(); // Not what a gateway that closes waits for.
+    this.#laters.add(timer);
   }
 
   /** Nothing more of the handler is handed out; what waits for it stays in the journal until it is attached again. */
@@ -336,7 +357,7 @@ export class Pipeline {
   close(): void {
     clearTimeout(this.#recheck);
     this.#placement.close();
-    for (const timer of this.#quarantines) clearTimeout(timer);
+    for (const timer of this.#laters) clearTimeout(timer);
     for (const line of this.#lines.values()) {
       line.paused = true;
       line.close();
@@ -346,4 +367,5 @@ export class Pipeline {
 
 const bySeq = (a: Task, b: Task): number => a.seq - b.seq;
 const keyOfTask = (task: Task): string => task.key;
+const BEHIND: RunResult = { at: "behind" };
 const unrun = (): RunResult => ({ at: "unrun" });

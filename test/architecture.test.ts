@@ -22,6 +22,7 @@ const LEAVES = new Set([
   "fetch-faults",
   "time",
   "log",
+  "limits",
   "quantity",
   "topic",
   "version",

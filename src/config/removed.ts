@@ -14,7 +14,13 @@ export interface RemovedSetting {
 }
 
 /** Append only, newest last; an entry stays for as long as configs from before may be about. */
-export const REMOVED_SETTINGS: readonly RemovedSetting[] = [];
+export const REMOVED_SETTINGS: readonly RemovedSetting[] = [
+  ...["outputsMax", "resultMax", "stateMax", "timersMax", "logLinesPerSecond", "logLineMax"].map((name) => ({
+    path: ["sandbox", name],
+    since: "0.1.0",
+    instead: `write \`handlers.defaults.limits.${name}\`, or \`limits.${name}\` of one handler`,
+  })),
+];
 
 /** The removed settings that `source` still has, with where they stand. */
 export function findRemoved(source: Source, removed: readonly RemovedSetting[]): (ConfigProblem & { path: Path })[] {

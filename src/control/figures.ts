@@ -66,7 +66,13 @@ export interface UplinkFigures {
 export interface PipelineFigures {
   /** Shared runners in use. */
   readonly runners: number;
-  readonly handlers: readonly { readonly name: string; readonly retried: number }[];
+  readonly handlers: readonly {
+    readonly name: string;
+    readonly retried: number;
+    /** By budget: how often it was spent. */
+    readonly budgets: Readonly<Record<string, number>>;
+    readonly heldBackMs: number;
+  }[];
 }
 
 export interface JournalFigures {
@@ -94,6 +100,8 @@ export interface JournalFigures {
   readonly deadLetters: number;
   readonly deadBytes: number;
   readonly stateBytes: number;
+  /** By handler. */
+  readonly stateBytesOf: Readonly<Record<string, number>>;
   readonly claims: number;
   readonly feedBytes: number;
   readonly full: number;
@@ -115,6 +123,8 @@ export interface SandboxFigures {
   readonly batchesInFlight: number;
   readonly batches: number;
   readonly tasks: number;
+  /** By handler. */
+  readonly logLinesDropped: Readonly<Record<string, number>>;
 }
 
 export interface EgressFigures {

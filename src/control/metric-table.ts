@@ -71,6 +71,24 @@ const ledger: readonly Metric[] = [
   outputs(),
 ];
 
+function budgets(): Metric {
+  return {
+    name: "sluice_handler_budget_spent_total",
+    type: "counter",
+    help: "How often a handler has spent a budget: events that failed for it, log lines that were dropped (log), waits for further outputs (rate).",
+    labels: ["handler", "budget"],
+    read: ({ figures: { pipeline, sandbox } }) => [
+      ...pipeline.handlers.flatMap(({ name: handler, budgets: spent }) =>
+        Object.entries(spent).map(([budget, value]) => ({ labels: { handler, budget }, value })),
+      ),
+      ...Object.entries(sandbox.logLinesDropped).map(([handler, value]) => ({
+        labels: { handler, budget: "log" },
+        value,
+      })),
+    ],
+  };
+}
+
 const handlers: readonly Metric[] = [
   perHandler("handler_version", "The live version; 0 when none has loaded.", (of) => of.version),
   perHandler("handler_tasks_waiting", "Tasks not yet begun, parked ones excluded.", (of) => of.waiting),
@@ -82,6 +100,21 @@ const handlers: readonly Metric[] = [
   perHandler("handler_tasks_running", "Tasks handed to a runner.", (of) => of.running),
   perHandler("handler_quarantined", "1 while it stands aside because it has cost runners, else 0.", (of) =>
     of.quarantinedMs > 0 ? 1 : 0,
+  ),
+  budgets(),
+  byLabel(
+    "counter",
+    "handler_held_back_seconds_total",
+    "handler",
+    "For how long events have waited because the handler's outputs of a second were spent.",
+    ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.heldBackMs / 1000])),
+  ),
+  byLabel(
+    "gauge",
+    "handler_state_bytes",
+    "handler",
+    "Bytes of the states of all its keys, as they are stored.",
+    ({ figures }) => figures.journal.stateBytesOf,
   ),
   perHandler(
     "handler_proven",

@@ -51,5 +51,6 @@ function describe(issue: z.core.$ZodIssue, suggest: Suggest): string {
 
 function knownIn(path: readonly string[]): readonly string[] {
   const shape = handlerSettings.shape;
-  return path[0] === "retry" ? Object.keys(shape.retry.unwrap().shape) : Object.keys(shape);
+  if (path[0] === "retry") return Object.keys(shape.retry.unwrap().shape);
+  return Object.keys(path[0] === "limits" ? shape.limits.unwrap().shape : shape);
 }

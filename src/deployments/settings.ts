@@ -6,8 +6,10 @@ import { z } from "zod";
 import { messageOf } from "../fault.ts";
 import { parseOrigin } from "../fetch.ts";
 import type { FetchGrant } from "../fetch.ts";
+import type { HandlerLimits } from "../limits.ts";
 import { durationWithin, filePath, secretName, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
+import { limitSettings, limitsOf } from "./limits.ts";
 
 const count = z.int().min(1);
 
@@ -40,7 +42,7 @@ const retry = z
   })
   .meta({ description: "What happens when an event fails." });
 
-const limits = {
+const shared = {
   // 0 would mean no limit to an isolate, which a handler must never have.
   timeout: durationWithin({ min: "1ms", max: "1h" })
     .optional()
@@ -53,6 +55,7 @@ const limits = {
       "Events of different keys that may be under way at a time in each runner, each in an isolate of its own: for handlers that wait. Each isolate takes memory, and has module variables of its own.",
   }),
   retry: retry.optional(),
+  limits: limitSettings.optional(),
 };
 
 const origin = z
@@ -112,7 +115,7 @@ const own = z.strictObject({
     .optional()
     .meta({ description: "Handed to the handler as ctx.params; merged by name." }),
   ...grants,
-  ...limits,
+  ...shared,
 });
 
 /** One layer: everything is optional, unknown keys are errors. */
@@ -124,7 +127,7 @@ export const handlersSettings = z
   .strictObject({
     dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
     watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
-    defaults: z.strictObject(limits).prefault({}).meta({ description: "For handlers that say nothing else." }),
+    defaults: z.strictObject(shared).prefault({}).meta({ description: "For handlers that say nothing else." }),
     settings: z
       .record(z.string(), handlerSettings)
       .default({})
@@ -149,6 +152,7 @@ export interface HandlerSettings {
   readonly memoryBytes: number;
   readonly concurrency: number;
   readonly retry: { readonly triesMax: number; readonly firstMs: number; readonly maxMs: number };
+  readonly limits: HandlerLimits;
 }
 
 const BUILT_IN = {
@@ -161,13 +165,14 @@ const BUILT_IN = {
 const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
   value === undefined ? [] : typeof value === "string" ? [value] : value;
 
-/** Later layers go over earlier ones; `params` and `retry` are merged by name, everything else is replaced. */
+/** Later layers go over earlier ones; `params`, `retry` and `limits` are merged by name, everything else is replaced. */
 export function mergeSettings(handler: string, layers: readonly HandlerLayer[]): HandlerSettings {
   let merged: HandlerLayer = {};
   for (const layer of layers) {
     const present = Object.fromEntries(Object.entries(layer).filter(([, value]) => value !== undefined));
     const params = { ...merged.params, ...layer.params };
-    merged = { ...merged, ...present, params, retry: { ...merged.retry, ...layer.retry } };
+    const limits = { ...merged.limits, ...layer.limits };
+    merged = { ...merged, ...present, params, retry: { ...merged.retry, ...layer.retry }, limits };
   }
   const { triesMax, backoff, backoffMax } = { ...BUILT_IN.retry, ...merged.retry };
   return {
@@ -182,5 +187,6 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     memoryBytes: merged.memory ?? BUILT_IN.memoryBytes,
     concurrency: merged.concurrency ?? BUILT_IN.concurrency,
     retry: { triesMax, firstMs: backoff, maxMs: Math.max(backoff, backoffMax) },
+    limits: limitsOf(merged.limits ?? {}),
   };
 }

@@ -13,7 +13,7 @@
  *   E4  What is held of all answers and requests together is bounded, and given back exactly once.
  *   E5  Credentials that were for one origin do not go to another one.
  *
- * Limits: fetches and bytes at a time over all handlers, bytes of one answer (EgressLimits); addresses, headers, redirects
+ * Limits: fetches and bytes at a time over all handlers (EgressLimits); time and bytes of one answer (FetchRequest); addresses, headers, redirects
  * and methods (headers.ts, exchange.ts). How many fetches one event has is the sandbox's to bound.
  */
 import type { Fetch, FetchEnd, FetchRequest } from "../fetch.ts";
@@ -22,8 +22,6 @@ import type { Lookup } from "./connect.ts";
 import { exchange, Refused } from "./exchange.ts";
 
 export interface EgressLimits {
-  /** Longest answer, decoded. */
-  readonly responseBytesMax: number;
   /** Of all handlers at a time. */
   readonly fetchesMax: number;
   /** Held for all of them: bodies on their way out, and answers until they are handed over. */
@@ -135,12 +133,11 @@ export class Egress {
       return await exchange(request, {
         connections: this.#connections,
         userAgent: this.#userAgent,
-        responseBytesMax: this.#limits.responseBytesMax,
         signal: control.signal,
         reserve: (bytes) => {
           received += bytes;
           tally.receivedBytes += bytes;
-          if (received > this.#limits.responseBytesMax) return "too-large";
+          if (received > request.responseBytesMax) return "too-large";
           return held.more(bytes) ? "yes" : "busy";
         },
       });

@@ -15,8 +15,6 @@ export interface ExchangeContext {
   readonly userAgent: string;
   /** May so many more bytes of the answer be kept, and why not. */
   readonly reserve: (bytes: number) => "yes" | "too-large" | "busy";
-  /** Longest answer, for the message. */
-  readonly responseBytesMax: number;
   readonly signal: AbortSignal;
 }
 
@@ -67,7 +65,8 @@ export async function exchange(request: FetchRequest, context: ExchangeContext):
     const answer = await insist(message, grant, context);
     const status = answer.statusCode ?? 0;
     const location = REDIRECTS.has(status) ? answer.headers.location : undefined;
-    if (location === undefined || ask.redirect === "manual") return answered(message, answer, redirects > 0, context);
+    if (location === undefined || ask.redirect === "manual")
+      return answered(message, answer, redirects > 0, request, context);
     answer.destroy();
     const { origin } = message.url;
     if (ask.redirect === "error") throw new Refused("HANDLER_FETCH_FAILED", `${origin} redirects, and must not`);
@@ -162,6 +161,7 @@ async function answered(
   { url, method }: Message,
   answer: IncomingMessage,
   redirected: boolean,
+  { responseBytesMax }: FetchRequest,
   context: ExchangeContext,
 ): Promise<FetchEnd> {
   const status = answer.statusCode ?? 0;
@@ -190,7 +190,6 @@ async function answered(
     if (isBusy) {
       throw new Refused("SANDBOX_FETCH_BUSY", "the fetches of all handlers together hold too much at the moment");
     }
-    const { responseBytesMax } = context;
     throw new Refused(
       "SANDBOX_FETCH_TOO_LARGE",
       `the answer of ${url.origin} is longer than ${responseBytesMax} bytes`,

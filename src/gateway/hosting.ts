@@ -67,13 +67,13 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, sandbox, triggers, pipeline } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
-    const { topics, key, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry } = settings;
+    const { topics, key, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     triggers.check({ topics, key });
     checkSecrets(settings.secrets, [...this.secrets.keys()], file);
     const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
     const id = journal.handlerId(name);
-    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, fetch, secrets };
+    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
@@ -83,7 +83,7 @@ export class Hosting {
       throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
     }
     const keyOf = triggers.bind(id, { topics, key });
-    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf });
+    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits });
     this.#live.set(name, handler);
     this.#failures.delete(name);
   }

@@ -34,6 +34,8 @@ const COLUMNS = 9;
 
 const FLAG_STATE = 1;
 const SEQS_FIRST = 64;
+/** As stateBytes: the rows have to be counted. */
+const UNSURE = 0xffff_ffff_ffff;
 
 export class Consumer implements Counted {
   readonly kind: ConsumerKind;
@@ -55,6 +57,10 @@ export class Consumer implements Counted {
   parked = 0;
   parkedBytes = 0;
   hasState = false;
+  /** Handlers: bytes of the state's rows, keys and seals included. */
+  stateBytes = 0;
+  /** How many rows of state were overwritten whose size is not known yet: until it is, stateBytes is too high. */
+  stateUnsure = 0;
   readonly places: number[] = [];
   /** Number of the group that carries it last. */
   group = -1;
@@ -75,6 +81,10 @@ export class Consumer implements Counted {
   /** Tasks or entries in the log that are not settled, those in hand included; parked ones are not. */
   get waiting(): number {
     return this.ordinals - this.progress.base - this.progress.settledBeyond;
+  }
+
+  get isStateUnsure(): boolean {
+    return this.stateUnsure > 0;
   }
 
   get dropped(): number {
@@ -160,7 +170,7 @@ export class Consumer implements Counted {
   // --- on disk
 
   get writtenBytes(): number {
-    return 64 + this.#nameBytes.length + 8 * COLUMNS + this.progress.writtenBytes;
+    return 72 + this.#nameBytes.length + 8 * COLUMNS + this.progress.writtenBytes;
   }
 
   write(into: Buffer, start: number, commit: number): number {
@@ -180,6 +190,7 @@ export class Consumer implements Counted {
     at = into.writeUIntBE(this.parkedBytes, at, 6);
     at = into.writeUInt8(this.hasState ? FLAG_STATE : 0, at);
     at = this.progress.write(into, at);
+    at = into.writeUIntBE(this.isStateUnsure ? UNSURE : Math.max(0, this.stateBytes), at, 6);
     into.writeUInt32BE(at - start, start);
     return at;
   }
@@ -203,7 +214,12 @@ export class Consumer implements Counted {
     consumer.parked = from.readUIntBE(at + 24, 6);
     consumer.parkedBytes = from.readUIntBE(at + 30, 6);
     consumer.hasState = (from.readUInt8(at + 36) & FLAG_STATE) !== 0;
-    consumer.progress = Progress.read(from, at + 37).progress;
+    const read = Progress.read(from, at + 37);
+    consumer.progress = read.progress;
+    // Those of before had no count.
+    const stateBytes = read.at + 6 <= end ? from.readUIntBE(read.at, 6) : UNSURE;
+    if (stateBytes === UNSURE) consumer.stateUnsure = 1;
+    else consumer.stateBytes = stateBytes;
     consumer.taken = consumer.progress.base;
     return { consumer, commit, at: end };
   }

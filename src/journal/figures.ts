@@ -35,6 +35,8 @@ export interface JournalFigures {
   readonly deadLetters: number;
   readonly deadBytes: number;
   readonly stateBytes: number;
+  /** The same by handler, of those that have any. */
+  readonly stateBytesOf: Readonly<Record<string, number>>;
   readonly claims: number;
   readonly feedBytes: number;
   /** 1 while events are not taken. */
@@ -79,9 +81,14 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     deadLetters: core.dead.count,
     deadBytes: core.dead.bytes,
     stateBytes: core.states.bytes,
+    stateBytesOf: Object.fromEntries(stateOf(core)),
     claims: core.claims.count,
     feedBytes,
     full: core.full === "no" ? 0 : 1,
     failing: writer.failing ? 1 : 0,
   };
+}
+
+function* stateOf(core: Core): Generator<[string, number]> {
+  for (const handler of core.handlers) if (handler?.hasState) yield [handler.name, handler.stateBytes];
 }

@@ -283,6 +283,15 @@ export class Journal {
     return this.#core.states.read(this.#core.handlers[handler] as Consumer, keys);
   }
 
+  /**
+   * Whether the states of all keys of the task's handler stay within `bytesMax` as they are stored, when its key's becomes
+   * `state`; or take no more than before.
+   */
+  fits(task: Task, state: string, bytesMax: number): boolean {
+    const { handlers, states } = this.#core;
+    return states.fits(handlers[task.handler] as Consumer, task.key, state, bytesMax);
+  }
+
   /** What is parked, by key, when nothing is being staged: at start. */
   async parked(handler: number): Promise<ParkedKey[]> {
     await this.synced();

@@ -80,6 +80,7 @@ export const keys = {
     return row;
   },
   states: (): Range => table(STATE),
+  statesOf: (handler: number): Range => ofHandler(STATE, handler),
   stateOf: (row: Buffer): { handler: number; key: string } => ({
     handler: row.readUInt16BE(1),
     key: row.utf8Slice(3, row.length),

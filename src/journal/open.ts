@@ -27,6 +27,7 @@ import { adoptPages, believeWitness, countRows } from "./reconcile.ts";
 import type { Stale } from "./reconcile.ts";
 import { openStore, repairStore } from "./recovery.ts";
 import type { RecoveryDoors } from "./recovery.ts";
+import { countStates } from "./state-count.ts";
 import { States } from "./state.ts";
 import { storeCode } from "../store-error.ts";
 import { levelStore } from "./store.ts";
@@ -100,6 +101,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
     if (witness !== undefined) believeWitness(core, witness);
   }
   await countRows(core, stale);
+  await countStates(core, !sound || mark.at === "damaged");
   // Behind all that changes a consumer: it checkpoints them as they stand.
   if (!sound || mark.at === "damaged") await forgetRecords(core, stale);
   dropClaims(core, notes);
@@ -170,7 +172,10 @@ function build(options: OpenOptions, parts: Parts): Core {
     {
       cut: (group) => cut(core, group),
       write: (operations) => disk.write(operations),
-      reopen: (number, attempt, error) => reopen(parts, number, attempt, error),
+      reopen: async (number, attempt, error) => {
+        const lost = await reopen(parts, number, attempt, error);
+        if (lost) for (const handler of handlers) if (handler?.hasState) handler.stateUnsure++;
+      },
       acknowledge: (group) => acknowledge(core, group),
       landed: (group) => {
         show(core, group);
@@ -194,7 +199,10 @@ function build(options: OpenOptions, parts: Parts): Core {
     reader,
     damage,
     mark,
-    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes),
+    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes, (handler) => {
+      writer.group.touch(handler);
+      writer.schedule();
+    }),
     parked: new Parked(disk),
     dead: new DeadRows(disk, names, header.deadNext),
     claims: new Claims(limits.claimsMax),
@@ -227,8 +235,8 @@ export function* consumersOf(core: Core): Generator<Consumer> {
   for (const outbox of core.outboxes) if (outbox !== undefined) yield outbox.uplink;
 }
 
-/** After a write error: a new store on the same files, which must have every commit up to `number` - 1. */
-async function reopen(parts: Parts, number: number, attempt: number, reason: unknown): Promise<void> {
+/** After a write error: a new store on the same files, which must have every commit up to `number` - 1. True: it has not. */
+async function reopen(parts: Parts, number: number, attempt: number, reason: unknown): Promise<boolean> {
   const { disk, recovery, factory, damage } = parts;
   await disk
     .take()
@@ -245,12 +253,12 @@ async function reopen(parts: Parts, number: number, attempt: number, reason: unk
     }
   }
   const last = await lastCommit(disk);
-  if (last < number - 1) {
-    damage.report({
-      where: "commits",
-      from: last + 1,
-      to: number - 1,
-      what: "the store lost commits when writing failed",
-    });
-  }
+  if (last >= number - 1) return false;
+  damage.report({
+    where: "commits",
+    from: last + 1,
+    to: number - 1,
+    what: "the store lost commits when writing failed",
+  });
+  return true;
 }

@@ -2,6 +2,10 @@
  * The state of handlers, per key. Reads come from memory where they can: a value that was staged counts at once, and a
  * cache bounded by bytes keeps what was used lately (two generations: when the young one is full it becomes the old one,
  * and what nobody asked for since is forgotten).
+ *
+ * How much a handler has in all is counted as it changes, and goes to disk with its progress, in the batch of the rows: the
+ * size that a key's row had is known from its entry. Where the entry was forgotten, the old row is read, as it was, while
+ * the new one is staged; until then the count is too high, and says on disk that it is to be counted anew.
  */
 import type { Consumer } from "./consumer.ts";
 import type { Damage } from "./damage.ts";
@@ -15,6 +19,8 @@ interface Entry {
   readonly key: string;
   /** Undefined: there is none. */
   value: string | undefined;
+  /** Of its row, staged or on disk; 0: there is none. */
+  bytes: number;
   /** Number of the group that last changed it. */
   group: number;
 }
@@ -28,18 +34,21 @@ export class States {
   readonly #disk: Disk;
   readonly #damage: Damage;
   readonly #bytesMax: number;
+  readonly #counted: (handler: Consumer) => void;
   #young: Generation = new Map();
   #old: Generation = new Map();
   #youngBytes = 0;
   #changed: Entry[] = [];
   /** Groups up to this one are on disk. */
   #landed = 0;
-  /** Bytes of the rows on disk, about: what was overwritten unread is not known. */
+  /** Bytes of the rows. */
   bytes: number;
   hits = 0;
   misses = 0;
 
-  constructor(disk: Disk, damage: Damage, cacheBytesMax: number, bytes: number) {
+  /** `counted` is called when the count of a handler has changed by itself, and is to be written. */
+  constructor(disk: Disk, damage: Damage, cacheBytesMax: number, bytes: number, counted: (handler: Consumer) => void) {
+    this.#counted = counted;
     this.#disk = disk;
     this.#damage = damage;
     this.#bytesMax = cacheBytesMax / 2;
@@ -65,16 +74,29 @@ export class States {
     return this.#load(handler, wanted, values, missing);
   }
 
+  /**
+   * Whether all states of the handler stay within `bytesMax` when `key` has `value`, or take no more than before. An entry
+   * that was forgotten counts as none: whoever is refused for it reads it and tries again.
+   */
+  fits(handler: Consumer, key: string, value: string, bytesMax: number): boolean {
+    if (handler.stateBytes + ROW_BYTES + 3 * (key.length + value.length) <= bytesMax) return true;
+    const more = rowBytes(key, value) - (this.#find(handler.id, key)?.bytes ?? 0);
+    return more <= 0 || handler.stateBytes + more <= bytesMax;
+  }
+
   /** Stages `value` for `key`; "" removes it. */
   stage(group: Group, handler: Consumer, key: string, value: string): void {
     const next = value === "" ? undefined : value;
     let entry = this.#find(handler.id, key);
     if (entry === undefined) {
       if (next === undefined && !handler.hasState) return;
-      entry = { handler: handler.id, key, value: undefined, group: -1 };
+      entry = { handler: handler.id, key, value: undefined, bytes: 0, group: -1 };
       this.#insert(entry);
+      if (handler.hasState) this.#measure(handler, key);
     }
-    this.bytes += rowBytes(key, next) - rowBytes(key, entry.value);
+    const bytes = next === undefined ? 0 : rowBytes(key, next);
+    this.#count(handler, bytes - entry.bytes);
+    entry.bytes = bytes;
     this.#youngBytes += 2 * ((next?.length ?? 0) - (entry.value?.length ?? 0));
     entry.value = next;
     if (next !== undefined) handler.hasState = true;
@@ -87,13 +109,13 @@ export class States {
 
   /** Puts what was staged since the last cut into the group's batch. */
   cut(group: Group): void {
-    for (const { handler, key, value } of this.#changed) {
+    for (const { handler, key, value, bytes: rowAndKey } of this.#changed) {
       const row = keys.state(handler, key);
       if (value === undefined) {
         group.del(row);
         continue;
       }
-      const bytes = Buffer.allocUnsafe(SEAL_BYTES + Buffer.byteLength(value));
+      const bytes = Buffer.allocUnsafe(rowAndKey - row.length);
       bytes.utf8Write(value, SEAL_BYTES);
       group.put(row, seal(row, bytes));
     }
@@ -107,6 +129,29 @@ export class States {
 
   get cacheBytes(): number {
     return this.#youngBytes;
+  }
+
+  #count(handler: Consumer, more: number): void {
+    this.bytes += more;
+    handler.stateBytes += more;
+  }
+
+  /** Takes off what the row on disk has, which is about to be overwritten unread. Walks see the store as it is now. */
+  #measure(handler: Consumer, key: string): void {
+    handler.stateUnsure++;
+    const { store } = this.#disk;
+    if (store === undefined) return;
+    const row = keys.state(handler.id, key);
+    const measured = async (): Promise<void> => {
+      const rows = store.iterator({ gte: row, lt: Buffer.concat([row, Buffer.of(0)]), limit: 1 });
+      const [found] = await rows.nextv(1);
+      await rows.close();
+      if (found !== undefined) this.#count(handler, -(found[0].length + found[1].length));
+      handler.stateUnsure--;
+      this.#counted(handler);
+    };
+    // What cannot be read is counted anew at the next start.
+    measured().catch(() => undefined);
   }
 
   #find(handler: number, key: string): Entry | undefined {
@@ -149,8 +194,16 @@ export class States {
       const key = wanted[i] as string;
       let entry = this.#find(handler.id, key);
       if (entry === undefined) {
-        const value = this.#open(handler, key, rows[n] as Buffer, found[n]);
-        entry = { handler: handler.id, key, value, group: -1 };
+        const row = rows[n] as Buffer;
+        const bytes = found[n];
+        const value = this.#open(handler, key, row, bytes);
+        entry = {
+          handler: handler.id,
+          key,
+          value,
+          bytes: bytes === undefined ? 0 : row.length + bytes.length,
+          group: -1,
+        };
         this.#insert(entry);
       }
       values[i] = entry.value;
@@ -167,6 +220,9 @@ export class States {
   }
 }
 
-function rowBytes(key: string, value: string | undefined): number {
-  return value === undefined ? 0 : 3 + key.length + SEAL_BYTES + value.length;
+/** What a row has besides its texts. */
+const ROW_BYTES = 3 + SEAL_BYTES;
+
+function rowBytes(key: string, value: string): number {
+  return ROW_BYTES + Buffer.byteLength(key) + Buffer.byteLength(value);
 }

@@ -10,6 +10,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { Fetch, FetchAsk, FetchEnd, FetchGrant } from "../fetch.ts";
+import type { HandlerLimits } from "../limits.ts";
 import { ASK_LIMITS } from "./ask-limits.ts";
 import type { AskLimits } from "./ask-limits.ts";
 import { parse, WireError } from "./results.ts";
@@ -19,9 +20,8 @@ import { fetchedFrame } from "./wire.ts";
 export interface Asker {
   readonly handler: string;
   readonly grants: readonly FetchGrant[];
-  /** One fetch may take so long. */
-  readonly fetchTimeoutMs: number;
-  readonly limits: AskLimits;
+  readonly limits: AskLimits &
+    Pick<HandlerLimits, "fetchMs" | "fetchResponseBytesMax"> & { readonly timeoutMs: number };
   readonly fetch: Fetch;
 }
 
@@ -57,8 +57,10 @@ export class Fetching {
     if (open.has(askId)) throw new WireError("an ask with the number of another one");
     if (open.size >= asker.limits.fetchesMax) throw new WireError("more fetches at a time than are allowed");
     this.#batches.set(id, open);
-    const { handler, grants, fetchTimeoutMs: timeoutMs } = asker;
-    const abort = asker.fetch({ handler, grants, timeoutMs, ask }, (end, release) => {
+    const { handler, grants, limits } = asker;
+    const timeoutMs = Math.min(limits.fetchMs, limits.timeoutMs);
+    const request = { handler, grants, timeoutMs, responseBytesMax: limits.fetchResponseBytesMax, ask };
+    const abort = asker.fetch(request, (end, release) => {
       open.delete(askId);
       const [head, content] = answerOf(end);
       runner.send(fetchedFrame(id, askId, head, content), release);

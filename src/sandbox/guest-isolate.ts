@@ -35,7 +35,7 @@ const MESSAGE_CHARS_MAX = 1000;
 const SEED_BYTES = 32;
 
 export class GuestIsolate {
-  /** Shared with the isolate; index 0 is the task that runs (heads.ts). */
+  /** Shared with the isolate (heads.ts). */
   readonly heads: Int32Array;
   readonly #bundle: GuestBundle;
   readonly #isolate: ivm.Isolate;
@@ -132,6 +132,11 @@ export class GuestIsolate {
     } catch {
       return ["", false]; // It was stopped: whatever was left in its queue went on with the call.
     }
+  }
+
+  /** Processor time that was spent in it so far, nanoseconds. */
+  get cpuTime(): bigint {
+    return this.#isolate.cpuTime;
   }
 
   dispose(): void {

@@ -13,47 +13,39 @@
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
  *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
  *   6  What a task leaves behind when it ends (timers, promises, asks) is gone, or finds nobody to tell.
- *   7  Once a task has asked for something, tasks run one by one until the batch ends: what was asked for cannot be taken
+ *   7  The time that a task sees is its own (api/clock.ts). What limits it is real, but in a captured run, where nothing is
+ *      waited for: there its timeout is by its own time too.
+ *   8  Once a task has asked for something, tasks run one by one until the batch ends: what was asked for cannot be taken
  *      back, so the batch cannot be run again to find out whose failure something was.
  */
 import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
 import { Asks } from "./api/asks.ts";
+import { TaskClock } from "./api/clock.ts";
 import { close, Context, expire, stateAfter } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
+import { timeUp } from "./api/running.ts";
+import type { Running } from "./api/running.ts";
+import { KeyStates } from "./api/states.ts";
+import { surroundings } from "./api/surroundings.ts";
 import { EventReader } from "./api/event.ts";
-import { Refusal, failureLine, failureOf } from "./api/failure.ts";
+import { failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { readModule } from "./api/module.ts";
 import type { Handle } from "./api/module.ts";
 import { emitResult } from "./api/outputs.ts";
-import { bare, freeze, join, jsonParse, keys, now, resolved, substring } from "./api/primordials.ts";
+import { bare, join, jsonParse, now } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
-import { plainSignal } from "./api/signal.ts";
-import { fromUtf8, toBytes } from "./api/text.ts";
+import { toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
-import type { Beside, Controlled, WebHost } from "./api/web/host.ts";
-import { HEAD, HEAD_INTS, HEADS_AT } from "./heads.ts";
+import { promiseOf } from "./api/values.ts";
+import type { Beside, WebHost } from "./api/web/host.ts";
+import { HEAD, HEAD_INTS, HEADS_AT, HEADS_TIME, joined } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
 const ANSWER_CHARS = 1_000_000;
-
-/** A failed key of this batch. */
-const FAILED = "!";
-
-/** A task that runs, or has just ended. */
-interface Running {
-  readonly draft: Draft;
-  readonly context: Context;
-  readonly key: number;
-  /** When its handler was called. */
-  readonly startedMs: number;
-  /** The answer, and the key's state, as they were before it. */
-  readonly answerBefore: string;
-  readonly stateBefore: string | undefined;
-}
 
 class Guest {
   readonly #settings: GuestSettings;
@@ -63,6 +55,10 @@ class Guest {
   readonly #logger: Logger;
   readonly #reader: EventReader;
   readonly #random: EventRandom;
+  /** In a captured run, what crypto draws from. */
+  readonly #bytes: EventRandom;
+  readonly #clock: TaskClock;
+  readonly #captured: boolean;
   readonly #timers: Timers;
   readonly #asks: Asks;
   readonly #beside: Beside = bare({});
@@ -73,11 +69,12 @@ class Guest {
   #count = 0;
   #index = 0;
   #startedMs = 0;
+  /** When it was called last. */
+  #calledMs = 0;
   /** The time when it was last looked at, before each task. */
   #nowMs = 0;
   #answer = "";
-  #states: (string | undefined)[] = bare([]);
-  #stateSet: boolean[] = bare([]);
+  readonly #states = new KeyStates();
   /** After each task the outside is told, so that whatever else comes of it is known to be its own. */
   #oneByOne = false;
   /** The task whose promise is not settled; what any other promise comes to is nobody's. */
@@ -89,26 +86,27 @@ class Guest {
   constructor(settings: GuestSettings, heads: Int32Array) {
     this.#settings = settings;
     this.#heads = heads;
-    this.#logger = new Logger(settings.limits);
     this.#reader = new EventReader(settings);
-    const { handler, version, limits } = settings;
+    const { handler, limits, capturedMs } = settings;
+    this.#captured = capturedMs !== undefined;
+    this.#clock = new TaskClock(capturedMs ?? now());
+    this.#logger = new Logger(limits, this.#captured ? this.#clock.now : now);
     this.#random = new EventRandom(`${settings.journalId}/${handler}`);
-    this.#timers = new Timers(limits.timersMax, () => this.#tell());
-    this.#asks = new Asks(limits, () => {
+    this.#bytes = new EventRandom(`${settings.journalId}/${handler}/bytes`);
+    this.#timers = new Timers(limits.timersMax, this.#clock, () => this.#tell());
+    this.#asks = new Asks(limits, this.#captured, () => {
       this.#oneByOne = true;
       this.#tell();
     });
-    const params = deepFreeze(settings.params) as Record<string, unknown>;
-    const secrets = freeze(bare({ ...settings.secrets }));
-    const newSignal = (): Controlled => (this.#beside.controlled ?? plainSignal)();
-    this.#around = { handler, version, params, secrets, log: this.#logger.log, limits, newSignal };
-    installGlobals(this.#logger.log, this.#timers, this.#random);
+    this.#around = surroundings(settings, this.#logger.log, this.#beside);
+    installGlobals(this.#logger.log, this.#timers, this.#random, this.#clock);
   }
 
   /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
   web(define: () => { install: (host: WebHost) => void }, seed: string): void {
     const ask: WebHost["ask"] = (asked, asker) => this.#asks.ask(asked, asker);
-    define().install({ global: defineGlobal, now, seed: toBytes(seed), ask, beside: this.#beside });
+    const host = { global: defineGlobal, now: this.#clock.now, seed: toBytes(seed), ask, beside: this.#beside };
+    define().install(this.#captured ? { ...host, repeatable: this.#bytes.fill } : host);
   }
 
   /** Evaluates the user's module, given as a function of CommonJS shape. Returns the text of a `Loaded`. */
@@ -138,17 +136,16 @@ class Guest {
     return this.#start(true);
   }
 
-  /** What was asked for has come. `parts` are the pieces of its body, a character for each byte. */
-  fetched(id: number, head: string, ...parts: string[]): Reply {
+  /** It is time for the first timer, or for the next task. `waitedMs` have passed since the last call came back. */
+  wake(waitedMs: number): Reply {
     this.#called();
-    this.#asks.settle(id, head, join(parts, ""));
-    this.#tell();
-    return this.#reply;
-  }
-
-  /** It is time for the first timer, or for the next task. */
-  wake(): Reply {
-    this.#called();
+    const dueMs = this.#timers.nextDueMs;
+    if (!this.#captured) this.#clock.pass(waitedMs, dueMs);
+    else if (this.#waiting !== undefined && dueMs !== undefined) {
+      const endMs = this.#waiting.atMs + this.#settings.limits.timeoutMs;
+      this.#clock.set(dueMs < endMs ? dueMs : endMs);
+      if (dueMs >= endMs) return this.expire();
+    }
     try {
       this.#timers.fire();
     } catch (thrown) {
@@ -156,21 +153,32 @@ class Guest {
     }
     if (this.#waiting === undefined) {
       this.#last = undefined; // Nothing came of it.
+      if (this.#captured) this.#startedMs = this.#calledMs;
       this.#go();
     }
     this.#tell();
     return this.#reply;
   }
 
-  /** The task that waits has had its time. */
-  expire(): Reply {
+  /** What was asked for has come, and `waitedMs` have passed. `parts` are the pieces of its body, a character a byte. */
+  fetched(waitedMs: number, id: number, head: string, ...parts: string[]): Reply {
+    this.#called();
+    this.#clock.pass(waitedMs, this.#timers.nextDueMs);
+    this.#asks.settle(id, head, join(parts, ""));
+    this.#tell();
+    return this.#reply;
+  }
+
+  /** The task that waits has had its time; `spent`: its processor time. */
+  expire(spent?: number): Reply {
     this.#called();
     const task = this.#waiting;
     if (task !== undefined) {
-      const { timeoutMs } = this.#settings.limits;
-      const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
-      this.#fail(task, { code: "SANDBOX_TIMEOUT", message, final: false });
-      expire(task.context, new Refusal("SANDBOX_TIMEOUT", message));
+      const endMs = task.atMs + this.#settings.limits.timeoutMs;
+      if (spent === undefined && endMs > this.#clock.exactMs) this.#clock.set(endMs);
+      const reason = timeUp(this.#settings.limits.timeoutMs, spent);
+      this.#fail(task, { code: reason.code, message: reason.message, final: false });
+      expire(task.context, reason);
       this.#goOn();
     }
     this.#tell();
@@ -198,26 +206,26 @@ class Guest {
     return [answer, this.#index === this.#count];
   }
 
-  // --- the batch
-
-  #start(oneByOne: boolean): Reply {
-    this.#over();
-    this.#oneByOne = oneByOne;
-    this.#index = 0;
-    this.#startedMs = this.#nowMs = now();
-    this.#answer = this.#logger.takeSpare();
-    this.#states = bare([]);
-    this.#stateSet = bare([]);
-    this.#reply = answered("");
-    this.#go();
-    this.#tell();
-    return this.#reply;
-  }
-
   /** The reply before this call has left. */
   #called(): void {
     this.#asks.sent();
     this.#reply = answered("");
+    this.#calledMs = now();
+  }
+
+  // --- the batch
+
+  #start(oneByOne: boolean): Reply {
+    this.#over();
+    this.#called();
+    this.#oneByOne = oneByOne;
+    this.#index = 0;
+    this.#startedMs = this.#nowMs = this.#calledMs;
+    this.#answer = this.#logger.takeSpare();
+    this.#states.forget();
+    this.#go();
+    this.#tell();
+    return this.#reply;
   }
 
   #over(): void {
@@ -229,7 +237,7 @@ class Guest {
     this.#answer = "";
   }
 
-  /** After a task that waited has ended: with the next one, or first outside to hear what came of it. */
+  /** After a task that waited: with the next one, or first outside, to hear what came of it. */
   #goOn(): void {
     if (!this.#oneByOne) this.#go();
   }
@@ -238,6 +246,8 @@ class Guest {
   #go(): void {
     while (this.#index < this.#count) {
       if (this.#index > 0 && this.#spent()) {
+        // How long it takes is no part of a captured run: it goes on with the next call.
+        if (this.#captured && this.#answer.length < ANSWER_CHARS) return;
         for (; this.#index < this.#count; this.#index++) this.#answer += UNRUN;
         return;
       }
@@ -250,10 +260,15 @@ class Guest {
   #tell(): void {
     const reply = this.#reply;
     if (this.#waiting !== undefined) {
-      const leftMs = this.#settings.limits.timeoutMs - (now() - this.#waiting.startedMs);
-      waiting(reply, this.#timers.nextInMs, leftMs, this.#asks.text);
+      const { startedMs } = this.#waiting;
+      const othersMs = startedMs > this.#calledMs ? startedMs - this.#calledMs : 0;
+      const { nextInMs } = this.#timers;
+      const { timeoutMs } = this.#settings.limits;
+      if (!this.#captured) waiting(reply, nextInMs, timeoutMs - (now() - startedMs), othersMs, this.#asks.text);
+      else if (nextInMs < 0) waiting(reply, -1, 0, othersMs);
+      else waiting(reply, 0, timeoutMs, othersMs);
     } else if (this.#index < this.#count || (this.#oneByOne && this.#last !== undefined)) {
-      waiting(reply, 0, 1, this.#asks.text);
+      waiting(reply, 0, 1, -1, this.#asks.text);
     } else {
       reply[0] = this.#answer;
       reply[1] = false;
@@ -271,31 +286,31 @@ class Guest {
     const heads = this.#heads;
     const at = HEADS_AT + this.#index * HEAD_INTS;
     const key = heads[at + HEAD.key] as number;
-    if (this.#states[key] === FAILED) {
+    if (this.#states.hasFailed(key)) {
       this.#index++;
       this.#answer += BEHIND;
       return;
     }
-    if (this.#stateSet[key] !== true) {
-      this.#stateSet[key] = true;
-      const stateAt = heads[at + HEAD.stateAt] as number;
-      this.#states[key] = stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd]));
-    }
+    const stateBefore = this.#states.read(key, text, heads, at);
     heads[0] = this.#index;
     const draft = new Draft();
     this.#logger.draft = draft;
+    const atMs = joined(heads[HEADS_TIME] as number, heads[HEADS_TIME + 1] as number);
+    this.#clock.set(atMs);
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
+    if (this.#captured) this.#bytes.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     this.#timers.open();
     this.#asks.open();
     const event = this.#reader.read(text, heads, at);
-    const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
+    const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, stateBefore);
     const task: Running = {
       draft,
       context,
       key,
       startedMs: this.#nowMs,
+      atMs,
       answerBefore: this.#answer,
-      stateBefore: this.#states[key],
+      stateBefore,
     };
     try {
       const handle = this.#handle as Handle; // Called bare: as a method it would get hold of the guest.
@@ -310,18 +325,14 @@ class Guest {
 
   async #await(task: Running, promise: Promise<unknown>): Promise<void> {
     this.#waiting = task;
-    let result: unknown;
     try {
-      result = await promise;
+      const result = await promise;
+      if (this.#waiting === task) this.#finish(task, result);
+      else return;
     } catch (thrown) {
       if (this.#waiting !== task) return;
       this.#fail(task, failureOf(thrown));
-      this.#goOn();
-      this.#tell();
-      return;
     }
-    if (this.#waiting !== task) return;
-    this.#finish(task, result);
     this.#goOn();
     this.#tell();
   }
@@ -337,13 +348,13 @@ class Guest {
       this.#fail(task, failureOf(thrown));
       return;
     }
-    if (state !== undefined) this.#states[key] = state === "" ? undefined : state;
+    if (state !== undefined) this.#states.set(key, state === "" ? undefined : state);
     this.#answer += draft.logs + draft.effects + (state === undefined ? DONE : `s${state}\n${DONE}`);
     this.#ended(task);
   }
 
   #fail(task: Running, failure: Parameters<typeof failureLine>[0]): void {
-    this.#states[task.key] = FAILED;
+    this.#states.fail(task.key);
     this.#answer += `${task.draft.logs}!${failureLine(failure)}\n`;
     this.#ended(task);
   }
@@ -361,22 +372,9 @@ class Guest {
   /** As if it had not ended yet. */
   #takeBack(task: Running): void {
     this.#answer = task.answerBefore;
-    this.#states[task.key] = task.stateBefore;
+    this.#states.set(task.key, task.stateBefore);
     this.#index--;
   }
-}
-
-/** The promise of an async handler, or undefined when `result` is none. A thenable counts. */
-function promiseOf(result: unknown): Promise<unknown> | undefined {
-  if (typeof result !== "object" || result === null) return undefined;
-  if (typeof (result as { then?: unknown }).then !== "function") return undefined;
-  return resolved(result);
-}
-
-function deepFreeze(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  for (const name of keys(value)) deepFreeze((value as Record<string, unknown>)[name]);
-  return freeze(value);
 }
 
 /** What the host calls. */
@@ -390,9 +388,9 @@ export function install(settingsJson: string, heads: Int32Array): object {
     load: (define: (module: object, exports: object) => void) => guest.load(define),
     run: (count: number, ...parts: string[]) => guest.run(count, ...parts),
     oneByOne: () => guest.oneByOne(),
-    fetched: (id: number, head: string, ...parts: string[]) => guest.fetched(id, head, ...parts),
-    wake: () => guest.wake(),
-    expire: () => guest.expire(),
+    fetched: (...args: Parameters<Guest["fetched"]>) => guest.fetched(...args),
+    wake: (waitedMs: number) => guest.wake(waitedMs),
+    expire: (spent?: number) => guest.expire(spent),
     blame: (message: string) => guest.blame(message),
     collect: () => guest.collect(),
   };

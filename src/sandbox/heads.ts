@@ -3,7 +3,8 @@
  * compiled once and always warm; that of an isolate is one of hundreds of copies. So the runner finds out where in a
  * batch's text everything is, and the isolate reads numbers instead of taking bytes apart.
  *
- * One Int32Array for each isolate: index 0 is the task that runs, then HEAD_INTS numbers a task. Only our
+ * One Int32Array for each isolate: index 0 is the task that runs, 1 and 2 the time that the batch begins with, then
+ * HEAD_INTS numbers a task. Only our
  * own code in the isolate can get at it, and what it does there can mislead nobody but itself.
  */
 import { BATCH_TASKS_MAX, NO_STATE, TASK_HEAD_BYTES } from "./wire.ts";
@@ -28,16 +29,19 @@ export const HEAD = {
   timeLow: 13,
 } as const;
 export const HEAD_INTS = 14;
-export const HEADS_AT = 1;
+export const HEADS_TIME = 1;
+export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
 
 /** Offsets within an event's record, see src/event.ts. */
 const RECORD = { flags: 4, kind: 5, timeHigh: 6, timeLow: 8, topic: 12, device: 14, wanted: 16, payload: 20, end: 24 };
 
 /** Fills in the heads of the `count` tasks of a run frame. Throws RangeError when they are not there. */
-export function fillHeads(heads: Int32Array, count: number, tasks: Buffer): void {
+export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks: Buffer): void {
   if (count > BATCH_TASKS_MAX)
     throw new RangeError(`${count} tasks in a batch, and there is room for ${BATCH_TASKS_MAX}`);
+  heads[HEADS_TIME] = Math.floor(atMs / 0x1_0000_0000);
+  heads[HEADS_TIME + 1] = atMs | 0;
   let task = 0;
   for (let at = HEADS_AT; at < HEADS_AT + count * HEAD_INTS; at += HEAD_INTS) {
     const stateBytes = tasks.readUInt32BE(task + 10);

@@ -25,6 +25,10 @@ export interface Waiting {
   readonly batch: readonly Task[];
   readonly states: readonly (string | undefined)[];
   readonly done: Done;
+  /** Of a captured run: the time that it begins with. */
+  readonly capturedMs: number | undefined;
+  /** The time that its clocks began with, when it was sent. */
+  startMs: number;
 }
 
 export type Request =

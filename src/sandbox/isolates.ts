@@ -28,8 +28,10 @@ import type { Asking } from "./asking.ts";
 import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
 import { fillHeads } from "./heads.ts";
+import { Meter } from "./meter.ts";
 import type { Reply } from "./reply.ts";
 import { mustTurn, turn } from "./turns.ts";
+import type { RunHead } from "./wire.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
 export interface GuestSettings {
@@ -42,6 +44,8 @@ export interface GuestSettings {
   readonly gatewayId: string;
   readonly sliceMs: number;
   readonly limits: TaskLimits & LogLimits;
+  /** For one captured run: the time that everything in the isolate begins with. */
+  readonly capturedMs?: number;
 }
 
 export interface GuestBundle {
@@ -50,6 +54,8 @@ export interface GuestBundle {
   /** Texts of the web's globals that the code speaks of (api/web.ts), in the order to install them in. */
   readonly web: readonly string[];
   readonly timeoutMs: number;
+  /** Processor time of one event, at most `timeoutMs`. */
+  readonly cpuMs: number;
   readonly memoryBytes: number;
   /** Isolates that it may have at a time. */
   readonly concurrency: number;
@@ -100,9 +106,8 @@ export class VersionIsolate {
     return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
-  /** `tasks` is the part of a run frame that holds the tasks. */
-  run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
-    return this.#queue(() => this.#run(count, tasks, asking));
+  run(head: RunHead, asking: Asking): Promise<Ran> {
+    return this.#queue(() => this.#run(head, asking));
   }
 
   /** Batches that run or wait. */
@@ -160,7 +165,8 @@ export class VersionIsolate {
     return loaded;
   }
 
-  async #run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
+  async #run(head: RunHead, asking: Asking): Promise<Ran> {
+    const { count, tasks, atMs } = head;
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
       while (mustTurn()) await turn();
@@ -169,27 +175,35 @@ export class VersionIsolate {
     }
     const guest = this.#alive as unknown as GuestIsolate;
     guest.heads[0] = 0;
-    fillHeads(guest.heads, count, tasks);
+    fillHeads(guest.heads, atMs, count, tasks);
     const isShort = count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX;
     let call: Call = "run";
     let args: (string | number)[] = textOf(count, tasks);
     let isOneByOne = count === 1;
     const startedMs = performance.now();
+    const meter = new Meter(this.#bundle, startedMs);
     for (;;) {
       const isHere = isShort && !asking.hasAsked && performance.now() >= this.#slowUntilMs;
       if (isHere) while (mustTurn()) await turn();
-      const came = isHere ? this.#callHere(guest, call, args) : await this.#callThere(guest, call, args);
+      meter.begin(guest.cpuTime, call);
+      const came = isHere ? this.#callHere(guest, call, args) : await guest.call(call, args, meter.callMs);
       // In a new isolate if the attempt took this one; another attempt is not made.
-      if (came === undefined) return this.#run(count, tasks, asking);
+      if (came === undefined) return this.#run(head, asking);
       args = [];
       switch (came.at) {
         case "replied": {
-          const [lines, waits, , , asks] = came.reply;
+          const { reply } = came;
           this.#usedMs = performance.now();
-          if (!waits) return { at: "answered", lines };
-          asking.send(asks);
+          if (!reply[1]) return { at: "answered", lines: reply[0] };
+          asking.send(reply[5]);
           isOneByOne ||= asking.hasAsked;
-          [call, args] = await this.#wait(came.reply, asking);
+          meter.end(guest.cpuTime, guest.heads[0], reply);
+          if (meter.isSpent) {
+            call = "expire";
+            args = meter.isLimit ? [this.#bundle.cpuMs] : [];
+          } else {
+            [call, args] = await this.#wait(reply, asking);
+          }
           break;
         }
         case "rejected":
@@ -202,7 +216,7 @@ export class VersionIsolate {
           isOneByOne = true;
           break;
         case "stopped":
-          return this.#stopped(guest, came.failure);
+          return this.#stopped(guest, meter.blamed(came.failure));
         case "stuck":
           return { at: "stuck", index: guest.heads[0] };
       }
@@ -211,31 +225,24 @@ export class VersionIsolate {
 
   /** Until there is something to do for the task that waits, or its time is over. */
   async #wait([, , wakeInMs, leftMs]: Reply, asking: Asking): Promise<[Call, (string | number)[]]> {
-    if (wakeInMs === 0) {
-      await turn();
-      return ["wake", []];
-    }
-    const isTimer = wakeInMs > 0 && wakeInMs < leftMs;
-    if (leftMs > 0) {
-      await asking.wait(isTimer ? wakeInMs : Math.min(leftMs, this.#bundle.timeoutMs));
-      const fetched = asking.take();
-      if (fetched !== undefined) return ["fetched", fetched];
-    }
-    return [isTimer ? "wake" : "expire", []];
+    const isTimer = wakeInMs >= 0 && wakeInMs < leftMs;
+    if (wakeInMs === 0) await turn();
+    else if (leftMs > 0) await asking.wait(isTimer ? wakeInMs : Math.min(leftMs, this.#bundle.timeoutMs));
+    const waitedMs = performance.now() - this.#usedMs;
+    const fetched = wakeInMs === 0 || leftMs <= 0 ? undefined : asking.take();
+    if (fetched !== undefined) return ["fetched", [waitedMs, ...fetched]];
+    // What was waited for is due, even when this side's timer came a moment early.
+    return isTimer || wakeInMs === 0 ? ["wake", [Math.max(waitedMs, wakeInMs)]] : ["expire", []];
   }
 
   /** undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
   #callHere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Came | undefined {
-    const came = guest.callHere(call, args, Math.min(QUICK_MS, this.#bundle.timeoutMs));
+    const came = guest.callHere(call, args, Math.min(QUICK_MS, this.#bundle.cpuMs));
     if (came.at !== "stopped") return came;
     // What it left half done must not meet the next attempt.
     this.#drop();
     this.#slowUntilMs = performance.now() + SLOW_MS;
     return undefined;
-  }
-
-  #callThere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Promise<Came> {
-    return guest.call(call, args, this.#bundle.settings.sliceMs + this.#bundle.timeoutMs);
   }
 
   /** What was answered before stands; when all tasks had ended, only what they left running was cut off. */

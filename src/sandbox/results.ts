@@ -34,6 +34,8 @@ export type RunResult =
 export interface BatchResult {
   /** The version that ran the batch. */
   readonly version: number;
+  /** The time that the tasks' clocks began with, milliseconds since 1970: a captured run repeats from it. 0: it was not sent. */
+  readonly startMs: number;
   /** One a task, in the batch's order. */
   readonly results: readonly RunResult[];
 }
@@ -54,6 +56,8 @@ export interface AnswerReader {
   readonly log: (level: LogLevel, message: string, task: Task | undefined) => void;
   /** The name of an uplink, which may stand in a fault. */
   readonly uplink: (name: string) => string;
+  /** So many of its log lines went beyond its budget. */
+  readonly dropped: (lines: number, task: Task | undefined) => void;
   readonly limits: ResultLimits;
 }
 
@@ -62,6 +66,7 @@ export class WireError extends Error {}
 
 const LEVELS: Record<string, LogLevel> = { "2": "debug", "3": "info", "4": "warn", "5": "error" };
 const LOG_LINES_MAX = 10_000;
+const DROPPED_DIGITS_MAX = 12;
 const TEXT_CHARS_MAX = 4096;
 const UPLINKS_MAX = 64;
 /** What a line has besides its text. */
@@ -76,6 +81,7 @@ const DONE_QUIETLY: RunResult = { at: "done", outputs: NOTHING, state: undefined
 /** Letters of lines, see api/answer.ts. */
 const line = {
   log: 0x6c,
+  dropped: 0x64,
   address: 0x61,
   output: 0x6f,
   text: 0x78,
@@ -163,6 +169,11 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
       reader.log(level, text, batch[results.length]);
       continue;
     }
+    if (letter === line.dropped) {
+      if (++logLines > LOG_LINES_MAX) throw new WireError("too many log lines");
+      reader.dropped(asCount(body, start, end), batch[results.length]);
+      continue;
+    }
     if (results.length >= batch.length) throw new WireError("more results than tasks");
     switch (letter) {
       case line.output:
@@ -221,6 +232,12 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
     }
   }
   return results;
+}
+
+function asCount(body: Buffer, start: number, end: number): number {
+  const text = end - start > DROPPED_DIGITS_MAX ? "" : body.latin1Slice(start, end);
+  if (!/^[1-9]\d*$/.test(text)) throw new WireError("a count that is none");
+  return Number(text);
 }
 
 function dataOf(letter: number, body: Buffer, start: number, end: number): Uint8Array {

@@ -109,12 +109,12 @@ async function obey(frame: Frame): Promise<void> {
 }
 
 async function run(frame: Frame): Promise<void> {
-  const { serial, count, tasks } = readRunHead(frame.body);
-  const pool = versions.get(serial);
-  if (pool === undefined) throw new Error(`no version is loaded as ${serial}`);
+  const head = readRunHead(frame.body);
+  const pool = versions.get(head.serial);
+  if (pool === undefined) throw new Error(`no version is loaded as ${head.serial}`);
   const asking = new Asking((ask) => say(textFrame("ask", frame.id, ask)));
   askings.set(frame.id, asking);
-  const ran = await pool.run(count, tasks, asking);
+  const ran = await pool.run(head, asking);
   askings.delete(frame.id);
   if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
   else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));

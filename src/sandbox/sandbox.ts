@@ -16,11 +16,13 @@
  *   S5  A runner has a version before it gets the first batch of it.
  *   S6  A version takes over when one runner has loaded it; batches sent before that end on the version before.
  *
- * Limits: runners, memory of each, slice, outputs, result, state and log lines (settings.ts); timeout and memory of each
- * handler (HandlerBundle); batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
+ * Limits: runners, memory of each and slice (settings.ts); timeout, memory and limits of each handler (HandlerBundle);
+ * batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
 import { availableParallelism } from "node:os";
 import type { Fetch, FetchGrant } from "../fetch.ts";
+import { DEFAULT_LIMITS } from "../limits.ts";
+import type { HandlerLimits } from "../limits.ts";
 import { parseTopicFilter } from "../topic.ts";
 import type { Log } from "../log.ts";
 import type { Task } from "../task.ts";
@@ -39,7 +41,7 @@ import type { BatchResult, LogLevel } from "./results.ts";
 import type { SandboxSettings } from "./settings.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
-import type { Version } from "./in-flight.ts";
+import type { Version, Waiting } from "./in-flight.ts";
 
 export type { Load } from "./loads.ts";
 
@@ -59,6 +61,8 @@ export interface HandlerBundle {
     readonly memoryBytes: number;
     /** Isolates that it may have in each runner, each with a batch of its own: for handlers that wait. Default 1. */
     readonly concurrency?: number;
+    /** Its other budgets; what is left out is as in src/limits.ts. */
+    readonly limits?: Partial<HandlerLimits>;
     /** ctx.params: plain JSON. */
     readonly params: unknown;
     /** Topic filters whose named levels are event.params; the first that matches counts. */
@@ -107,6 +111,8 @@ export class Sandbox {
   readonly #live = new Map<number, Live>();
   /** Live ones and those about to be, by serial. */
   readonly #versions = new Map<number, Live>();
+  /** By handler, since the start. */
+  readonly #logLinesDropped = new Map<string, number>();
   #lastSerial = 0;
   #batches = 0;
   #tasks = 0;
@@ -150,8 +156,9 @@ export class Sandbox {
   /** Loads the version into that runner, then makes it the one that runs, anywhere. Failed: the one before goes on. */
   async load(bundle: HandlerBundle, runner = 0): Promise<Load> {
     const stacks = new Stacks(bundle.sourceMap);
-    const { onLog, settings } = this.#options;
-    const redact = redaction(bundle.settings.secrets ?? {}, settings.logLineMax);
+    const { onLog } = this.#options;
+    const limits = limitsOf(bundle);
+    const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
     const guest = await this.#guest(bundle);
     const version: Live = {
       serial: ++this.#lastSerial,
@@ -161,20 +168,19 @@ export class Sandbox {
       asker: {
         handler: bundle.name,
         grants: bundle.settings.fetch ?? [],
-        fetchTimeoutMs: Math.min(settings.fetchTimeout, bundle.settings.timeoutMs),
-        limits: guest.settings.limits,
+        limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
         fetch: this.#options.fetch ?? noFetch,
       },
       reader: {
         failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
         log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
         uplink: redact,
-        limits: {
-          outputsMax: settings.outputsMax,
-          resultBytesMax: settings.resultMax,
-          stateBytesMax: settings.stateMax,
-          logCharsMax: settings.logLineMax,
+        dropped: (lines, task) => {
+          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
+          this.#logLinesDropped.set(bundle.name, (this.#logLinesDropped.get(bundle.name) ?? 0) + lines);
+          onLog(bundle.name, bundle.version, "warn", text, task);
         },
+        limits,
       },
     };
     this.#versions.set(version.serial, version);
@@ -216,6 +222,10 @@ export class Sandbox {
   /**
    * Runs `batch` (tasks of one handler) in order on the runner of that number. `states` are aligned with the batch; only
    * a key's first task needs it. `done` is called exactly once (S1), never before this returns.
+   *
+   * The tasks' clocks begin with the time when the batch is sent. With `capturedMs`, milliseconds since 1970, it is a captured
+   * run: in an isolate of its own, with that time, with chance drawn from the events, and without waiting for timers. The
+   * same tasks and states come to the same answer then, whenever it is made.
    */
   run(
     runner: number,
@@ -223,15 +233,21 @@ export class Sandbox {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
+    capturedMs?: number,
   ): void {
     this.#batches++;
     this.#tasks += batch.length;
-    this.#at(runner).run({
+    const work: Waiting = {
       version: () => this.#live.get(handler),
       batch,
       states,
-      done: (version, results) => done({ version: (version as Live | undefined)?.bundle.version ?? 0, results }),
-    });
+      done: (version, results) => {
+        done({ version: (version as Live | undefined)?.bundle.version ?? 0, startMs: work.startMs, results });
+      },
+      capturedMs,
+      startMs: 0,
+    };
+    this.#at(runner).run(work);
   }
 
   /** Process ids by number of the runner, 0 for one that is down or asleep. */
@@ -256,6 +272,7 @@ export class Sandbox {
       batches: this.#batches,
       tasks: this.#tasks,
       handlers: this.#live.size,
+      logLinesDropped: Object.fromEntries(this.#logLinesDropped),
     };
     for (const supervisor of this.#supervisors) {
       if (supervisor.isAwake) figures.runnersAwake++;
@@ -317,12 +334,15 @@ export class Sandbox {
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
 
-  async #guest({ name, version, code, settings: own }: HandlerBundle): Promise<GuestBundle> {
+  async #guest(bundle: HandlerBundle): Promise<GuestBundle> {
+    const { name, version, code, settings: own } = bundle;
     const { settings, journalId, gatewayId } = this.#options;
+    const limits = limitsOf(bundle);
     return {
       code,
       web: await Promise.all(webApisOf(code).map((api) => this.#webCode(api))),
       timeoutMs: own.timeoutMs,
+      cpuMs: Math.min(own.timeoutMs, limits.cpuMs ?? Infinity),
       memoryBytes: own.memoryBytes,
       concurrency: own.concurrency ?? 1,
       idleMs: settings.idle,
@@ -335,20 +355,14 @@ export class Sandbox {
         journalId,
         gatewayId,
         sliceMs: settings.slice,
-        limits: {
-          outputsMax: settings.outputsMax,
-          resultBytesMax: settings.resultMax,
-          stateBytesMax: settings.stateMax,
-          timersMax: settings.timersMax,
-          fetchesMax: settings.fetchesMax,
-          fetchRequestBytesMax: settings.fetchRequestMax,
-          timeoutMs: own.timeoutMs,
-          logLinesPerSecond: settings.logLinesPerSecond,
-          logCharsMax: settings.logLineMax,
-        },
+        limits: { ...limits, timeoutMs: own.timeoutMs },
       },
     };
   }
+}
+
+function limitsOf({ settings }: HandlerBundle): HandlerLimits {
+  return { ...DEFAULT_LIMITS, ...settings.limits };
 }
 
 export interface SandboxFigures {
@@ -369,6 +383,8 @@ export interface SandboxFigures {
   readonly batches: number;
   readonly tasks: number;
   readonly handlers: number;
+  /** By handler. */
+  readonly logLinesDropped: Readonly<Record<string, number>>;
 }
 
 async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded | undefined> {

@@ -238,7 +238,8 @@ export class Supervisor {
     if (this.#look.begin()) pulse.heard(this.#options.clock.monotonic()); // Until now there was nothing to say.
   }
 
-  #send({ runner, pulse }: Ready, { version: newest, batch, states, done }: Waiting): void {
+  #send({ runner, pulse }: Ready, work: Waiting): void {
+    const { version: newest, batch, states, done, capturedMs } = work;
     const version = newest();
     if (version === undefined) {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
@@ -248,10 +249,12 @@ export class Supervisor {
       this.#known.add(version.serial);
       runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
-    const budgetMs = this.#options.sliceMs + version.guest.timeoutMs;
+    const captured = capturedMs !== undefined;
+    const budgetMs = (this.#options.sliceMs + version.guest.timeoutMs) * (captured ? batch.length : 1);
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
     this.#begin(pulse);
-    runner.send(runFrame(id, version.serial, batch, states));
+    work.startMs = capturedMs ?? this.#options.clock.now();
+    runner.send(runFrame(id, version.serial, { atMs: work.startMs, captured }, batch, states));
   }
 
   async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number, serial?: number): Promise<Loaded | undefined> {

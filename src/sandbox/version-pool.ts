@@ -8,12 +8,15 @@ import type ivm from "isolated-vm";
 import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
 import type { GuestBundle, Loaded, Ran } from "./isolates.ts";
+import type { RunHead } from "./wire.ts";
 
 export class VersionPool {
   readonly #library: typeof ivm;
   readonly #guestCode: string;
   readonly #bundle: GuestBundle;
   #isolates: VersionIsolate[];
+  /** Those of captured runs. */
+  readonly #captured = new Set<VersionIsolate>();
 
   constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
     this.#library = library;
@@ -26,14 +29,28 @@ export class VersionPool {
     return (this.#isolates[0] as VersionIsolate).load();
   }
 
-  run(count: number, tasks: Buffer, asking: Asking): Promise<Ran> {
-    return this.#next().run(count, tasks, asking);
+  run(head: RunHead, asking: Asking): Promise<Ran> {
+    return head.captured ? this.#runCaptured(head, asking) : this.#next().run(head, asking);
+  }
+
+  /** In an isolate of its own: what others have left behind in module variables is no part of the run. */
+  async #runCaptured(head: RunHead, asking: Asking): Promise<Ran> {
+    const settings = { ...this.#bundle.settings, capturedMs: head.atMs };
+    const isolate = new VersionIsolate(this.#library, this.#guestCode, { ...this.#bundle, settings });
+    this.#captured.add(isolate);
+    try {
+      return await isolate.run(head, asking);
+    } finally {
+      this.#captured.delete(isolate);
+      isolate.close();
+    }
   }
 
   /** Isolates that take memory. */
   get alive(): number {
     let alive = 0;
     for (const isolate of this.#isolates) if (isolate.isAlive) alive++;
+    for (const isolate of this.#captured) if (isolate.isAlive) alive++;
     return alive;
   }
 

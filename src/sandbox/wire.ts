@@ -9,7 +9,8 @@
  * Both ends use this file, but only one trusts the other: what a runner writes may come from hostile code that took it
  * over, so frames are bounded before they are buffered and whoever reads them checks every field.
  *
- * Body of `run`:   u32 serial number of the loaded version, u16 count of tasks, then per task
+ * Body of `run`:   u32 serial number of the loaded version, u16 count of tasks, u48 the time that their clocks begin
+ *                  with, milliseconds since 1970, u8 1 for a captured run, else 0; then per task
  *     0  u16  which try this is, from 1
  *     2  u16  index of its key among the batch's keys
  *     4  u48  sequence number of the event
@@ -53,7 +54,7 @@ const HEAD_BYTES = 9;
 /** Longest frame either way. A packet of a device is far below it, and so is any answer within its limits. */
 export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
 export const NO_STATE = 0xffff_ffff;
-const RUN_HEAD_BYTES = 6;
+const RUN_HEAD_BYTES = 13;
 const FETCHED_HEAD_BYTES = 8;
 /** What stands before a task's state in the body of `run`. */
 export const TASK_HEAD_BYTES = 14;
@@ -118,6 +119,8 @@ export function textFrame(kind: FrameKind, id: number, text: string): Buffer {
 export interface RunHead {
   readonly serial: number;
   readonly count: number;
+  readonly atMs: number;
+  readonly captured: boolean;
   /** The tasks, from here to the end of the body. */
   readonly tasks: Buffer;
 }
@@ -126,14 +129,23 @@ export function readRunHead(body: Buffer): RunHead {
   return {
     serial: body.readUInt32BE(0),
     count: body.readUInt16BE(4),
+    atMs: body.readUIntBE(6, 6),
+    captured: body[12] === 1,
     tasks: body.subarray(RUN_HEAD_BYTES),
   };
+}
+
+/** With which time a batch's clocks begin, and whether nothing real goes into it (api/clock.ts). */
+export interface BatchTime {
+  readonly atMs: number;
+  readonly captured: boolean;
 }
 
 /** `states` are aligned with the batch; a key's first task carries it, the others follow in the isolate. */
 export function runFrame(
   id: number,
   serial: number,
+  { atMs, captured }: BatchTime,
   batch: readonly Task[],
   states: readonly (string | undefined)[],
 ): Buffer {
@@ -146,6 +158,8 @@ export function runFrame(
   const frame = Buffer.allocUnsafe(size);
   frame.writeUInt32BE(serial, HEAD_BYTES);
   frame.writeUInt16BE(batch.length, HEAD_BYTES + 4);
+  frame.writeUIntBE(atMs, HEAD_BYTES + 6, 6);
+  frame[HEAD_BYTES + 12] = captured ? 1 : 0;
   const keys = new Map<string, number>();
   let at = HEAD_BYTES + RUN_HEAD_BYTES;
   for (let i = 0; i < batch.length; i++) {

@@ -88,6 +88,11 @@ export class Lane {
     return Math.max(0, this.#feed.waiting - this.#inFlight);
   }
 
+  /** Nothing waits that it could hand out. */
+  get isEmpty(): boolean {
+    return this.#held === 0 && this.waiting === 0;
+  }
+
   /** Runners that tasks are dealt to; others may still have batches. */
   get places(): readonly number[] {
     return this.#places;
@@ -104,12 +109,15 @@ export class Lane {
     }
   }
 
-  /** The next batch for `runner`, now in its hands; undefined when it has enough to do or there is nothing (L3). */
-  next(runner: number): Batch | undefined {
+  /**
+   * The next batch for `runner`, of at most `most` tasks, now in its hands; undefined when it has enough to do or there is
+   * nothing (L3).
+   */
+  next(runner: number, most = BATCH_TASKS_MAX): Batch | undefined {
     const port = this.#ports[runner] as Port;
     const width = this.#width();
     if (port.outstanding > width) return undefined;
-    const tasksMax = width === 1 ? BATCH_TASKS_MAX : this.#share(width);
+    const tasksMax = Math.min(most, width === 1 ? BATCH_TASKS_MAX : this.#share(width));
     const batch: Batch = { runner, tasks: [] };
     let bytes = this.#fill(batch, port.front, 0, tasksMax);
     bytes = this.#fill(batch, port.queue, bytes, tasksMax);

@@ -8,7 +8,10 @@ import type { Log } from "../log.ts";
 import type { Failure, Outcome, Output, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Backoff, Clock } from "../time.ts";
-import { Lane } from "./lane.ts";
+import { BUDGETS, RATE } from "./budgets.ts";
+import { EmitRate } from "./emit-rate.ts";
+import type { RateLimits } from "./emit-rate.ts";
+import { BATCH_TASKS_MAX, Lane } from "./lane.ts";
 import type { Batch, Feed } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -34,12 +37,16 @@ export interface LineSettings {
    */
   readonly trust: "known" | "fresh" | "same";
   readonly keyOf: (topic: string, device: string) => string;
+  /** What is limited outside of the sandbox. */
+  readonly limits?: RateLimits & { readonly stateTotalBytesMax: number };
 }
 
 export interface LineContext {
   /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
   readonly settle: (task: Task, outcome: Outcome, version: number) => void;
+  /** Whether all states of the task's handler stay within `bytesMax` when its key's becomes `state`, or shrink by it. */
+  readonly fits: (task: Task, state: string, bytesMax: number) => boolean;
   /** Journal id of an uplink by its name, or undefined when there is none. */
   readonly uplink: (name: string) => number | undefined;
   /** Journal id of the outbox that ctx.publish goes through. */
@@ -53,6 +60,8 @@ export interface LineContext {
   readonly provenAfterMs: number;
   /** A line stands aside for so long. */
   readonly quarantined: (ms: number) => void;
+  /** It hands out nothing for so long; then it is asked again. */
+  readonly heldBack: (ms: number) => void;
   /** It was proven, and is not any more. */
   readonly offended: () => void;
 }
@@ -69,9 +78,18 @@ export interface LineFigures {
   /** Runners that it has cost, and for how long it stands aside for that: 0 when it does not. */
   readonly runnersLost: number;
   readonly quarantinedMs: number;
+  /** By budget: how often it was spent. */
+  readonly budgets: Readonly<Record<string, number>>;
+  /** For how long events have waited because of outputsPerSecond. */
+  readonly heldBackMs: number;
   /** Whether it has run for a while without costing an isolate or a runner. */
   readonly proven: boolean;
 }
+
+/** That a handler is held back is said once in so long. */
+const HELD_BACK_LOG_MS = 60_000;
+/** A timer may come so much early. */
+const TIMER_MS = 5;
 
 export class Line {
   settings: LineSettings;
@@ -84,6 +102,12 @@ export class Line {
   readonly quarantine: Quarantine;
   readonly standing: Standing;
   readonly #context: LineContext;
+  readonly #rate: EmitRate;
+  readonly #budgets = new Map<string, number>();
+  /** When it asks to be run again because of its rate, and when that was said last. */
+  #wakesMs = -Infinity;
+  #saidMs = -Infinity;
+  #lastRunner = -1;
   #retried = 0;
   #dead = 0;
 
@@ -93,9 +117,53 @@ export class Line {
     this.#context = context;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
     this.quarantine = new Quarantine(context.clock, context.lossesMax);
+    this.#rate = new EmitRate(context.clock, () => this.settings.limits ?? {});
     this.standing = new Standing(context.clock, context.provenAfterMs);
     const width = (): number => this.settings.concurrency;
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
+  }
+
+  /** Index of the runner that is asked first: the one after that which had something last, so that each has its turn. */
+  get turn(): number {
+    return this.lane.places.indexOf(this.#lastRunner) + 1;
+  }
+
+  /** The next batch for `runner`, as far as outputs may be had. */
+  next(runner: number): Batch | undefined {
+    const room = this.#rate.room(this.lane.inFlight);
+    if (room >= 1) {
+      this.#rate.go();
+      const batch = this.lane.next(runner, Math.min(room, BATCH_TASKS_MAX));
+      if (batch !== undefined) this.#lastRunner = runner;
+      return batch;
+    }
+    if (this.lane.isEmpty) this.#rate.go();
+    else this.#holdBack();
+    return undefined;
+  }
+
+  #holdBack(): void {
+    const { clock, log, heldBack } = this.#context;
+    const { name, limits } = this.settings;
+    const nowMs = clock.monotonic();
+    const { waitMs, isNew } = this.#rate.hold(this.lane.inFlight);
+    if (isNew && nowMs - this.#saidMs >= HELD_BACK_LOG_MS) {
+      this.#saidMs = nowMs;
+      const { outputsPerSecond } = limits ?? {};
+      log.warn({ handler: name, outputsPerSecond, waiting: this.lane.waiting }, "handler held back: it sends too much");
+    }
+    if (nowMs < this.#wakesMs) return;
+    this.#wakesMs = nowMs + waitMs - TIMER_MS;
+    heldBack(waitMs);
+  }
+
+  /** What a result is taken for when the state that it brings is too much for the handler; undefined when it is not. */
+  refused(task: Task, result: RunResult): RunResult | undefined {
+    const { limits } = this.settings;
+    if (limits === undefined || result.at !== "done" || result.state === undefined || result.state === "") return;
+    if (this.#context.fits(task, result.state, limits.stateTotalBytesMax)) return;
+    const message = `the states of all keys together would take more than ${limits.stateTotalBytesMax} bytes`;
+    return { at: "failed", failure: { code: "SANDBOX_STATE_TOTAL", message }, final: false };
   }
 
   /** Stages what `result` comes to for `task`. False when the task has to go out once more, having cost nothing. */
@@ -106,6 +174,7 @@ export class Line {
         if (outputs instanceof Fault) {
           this.fail(task, { code: outputs.code, message: outputs.message }, true);
         } else {
+          if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
           if (task.parked) this.parked.settled(task.key, 1);
         }
@@ -146,6 +215,8 @@ export class Line {
   fail(task: Task, failure: Failure, final: boolean): void {
     const { clock, random, log } = this.#context;
     const { retry, name } = this.settings;
+    const budget = BUDGETS[failure.code];
+    if (budget !== undefined) this.#budgets.set(budget, (this.#budgets.get(budget) ?? 0) + 1);
     const tries = task.attempt + 1;
     if (final || tries >= retry.triesMax) {
       this.#dead++;
@@ -177,6 +248,8 @@ export class Line {
 
   figures(): LineFigures {
     const { lane, parked, version } = this;
+    const budgets = Object.fromEntries(this.#budgets);
+    if (this.#rate.spent > 0) budgets[RATE] = this.#rate.spent;
     return {
       name: this.settings.name,
       version,
@@ -187,6 +260,8 @@ export class Line {
       dead: this.#dead,
       runnersLost: this.quarantine.lost,
       quarantinedMs: this.quarantine.leftMs,
+      budgets,
+      heldBackMs: this.#rate.heldBackMs,
       proven: this.standing.isProven,
     };
   }

@@ -215,6 +215,12 @@ broker: { listeners: [{ url: mqtt://h }], limits: { packetMax: "//joe:hunter22@h
 });
 
 describe("a removed setting", () => {
+  it("of the sandbox that has become a handler's own is told with its new place", () => {
+    const [problem] = problems("sandbox:\n  outputsMax: 10\n");
+    expect(problem).toMatchObject({ code: "CONFIG_REMOVED", line: 2 });
+    expect(problem?.message).toContain("write `handlers.defaults.limits.outputsMax`");
+  });
+
   const removed = [
     { path: ["broker", "port"], since: "0.2", instead: "write `broker.listeners`, a url for each" },
     { path: ["uplinks", "*", "buffer", "max"], since: "0.3", instead: "write `sizeMax` there" },

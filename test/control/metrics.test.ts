@@ -16,6 +16,10 @@ describe("/metrics", () => {
     expect(first).toContain('sluice_outputs_total{uplink="cloud",end="delivered"} 4\n');
     expect(first).toContain('sluice_broker_published_total{qos="1"} 12\n');
     expect(first).toContain('sluice_task_retries_total{handler="overheat"} 4\n');
+    expect(first).toContain('sluice_handler_budget_spent_total{handler="overheat",budget="time"} 2\n');
+    expect(first).toContain('sluice_handler_budget_spent_total{handler="overheat",budget="log"} 7\n');
+    expect(first).toContain('sluice_handler_held_back_seconds_total{handler="overheat"} 1.5\n');
+    expect(first).toContain('sluice_handler_state_bytes{handler="overheat"} 512\n');
     opened.source.reasons = ["the journal is full"];
     const second = await (await opened.ask("/metrics")).text();
     expect(second).toContain("sluice_ready 0\n");

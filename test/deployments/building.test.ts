@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { bundle, run, shortly, task } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
@@ -105,6 +106,7 @@ describe("what does not become a handler", () => {
     [source("", '{ topic: "a", timeout: "0s" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
     [source("", '{ topic: "a", memory: "5GB" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
     [source("", '{ topic: "a", retry: { triesMax: 0 } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a", limits: { cpu: "0ms" } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
   ])("%j is %s at %s", async (text, code, where) => {
     folder.write("bad.ts", text);
     opened = await openDeployments(folder, { defaults: { timeout: "200ms" } });
@@ -113,7 +115,7 @@ describe("what does not become a handler", () => {
   });
 
   it("a mistyped setting is named, with what was probably meant", async () => {
-    folder.write("bad.ts", source("", '{ topic: "a", timeuot: "1s", retry: { tries: 3 } }'));
+    folder.write("bad.ts", source("", '{ topic: "a", timeuot: "1s", retry: { tries: 3 }, limits: { outputMax: 3 } }'));
     opened = await openDeployments(
       folder,
       {},
@@ -122,6 +124,7 @@ describe("what does not become a handler", () => {
     const message = opened.failed[0]?.[1].message;
     expect(message).toContain("there is no setting `timeuot`, did you mean `timeout`?");
     expect(message).toContain("there is no setting `retry.tries`, did you mean `triesMax`?");
+    expect(message).toContain("there is no setting `limits.outputMax`, did you mean `outputsMax`?");
   });
 
   it("names that no handler can have, and two sources of one name, are refused", async () => {
@@ -152,13 +155,23 @@ describe("precedence", () => {
       "h.ts",
       source(
         "",
-        '{ topic: "a", key: "k", to: "one", timeout: "2s", params: { a: 1, b: { c: 1 } }, retry: { triesMax: 3 } }',
+        '{ topic: "a", key: "k", to: "one", timeout: "2s", params: { a: 1, b: { c: 1 } }, retry: { triesMax: 3 }, limits: { outputsMax: 3, cpu: "200ms" } }',
       ),
     );
     opened = await openDeployments(folder, {
-      defaults: { timeout: "9s", memory: "64MB", retry: { triesMax: 9, backoff: "9s" } },
+      defaults: {
+        timeout: "9s",
+        memory: "64MB",
+        retry: { triesMax: 9, backoff: "9s" },
+        limits: { outputsMax: 9, stateMax: "9KB" },
+      },
       settings: {
-        h: { to: ["two", "three"], params: { b: 2, d: 3 }, retry: { backoffMax: "1h" } },
+        h: {
+          to: ["two", "three"],
+          params: { b: 2, d: 3 },
+          retry: { backoffMax: "1h" },
+          limits: { cpu: "100ms", outputsPerSecond: 5 },
+        },
         other: { topic: "x" },
       },
     });
@@ -174,6 +187,7 @@ describe("precedence", () => {
       memoryBytes: 64 * 1024 * 1024,
       concurrency: 1,
       retry: { triesMax: 3, firstMs: 9000, maxMs: 3_600_000 },
+      limits: { ...DEFAULT_LIMITS, outputsMax: 3, stateBytesMax: 9216, cpuMs: 100, outputsPerSecond: 5 },
     });
   });
 
@@ -192,6 +206,7 @@ describe("precedence", () => {
       memoryBytes: 32 * 1024 * 1024,
       concurrency: 1,
       retry: { triesMax: 5, firstMs: 500, maxMs: 300_000 },
+      limits: DEFAULT_LIMITS,
     });
   });
 });

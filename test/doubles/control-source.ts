@@ -49,8 +49,8 @@ export class MemorySource implements ControlSource {
 
   figures(): Figures {
     return {
-      journal: ones({ dropped: { full: 3, damaged: 0, asked: 0, dead: 0 } }),
-      sandbox: ones({}),
+      journal: ones({ dropped: { full: 3, damaged: 0, asked: 0, dead: 0 }, stateBytesOf: { overheat: 512 } }),
+      sandbox: ones({ logLinesDropped: { overheat: 7 } }),
       egress: {
         inFlight: 1,
         bytesHeld: 2,
@@ -70,7 +70,7 @@ export class MemorySource implements ControlSource {
           healthy: true,
         },
       },
-      pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4 }] },
+      pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4, budgets: { time: 2 }, heldBackMs: 1500 }] },
     };
   }
 

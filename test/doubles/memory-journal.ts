@@ -13,6 +13,8 @@ interface Consumer {
   readonly tasks: Task[];
   readonly keyOf: (topic: string, device: string) => string;
   readonly wake: () => void;
+  /** Neither settled nor parked. */
+  waiting: number;
 }
 
 export interface Settlement {
@@ -41,6 +43,7 @@ export class MemoryJournal {
         const consumer = this.#consumers.get(handler);
         if (consumer === undefined) continue;
         const key = consumer.keyOf(event.topic, event.device);
+        consumer.waiting++;
         consumer.tasks.push({ handler, seq, page, at: 0, key, attempt: 0, parked: false });
         consumer.wake();
       }
@@ -51,6 +54,8 @@ export class MemoryJournal {
 
   settle(task: Task, outcome: Outcome, version: number): void {
     this.settlements.push({ task, outcome, version });
+    const consumer = this.#consumers.get(task.handler);
+    if (consumer !== undefined && !task.parked) consumer.waiting--;
     const parked = this.#parkedOf(task.handler, task.key);
     const kept = parked.filter(({ seq }) => seq !== task.seq);
     if (outcome.at === "retry") kept.push({ ...task, attempt: task.attempt + 1, parked: true });
@@ -64,13 +69,23 @@ export class MemoryJournal {
     );
   }
 
+  /** Whether the states of the handler stay within `bytesMax` characters when the task's key has `state`. */
+  fits({ handler, key }: Task, state: string, bytesMax: number): boolean {
+    const name = `${handler}/${key}`;
+    let chars = state.length;
+    for (const [of, value] of this.#states) if (of.startsWith(`${handler}/`) && of !== name) chars += value.length;
+    return chars <= bytesMax || state.length <= (this.#states.get(name) ?? "").length;
+  }
+
   tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): Feed {
-    const consumer: Consumer = { tasks: [], keyOf, wake };
+    const consumer: Consumer = { tasks: [], keyOf, wake, waiting: 0 };
     this.#consumers.set(handler, consumer);
     this.open.add(handler);
     return {
       take: () => consumer.tasks.shift(),
-      waiting: 0,
+      get waiting() {
+        return consumer.waiting;
+      },
       close: () => {
         this.open.delete(handler);
         this.#consumers.delete(handler);

@@ -12,7 +12,8 @@ import type { FetchAsk, FetchEnd, FetchGrant } from "../../src/fetch.ts";
 import { echo, hang, openSite, redirect, text } from "../doubles/http-site.ts";
 import type { HttpSite } from "../doubles/http-site.ts";
 
-const LIMITS: EgressLimits = { responseBytesMax: 64 * 1024, fetchesMax: 4, bytesMax: 200 * 1024 };
+const RESPONSE_BYTES_MAX = 64 * 1024;
+const LIMITS: EgressLimits = { fetchesMax: 4, bytesMax: 200 * 1024 };
 const patient = { timeout: 10_000, interval: 10 };
 
 let site: HttpSite;
@@ -44,18 +45,27 @@ function open(limits: Partial<EgressLimits> = {}): Egress {
 interface Asked extends Partial<FetchAsk> {
   readonly grants?: readonly (string | FetchGrant)[];
   readonly timeoutMs?: number;
+  readonly responseBytesMax?: number;
   readonly egress?: Egress;
   readonly keep?: boolean;
 }
 
 /** Grants the origin that is asked for, unless grants are given. */
 function fetchEnd(url: string, more: Asked = {}): Promise<FetchEnd> {
-  const { grants = [new URL(url).origin], timeoutMs = 5000, egress = open(), keep = false, ...ask } = more;
+  const {
+    grants = [new URL(url).origin],
+    timeoutMs = 5000,
+    responseBytesMax = RESPONSE_BYTES_MAX,
+    egress = open(),
+    keep = false,
+    ...ask
+  } = more;
   return new Promise((resolve) =>
     egress.fetch(
       {
         handler: "h",
         timeoutMs,
+        responseBytesMax,
         grants: grants.map((grant) => (typeof grant === "string" ? { origin: grant, private: false } : grant)),
         ask: { url, method: "GET", headers: [], body: undefined, redirect: "follow", ...ask },
       },
@@ -350,8 +360,9 @@ describe("an answer", () => {
   });
 
   it.each(["/hang", "/slow-body", "/endless"])("that does not end (%s) is cut off in time (E3)", async (path) => {
-    const egress = open({ responseBytesMax: 1024 * 1024 * 1024, bytesMax: 1024 * 1024 * 1024 });
-    const end = await fetchEnd(site.origin + path, { timeoutMs: 80, egress });
+    const responseBytesMax = 1024 * 1024 * 1024;
+    const egress = open({ bytesMax: responseBytesMax });
+    const end = await fetchEnd(site.origin + path, { timeoutMs: 80, responseBytesMax, egress });
     expect(end).toEqual(failure("HANDLER_FETCH_TIMEOUT", /80 ms/));
     await expect.poll(() => site.requests.at(-1)?.givenUp, patient).toBe(true);
   });
@@ -364,8 +375,9 @@ describe("an answer", () => {
   it("may be as long as the limit", async () => {
     const end = await fetchEnd(`${site.origin}/large`);
     expect(end.at === "answered" && end.body?.length).toBe(64 * 1024);
-    const egress = open({ responseBytesMax: 64 * 1024 - 1 });
-    expect(await fetchEnd(`${site.origin}/large`, { egress })).toMatchObject({ code: "SANDBOX_FETCH_TOO_LARGE" });
+    expect(await fetchEnd(`${site.origin}/large`, { responseBytesMax: 64 * 1024 - 1 })).toMatchObject({
+      code: "SANDBOX_FETCH_TOO_LARGE",
+    });
   });
 
   it("of a server with another name in its certificate, or none at all, is none", async () => {
@@ -397,6 +409,7 @@ describe("all fetches together", () => {
           {
             handler: "h",
             timeoutMs: 5000,
+            responseBytesMax: RESPONSE_BYTES_MAX,
             grants: [{ origin: site.origin, private: false }],
             ask: { url: `${site.origin}/large`, method: "GET", headers: [], body: undefined, redirect: "follow" },
           },
@@ -449,6 +462,7 @@ describe("all fetches together", () => {
     const request = {
       handler: "h",
       timeoutMs: 5000,
+      responseBytesMax: RESPONSE_BYTES_MAX,
       grants: [{ origin: site.origin, private: false }],
       ask: { url: `${site.origin}/endless`, method: "POST", headers: [], body: Buffer.from("x"), redirect: "follow" },
     } as const;

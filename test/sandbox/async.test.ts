@@ -1,10 +1,13 @@
 /** Handlers that wait: timers and promises, each of them its own event's, within its time. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundle, loadAll, openSandbox, run, runOn, shortly, task } from "./opened.ts";
+import { bundle, loadAll, openSandbox, run, runOn, shortly, task, withLimits } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox({ timersMax: 20 })));
+beforeAll(async () => {
+  withLimits({ timersMax: 20 });
+  opened = await openSandbox();
+});
 afterAll(() => opened.sandbox.close());
 
 const async = (body: string): string => `return (async () => { ${body} })();`;

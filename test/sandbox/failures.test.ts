@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundle, loadAll, openSandbox, run, runOn, shortly, task } from "./opened.ts";
+import { bundle, loadAll, openSandbox, run, runOn, shortly, task, withLimits } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox({ resultMax: "64KB", stateMax: "1KB", outputsMax: 10 })));
+beforeAll(async () => {
+  withLimits({ resultBytesMax: 65_536, stateBytesMax: 1024, outputsMax: 10 });
+  opened = await openSandbox();
+});
 afterAll(() => opened.sandbox.close());
 
 async function failureOf(body: string): Promise<Record<string, unknown>> {

@@ -4,12 +4,12 @@ import { Egress } from "../../src/egress/egress.ts";
 import type { EgressLimits } from "../../src/egress/egress.ts";
 import { echo, hang, openSite, redirect, text } from "../doubles/http-site.ts";
 import type { HttpSite } from "../doubles/http-site.ts";
-import { bundle, loadAll, openSandbox, patient, run, shortly, task } from "./opened.ts";
+import { bundle, compute, loadAll, openSandbox, patient, run, shortly, task, withLimits } from "./opened.ts";
 import type { BundleOptions, Opened } from "./opened.ts";
 import type { HandlerBundle } from "../../src/sandbox/sandbox.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
 
-const LIMITS: EgressLimits = { responseBytesMax: 64 * 1024, fetchesMax: 50, bytesMax: 1024 * 1024 };
+const LIMITS: EgressLimits = { fetchesMax: 50, bytesMax: 1024 * 1024 };
 
 let egress: Egress;
 let opened: Opened;
@@ -19,8 +19,8 @@ let slowly: (() => void)[] = [];
 beforeAll(async () => {
   egress = new Egress({ limits: LIMITS, version: "0" });
   // A slice that no busy box uses up: what is not begun after it is no matter of these tests, but for one.
-  const settings = { fetchesMax: 4, fetchRequestMax: "1KB", fetchTimeout: "300ms", slice: "1s" };
-  opened = await openSandbox(settings, { fetch: egress.fetch });
+  opened = await openSandbox({ slice: "1s" }, { fetch: egress.fetch });
+  withLimits({ fetchesMax: 4, fetchRequestBytesMax: 1024, fetchResponseBytesMax: 64 * 1024, fetchMs: 300 });
   site = await openSite({
     "/hello": text("hello", { "x-a": "1" }),
     "/json": (answer) => answer.writeHead(200, { "content-type": "application/json" }).end('{"n":1}'),
@@ -141,6 +141,23 @@ describe("a handler with a grant", () => {
     ]);
   });
 
+  it("sees the time that it waited, and its timers go off meanwhile", async () => {
+    const body = `const from = Date.now(); const late = [];
+      setTimeout(() => late.push("timer"), 50);
+      try { await fetch('SITE/hang') } catch {}
+      return [[Date.now() - from >= 290, Date.now() - from < 5000, late]]`;
+    expect(await output(body)).toEqual([true, true, ["timer"]]);
+  });
+
+  it("makes no request in a captured run", async () => {
+    const before = site.requests.length;
+    const handler = fetching("return await (await fetch('SITE/hello')).text()");
+    await loadAll(opened.sandbox, handler);
+    const ran = await run(opened.sandbox, handler.id, [task(handler.id)], [], 0, 1_700_000_000_000);
+    expect(ran.results).toMatchObject([{ at: "failed", final: true, failure: { code: "HANDLER_FETCH_DENIED" } }]);
+    expect(site.requests.length).toBe(before);
+  });
+
   it("finds ctx.signal to be an AbortSignal", async () => {
     expect(await output("return ctx.signal instanceof AbortSignal && typeof fetch")).toBe("function");
   });
@@ -257,12 +274,11 @@ describe("a fetch that is aborted", () => {
 });
 
 describe("a batch that has asked for something", () => {
-  const busy = (ms: number): string => `const end = Date.now() + ${ms}; while (Date.now() < end);`;
   const asked = (path: string): number => site.requests.filter((request) => request.path === path).length;
   const three = ["a", "b", "c"].map((key, data) => ({ key, data }));
 
   it("is not run again because it computes for longer than a short batch may", async () => {
-    const body = `await fetch('SITE/echo?slow'); ${busy(80)} return event.data`;
+    const body = `await fetch('SITE/echo?slow'); ${compute(80)} return event.data`;
     expect(shortly(await results(body, {}, three))).toEqual([["0"], ["1"], ["2"]]);
     expect(asked("/echo?slow")).toBe(3);
   });

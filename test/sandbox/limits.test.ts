@@ -1,9 +1,24 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { alive, bundle, loadAll, openSandbox, patient, run, runOn, shortly, task } from "./opened.ts";
+import {
+  alive,
+  bundle,
+  compute,
+  loadAll,
+  openSandbox,
+  patient,
+  run,
+  runOn,
+  shortly,
+  task,
+  withLimits,
+} from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox({ logLinesPerSecond: 20, logLineMax: "100B" })));
+beforeAll(async () => {
+  withLimits({ logLinesPerSecond: 20, logCharsMax: 100 });
+  opened = await openSandbox();
+});
 afterAll(() => opened.sandbox.close());
 
 const quick = { settings: { timeoutMs: 150 } };
@@ -38,7 +53,7 @@ describe("time", () => {
   });
 
   it("no further task is begun after the slice, and each has its whole timeout", async () => {
-    const handler = bundle("const end = Date.now() + 40; while (Date.now() < end); return 1", quick);
+    const handler = bundle(`${compute(40)} return 1`, quick);
     await loadAll(opened.sandbox, handler);
     const batch = Array.from({ length: 20 }, (_, seq) => task(handler.id, { seq, key: `k${seq}` }));
     const results = shortly((await run(opened.sandbox, handler.id, batch)).results);

@@ -1,7 +1,9 @@
 /** A sandbox with real runners, and handlers written as function bodies. */
 import { readFileSync } from "node:fs";
+import { runInThisContext } from "node:vm";
 import { eventRecordBytesMax, writeEventRecord } from "../../src/event.ts";
 import type { EventDraft } from "../../src/event.ts";
+import type { HandlerLimits } from "../../src/limits.ts";
 import { createLog } from "../../src/log.ts";
 import type { BatchResult, RunResult } from "../../src/sandbox/results.ts";
 import { Sandbox } from "../../src/sandbox/sandbox.ts";
@@ -40,6 +42,26 @@ export async function openSandbox(settings: object = {}, more: Partial<SandboxOp
 
 let lastHandler = 0;
 
+/** What handlers have in a file of tests, beside what each bundle says. */
+let limits: Partial<HandlerLimits> = {};
+export function withLimits(own: Partial<HandlerLimits>): void {
+  limits = own;
+}
+
+let stepsPerMs = 0;
+
+/** Code that computes for about so long: a handler's clock stands still meanwhile. */
+export function compute(ms: number): string {
+  const steps = (count: number): string => `for (let i = 0, x = 1; i < ${count}; i++) x = (x * 16807) % 2147483647;`;
+  if (stepsPerMs === 0) {
+    const measured = 20_000_000;
+    const startMs = performance.now();
+    runInThisContext(`(() => { ${steps(measured)} })()`);
+    stepsPerMs = measured / (performance.now() - startMs);
+  }
+  return steps(Math.ceil(ms * stepsPerMs));
+}
+
 export type BundleOptions = Partial<Omit<HandlerBundle, "settings">> & {
   settings?: Partial<HandlerBundle["settings"]>;
 };
@@ -55,7 +77,14 @@ export function bundle(body: string, more: BundleOptions = {}): HandlerBundle {
     code: `module.exports.default = (event, ctx) => {\n${body}\n};`,
     sourceMap: "",
     ...rest,
-    settings: { timeoutMs: 500, memoryBytes: 32 * 1024 * 1024, params: {}, topics: ["#"], ...settings },
+    settings: {
+      timeoutMs: 500,
+      memoryBytes: 32 * 1024 * 1024,
+      params: {},
+      topics: ["#"],
+      ...settings,
+      limits: { ...limits, ...settings?.limits },
+    },
   };
 }
 
@@ -86,16 +115,19 @@ export function run(
   batch: readonly Task[],
   states: readonly (string | undefined)[] = [],
   runner = 0,
+  capturedMs?: number,
 ): Promise<BatchResult> {
-  return new Promise((resolve) => sandbox.run(runner, handler, batch, states, (result) => resolve(kept(result))));
+  return new Promise((resolve) =>
+    sandbox.run(runner, handler, batch, states, (result) => resolve(kept(result)), capturedMs),
+  );
 }
 
-function kept({ version, results }: BatchResult): BatchResult {
+function kept({ version, startMs, results }: BatchResult): BatchResult {
   const keep = (result: RunResult): RunResult =>
     result.at === "done"
       ? { ...result, outputs: result.outputs.map((output) => ({ ...output, data: Buffer.from(output.data) })) }
       : result;
-  return { version, results: results.map(keep) };
+  return { version, startMs, results: results.map(keep) };
 }
 
 export async function loadAll(sandbox: Sandbox, ...bundles: HandlerBundle[]): Promise<void> {

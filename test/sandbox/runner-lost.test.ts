@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import { alive, bundle, loadAll, openSandbox, patient, run, shortly, task } from "./opened.ts";
+import { alive, bundle, compute, loadAll, openSandbox, patient, run, shortly, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened | undefined;
@@ -14,7 +14,7 @@ describe("a runner that is killed", () => {
   it("answers what it had in flight as crashed, is replaced, and knows all handlers again (S1, S5)", async () => {
     opened = await openSandbox({ runners: 2 });
     const { sandbox } = opened;
-    const slow = bundle("const end = Date.now() + 5000; while (Date.now() < end);", { settings: { timeoutMs: 9000 } });
+    const slow = bundle(compute(5000), { settings: { timeoutMs: 9000 } });
     const good = bundle("return ctx.version", { version: 3 });
     await loadAll(sandbox, slow, good);
     const inFlight = run(sandbox, slow.id, [task(slow.id), task(slow.id, { key: "other" })]);
@@ -57,7 +57,7 @@ describe("a runner that is killed", () => {
     opened = await openSandbox();
     const { sandbox } = opened;
     const handler = bundle("return 1", {
-      code: "const end = Date.now() + 200; while (Date.now() < end); module.exports.default = () => 1",
+      code: `${compute(200)} module.exports.default = () => 1`,
     });
     const loading = sandbox.load(handler);
     setTimeout(() => process.kill(sandbox.pids[0] as number, "SIGKILL"), 50);

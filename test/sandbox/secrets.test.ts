@@ -7,10 +7,14 @@ import { bundle, loadAll, openSandbox, patient, run, runOn, shortly, task } from
 import type { Opened } from "./opened.ts";
 
 const KEY = 's3cr"et\n-key/ä';
-const settings = { secrets: { apiKey: KEY, other: "0123456789abcdef" }, timeoutMs: 5000 };
+const settings = {
+  secrets: { apiKey: KEY, other: "0123456789abcdef" },
+  timeoutMs: 5000,
+  limits: { logCharsMax: 1024 },
+};
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox({ logLineMax: "1KB" })));
+beforeAll(async () => (opened = await openSandbox()));
 afterAll(() => opened.sandbox.close());
 
 const first = async (body: string): Promise<unknown> => (await runOn(opened.sandbox, body, ["{}"], { settings }))[0];

@@ -1,6 +1,6 @@
 /** A runner that has much to do at once is well, and says so. */
 import { afterEach, expect, it } from "vitest";
-import { bundle, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
+import { bundle, compute, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
@@ -10,7 +10,7 @@ it("is not taken for dead while hundreds of short batches wait in it, cold isola
   opened = await openSandbox({ idle: "1ms" });
   const { sandbox } = opened;
   const handlers = Array.from({ length: 150 }, () =>
-    bundle("for (const end = Date.now() + 12; Date.now() < end; ); return 1", { settings: { timeoutMs: 5000 } }),
+    bundle(`${compute(6)} return 1`, { settings: { timeoutMs: 5000 } }),
   );
   await loadAll(sandbox, ...handlers);
   // All have been given up by now: each builds an isolate before it runs.

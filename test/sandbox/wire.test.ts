@@ -43,10 +43,14 @@ describe("frames", () => {
 
   it("a batch names its version and count, and carries a key's state once", () => {
     const batch = [task(1, { key: "a" }), task(1, { key: "a" }), task(1, { key: "b" })];
-    const frame = runFrame(7, 12, batch, ['{"ü":1}', '{"ü":1}', undefined]);
+    const frame = runFrame(7, 12, { atMs: 1_700_000_000_123, captured: true }, batch, [
+      '{"ü":1}',
+      '{"ü":1}',
+      undefined,
+    ]);
     expect(frame.length).toBe(4 + frame.readUInt32BE(0));
-    const { serial, count, tasks } = readRunHead(frame.subarray(9));
-    expect([serial, count]).toEqual([12, 3]);
+    const { serial, count, atMs, captured, tasks } = readRunHead(frame.subarray(9));
+    expect([serial, count, atMs, captured]).toEqual([12, 3, 1_700_000_000_123, true]);
     expect(tasks.toString("latin1").split(Buffer.from('{"ü":1}').toString("latin1"))).toHaveLength(2);
   });
 });
@@ -56,6 +60,7 @@ describe("an answer", () => {
     failure: <T>(failure: T): T => failure,
     log: () => undefined,
     uplink: (name: string): string => name,
+    dropped: () => undefined,
     limits: { outputsMax: 2, resultBytesMax: 4096, stateBytesMax: 64, logCharsMax: 100 },
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
@@ -249,9 +254,9 @@ describe("a runner that was taken over", () => {
       open++;
       return () => void open--;
     };
-    opened = await openSandbox({ fetchesMax: 2, fetchRequestMax: "1KB" }, { command: impostor(deed), fetch });
+    opened = await openSandbox({}, { command: impostor(deed), fetch });
     const { sandbox } = opened;
-    const handler = bundle("");
+    const handler = bundle("", { settings: { limits: { fetchesMax: 2, fetchRequestBytesMax: 1024 } } });
     expect(await sandbox.load(handler)).toMatchObject({ at: "ready" });
     const pid = sandbox.pids[0];
     expect((await run(sandbox, handler.id, [task(handler.id)])).results).toEqual([{ at: "crashed" }]);
@@ -300,6 +305,7 @@ describe("a runner that was taken over", () => {
         handler: "granted",
         grants,
         timeoutMs: 400,
+        responseBytesMax: 1024 * 1024,
         ask: {
           url: "http://a.example/",
           method: "GET",

@@ -2,7 +2,7 @@
  * The answer to a batch: lines of text, each a letter and a value. JSON texts contain no raw newline, so the host
  * splits at newlines and takes values as they are. In the batch's order, and per task in this order:
  *
- *     l3"text"   log line: level, and text as JSON
+ *     l3"text"   log line: level, and text as JSON          d12        log lines dropped before it
  *     a{…}       address {to, type, subject, publish} of the next data line, when it has one
  *     o<json>    output                          x"text"   output, its text as UTF-8 bytes
  *     b"latin1"  output of bytes, a character each

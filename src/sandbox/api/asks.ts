@@ -65,6 +65,7 @@ interface Pending extends Asker {
 
 export class Asks {
   readonly #limits: AskLimits;
+  readonly #captured: boolean;
   readonly #changed: () => void;
   readonly #pending = new Table<number, Pending>();
   /** In the order in which they were made: the lines that have not left. */
@@ -73,9 +74,10 @@ export class Asks {
   #lastId = 0;
   #isOpen = false;
 
-  /** `changed` is called when `text` may have. */
-  constructor(limits: AskLimits, changed: () => void) {
+  /** `captured`: the run is to be repeated, so nothing is asked for. `changed` is called when `text` may have. */
+  constructor(limits: AskLimits, captured: boolean, changed: () => void) {
     this.#limits = limits;
+    this.#captured = captured;
     this.#changed = changed;
   }
 
@@ -117,9 +119,12 @@ export class Asks {
     this.#queue = bare([]);
   }
 
-  /** Throws a Refusal. Returns what takes the ask back. */
+  /** Throws an error with a code. Returns what takes the ask back. */
   ask(asked: Asked, asker: Asker): () => void {
     if (!this.#isOpen) throw new Refusal("SANDBOX_LATE", "fetches are for the time that an event takes");
+    if (this.#captured) {
+      throw withCode(new TypeError("a captured run makes no requests"), "HANDLER_FETCH_DENIED", true);
+    }
     const { fetchesMax } = this.#limits;
     if (mapSize(this.#pending) >= fetchesMax) {
       throw new Refusal("SANDBOX_FETCHES_TOO_MANY", `more than ${fetchesMax} fetches of one event at a time`);

@@ -1,7 +1,9 @@
 /** The globals that every isolate has beside those of the language. Others come with the bundle that mentions them. */
+import type { TaskClock } from "./clock.ts";
+import { installDate } from "./date.ts";
 import { DeadLetter } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
-import { afterwards, defineProperty, now, resolved } from "./primordials.ts";
+import { afterwards, defineProperty, resolved } from "./primordials.ts";
 import type { EventRandom } from "./random.ts";
 import type { Timers } from "./timers.ts";
 
@@ -10,7 +12,7 @@ export function defineGlobal(name: string, value: unknown): void {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
 }
 
-export function installGlobals(log: GuestLog, timers: Timers, random: EventRandom): void {
+export function installGlobals(log: GuestLog, timers: Timers, random: EventRandom, clock: TaskClock): void {
   const { debug, info, warn, error } = log;
   defineGlobal("console", { debug, info, warn, error, log: info, trace: debug });
   defineGlobal("DeadLetter", DeadLetter);
@@ -27,7 +29,8 @@ export function installGlobals(log: GuestLog, timers: Timers, random: EventRando
     // What it throws becomes a rejection that nobody handles, and that is a failure of the event.
     void afterwards(resolved(undefined), () => (callback as () => void)());
   });
-  const timeOrigin = now();
-  defineGlobal("performance", { timeOrigin, now: () => now() - timeOrigin });
+  installDate(clock, defineGlobal);
+  // Counted from 1970: an isolate's own start would be another one whenever a run is repeated.
+  defineGlobal("performance", { timeOrigin: 0, now: () => clock.now() });
   defineProperty(Math, "random", { value: () => random.next(), writable: true, configurable: true });
 }

@@ -61,6 +61,39 @@ export interface HandlerConfig {
    * module variables of its own. Default: 1, and at most 64.
    */
   readonly concurrency?: number;
+  /** Budgets. An event that spends one fails, but for the rate of outputs, which makes events wait, and for the log. */
+  readonly limits?: {
+    /** Processor time of one event, waits not counted. Default: as `timeout`. */
+    readonly cpu?: Duration;
+    /** Outputs and publishes of one event. Default: 100. */
+    readonly outputsMax?: number;
+    /** Length of one event's outputs together, as JSON. Default: `"1MB"`. */
+    readonly resultMax?: Size;
+    /** Outputs and publishes a second; beyond it events wait. Default: no limit. */
+    readonly outputsPerSecond?: number;
+    /** So many of them at once, after a pause. Default: as `outputsPerSecond`. */
+    readonly outputsBurst?: number;
+    /** Length of one key's state, as JSON. Default: `"64KB"`. */
+    readonly stateMax?: Size;
+    /** Bytes of all keys' states. Default: `"64MB"`. */
+    readonly stateTotalMax?: Size;
+    /** Timers of one event at a time. Default: 100. */
+    readonly timersMax?: number;
+    /** Fetches of one event under way at a time. Default: 16. */
+    readonly fetchesMax?: number;
+    /** How long one fetch may take, at most `timeout`. Default: `"10s"`. */
+    readonly fetchTimeout?: Duration;
+    /** Longest body that is sent with a fetch. Default: `"256KB"`. */
+    readonly fetchRequestMax?: Size;
+    /** Longest answer to a fetch, unpacked. Default: `"1MB"`. */
+    readonly fetchResponseMax?: Size;
+    /** Log lines a second in each isolate; further ones are dropped and counted. Default: 100. */
+    readonly logLinesPerSecond?: number;
+    /** Length of a second's log lines in each isolate. Default: `"64KB"`. */
+    readonly logBytesPerSecond?: Size;
+    /** Longest log line; longer ones are cut. Default: `"2KB"`. */
+    readonly logLineMax?: Size;
+  };
   /** What happens when an event fails. */
   readonly retry?: {
     /** Tries of one event, the first included; then it becomes a dead letter. Default: 5. */

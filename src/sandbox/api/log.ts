@@ -1,9 +1,10 @@
 /** ctx.log and console: bounded in length and rate here, before anything crosses the border. */
 import type { Draft } from "./answer.ts";
-import { TextOf, bare, freeze, join, jsonStringify, now, substring } from "./primordials.ts";
+import { TextOf, bare, freeze, join, jsonStringify, substring } from "./primordials.ts";
 
 export interface LogLimits {
   readonly logLinesPerSecond: number;
+  readonly logBytesPerSecond: number;
   readonly logCharsMax: number;
 }
 
@@ -32,8 +33,8 @@ function shown(value: unknown, charsMax: number): string {
 }
 
 /**
- * A bucket of `logLinesPerSecond` lines that refills all the time. What does not fit is dropped and counted, and the
- * next line that fits is preceded by the count.
+ * Two buckets that refill all the time: of `logLinesPerSecond` lines, and of `logBytesPerSecond` characters, which a line
+ * may overdraw. What does not fit is dropped and counted, and the next line that fits is preceded by the count.
  */
 export class Logger {
   readonly log: GuestLog;
@@ -41,13 +42,16 @@ export class Logger {
   draft: Draft | undefined;
   #spare = "";
   readonly #limits: LogLimits;
-  #left: number;
-  #filledMs = now();
+  readonly #now: () => number;
+  #linesLeft = 0;
+  #charsLeft = 0;
+  #filledMs = 0;
   #dropped = 0;
 
-  constructor(limits: LogLimits) {
+  constructor(limits: LogLimits, now: () => number) {
     this.#limits = limits;
-    this.#left = limits.logLinesPerSecond;
+    this.#now = now;
+    this.refill();
     const at =
       (level: number) =>
       (...values: unknown[]): void =>
@@ -61,29 +65,41 @@ export class Logger {
   }
 
   #write(level: number, values: readonly unknown[]): void {
-    const { logLinesPerSecond, logCharsMax } = this.#limits;
-    const nowMs = now();
+    const { logLinesPerSecond, logBytesPerSecond, logCharsMax } = this.#limits;
+    const nowMs = this.#now();
     if (nowMs > this.#filledMs) {
-      const refilled = this.#left + ((nowMs - this.#filledMs) * logLinesPerSecond) / 1000;
-      this.#left = refilled > logLinesPerSecond ? logLinesPerSecond : refilled;
+      const seconds = (nowMs - this.#filledMs) / 1000;
+      const lines = this.#linesLeft + seconds * logLinesPerSecond;
+      const chars = this.#charsLeft + seconds * logBytesPerSecond;
+      this.#linesLeft = lines > logLinesPerSecond ? logLinesPerSecond : lines;
+      this.#charsLeft = chars > logBytesPerSecond ? logBytesPerSecond : chars;
     }
     this.#filledMs = nowMs;
-    if (this.#left < 1) {
+    if (this.#linesLeft < 1 || this.#charsLeft <= 0) {
       this.#dropped++;
       return;
     }
-    this.#left--;
-    if (this.#dropped > 0) {
-      this.#put(LEVELS.warn, `${this.#dropped} log lines dropped: more than ${logLinesPerSecond} a second`);
-      this.#dropped = 0;
-    }
     const parts: string[] = bare([]);
     for (let i = 0; i < values.length && i < 32; i++) parts[i] = shown(values[i], logCharsMax);
-    this.#put(level, substring(join(parts, " "), 0, logCharsMax));
+    const text = substring(join(parts, " "), 0, logCharsMax);
+    this.#linesLeft--;
+    this.#charsLeft -= text.length;
+    if (this.#dropped > 0) {
+      this.#put(`d${this.#dropped}\n`);
+      this.#dropped = 0;
+    }
+    this.#put(`l${level}${jsonStringify(text)}\n`);
   }
 
-  #put(level: number, text: string): void {
-    const line = `l${level}${jsonStringify(text)}\n`;
+  /** As if nothing had been logged for long. */
+  refill(): void {
+    this.#linesLeft = this.#limits.logLinesPerSecond;
+    this.#charsLeft = this.#limits.logBytesPerSecond;
+    this.#filledMs = this.#now();
+    this.#dropped = 0;
+  }
+
+  #put(line: string): void {
     if (this.draft === undefined) this.#spare += line;
     else this.draft.logs += line;
   }

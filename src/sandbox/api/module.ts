@@ -1,4 +1,4 @@
-/** What a handler's module exports: the function, and its config as JSON. */
+/** What a user's module exports: its handler, and its config as text. */
 import type { Context } from "./context.ts";
 import { Refusal } from "./failure.ts";
 import { jsonStringify } from "./primordials.ts";
@@ -7,7 +7,10 @@ export type Handle = (event: unknown, context: Context) => unknown;
 
 const CONFIG_CHARS_MAX = 65_536;
 
-/** The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart here. */
+/**
+ * Throws a Refusal. The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart
+ * here.
+ */
 export function readModule(exported: unknown): { readonly handle: Handle; readonly config: string } {
   const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
   const handle = typeof exported === "function" ? exported : named["default"];

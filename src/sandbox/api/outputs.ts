@@ -31,7 +31,7 @@ export function lengthOf(value: unknown, limit: number, level: number = 0): numb
     isTooDeep = true;
     return 2;
   }
-  let length = 2;
+  let length = 1; // Brackets, and no comma behind the last.
   if (isArray(value)) {
     if (value.length * 2 > limit) return value.length * 2;
     for (let i = 0; i < value.length && length <= limit; i++)

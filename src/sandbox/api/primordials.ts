@@ -15,8 +15,8 @@ export const { freeze, getPrototypeOf, setPrototypeOf, defineProperty, hasOwn, k
 export const bare = <Value extends object>(value: Value): Value => setPrototypeOf(value, null) as Value;
 export const { isArray } = Array;
 export const { now } = Date;
-export const { apply } = Reflect;
-export const { imul } = Math;
+export const { apply, construct } = Reflect;
+export const { floor, imul } = Math;
 export const { isView } = ArrayBuffer;
 export const TextOf = String;
 export const Bytes = Uint8Array;
@@ -34,6 +34,7 @@ export const substring = uncurry(String.prototype.substring);
 export const join = uncurry(Array.prototype.join);
 export const exec = uncurry(RegExp.prototype.exec);
 export const isoTime = uncurry(Date.prototype.toISOString);
+export const dateText = uncurry(Date.prototype.toString);
 export const inBase = uncurry(Number.prototype.toString);
 export const mapGet = uncurry(Map.prototype.get) as <K, V>(map: Map<K, V>, key: K) => V | undefined;
 export const mapSet = uncurry(Map.prototype.set) as <K, V>(map: Map<K, V>, key: K, value: V) => void;
@@ -41,3 +42,12 @@ export const mapDelete = uncurry(Map.prototype.delete) as <K>(map: Map<K, unknow
 export const mapClear = uncurry(Map.prototype.clear);
 const sizeGetter = Object.getOwnPropertyDescriptor(Map.prototype, "size")?.get as (this: unknown) => number;
 export const mapSize = uncurry(sizeGetter) as (map: Map<unknown, unknown>) => number;
+export const weakGet = uncurry(WeakMap.prototype.get) as <K extends object, V>(
+  map: WeakMap<K, V>,
+  key: K,
+) => V | undefined;
+export const weakSet = uncurry(WeakMap.prototype.set) as <K extends object, V>(
+  map: WeakMap<K, V>,
+  key: K,
+  value: V,
+) => void;

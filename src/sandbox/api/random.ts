@@ -41,6 +41,11 @@ export class EventRandom {
     return (sum >>> 0) / UNIT;
   }
 
+  /** Bytes of the same kind. */
+  readonly fill = (into: Uint8Array): void => {
+    for (let at = 0; at < into.length; at++) into[at] = this.next() * 256;
+  };
+
   #seed(): void {
     this.#isSeeded = true;
     this.#a = this.#salt;

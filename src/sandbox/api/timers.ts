@@ -3,7 +3,8 @@
  * called again then (isolates.ts). A timer belongs to the task that set it and goes with it.
  */
 import { Refusal } from "./failure.ts";
-import { apply, bare, now } from "./primordials.ts";
+import type { TaskClock } from "./clock.ts";
+import { apply, bare } from "./primordials.ts";
 
 interface Timer {
   readonly id: number;
@@ -19,6 +20,7 @@ const DELAY_MS_MAX = 2_147_483_647;
 
 export class Timers {
   readonly #max: number;
+  readonly #clock: TaskClock;
   readonly #changed: () => void;
   /** By due time, then in the order in which they were set. */
   #timers: Timer[] = bare([]);
@@ -27,8 +29,9 @@ export class Timers {
   #isOpen = false;
 
   /** `changed` is called when nextInMs may have. */
-  constructor(max: number, changed: () => void) {
+  constructor(max: number, clock: TaskClock, changed: () => void) {
     this.#max = max;
+    this.#clock = clock;
     this.#changed = changed;
   }
 
@@ -56,7 +59,7 @@ export class Timers {
       callback: callback as Timer["callback"],
       args,
       everyMs: repeats ? waitMs : undefined,
-      dueMs: now() + waitMs,
+      dueMs: this.#clock.exactMs + waitMs,
     });
     this.#changed();
     return id;
@@ -73,23 +76,28 @@ export class Timers {
     this.#changed();
   }
 
-  /** Milliseconds until the first is due, at least 1; -1 when there is none. */
+  /** When the first is due, by the task's clock. */
+  get nextDueMs(): number | undefined {
+    return this.#timers[0]?.dueMs;
+  }
+
+  /** Milliseconds until the first is due, 0 at once; -1 when there is none. */
   get nextInMs(): number {
     const first = this.#timers[0];
     if (first === undefined) return -1;
-    const leftMs = first.dueMs - now();
-    return leftMs > 1 ? leftMs : 1;
+    const leftMs = first.dueMs - this.#clock.exactMs;
+    return leftMs > 0 ? leftMs : 0;
   }
 
   /** Runs the first that is due, and only that: what it promised comes before the next one. */
   fire(): void {
     const first = this.#timers[0];
-    if (first === undefined || first.dueMs > now()) return;
+    if (first === undefined || first.dueMs > this.#clock.exactMs) return;
     const rest: Timer[] = bare([]);
     for (let i = 1; i < this.#timers.length; i++) rest[i - 1] = this.#timers[i] as Timer;
     this.#timers = rest;
     if (first.everyMs !== undefined) {
-      first.dueMs = now() + first.everyMs;
+      first.dueMs = this.#clock.exactMs + first.everyMs;
       this.#insert(first);
     }
     apply(first.callback, undefined, first.args);

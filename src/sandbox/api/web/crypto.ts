@@ -235,5 +235,5 @@ async function notSupported(operation: string): Promise<never> {
 
 export function install(host: WebHost): void {
   expose(host, { CryptoKey, SubtleCrypto, Crypto });
-  host.global("crypto", new Crypto(OURS, byteSource(host.seed)));
+  host.global("crypto", new Crypto(OURS, host.repeatable ?? byteSource(host.seed)));
 }

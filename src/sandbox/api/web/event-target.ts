@@ -8,12 +8,11 @@ interface EventOptions {
   readonly composed?: unknown;
 }
 
-/** When the isolate's globals were installed: event times count from there. */
-const clock = { now: (): number => 0, startedMs: 0 };
+/** The task's clock: event times are those of performance.now(). */
+const clock = { now: (): number => 0 };
 
 export function startClock(now: () => number): void {
   clock.now = now;
-  clock.startedMs = now();
 }
 
 // What the classes do for each other, and no handler sees: their insides, given out by static blocks.
@@ -32,7 +31,7 @@ export class Event {
   readonly #bubbles: boolean;
   readonly #cancelable: boolean;
   readonly #composed: boolean;
-  readonly #timeStamp = clock.now() - clock.startedMs;
+  readonly #timeStamp = clock.now();
   #target: EventTarget | null = null;
   #dispatching = false;
   #prevented = false;

@@ -12,6 +12,8 @@ export interface WebHost {
   readonly now: () => number;
   /** 32 bytes that nobody can foresee; others for each isolate. */
   readonly seed: Uint8Array;
+  /** In a captured run: bytes that follow from the event, so that it can be repeated. They are no secret. */
+  readonly repeatable?: (into: Uint8Array) => void;
   /** Has a request made. Throws when it cannot be; returns what takes it back. */
   readonly ask: (asked: Asked, asker: Asker) => () => void;
   /** What one capability leaves for those installed after it, and for the house. */
