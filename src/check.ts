@@ -7,7 +7,10 @@ import type { Config } from "./config.ts";
 import { nearest } from "./config/similar.ts";
 import { Deployments } from "./deployments/deployments.ts";
 import type { LiveHandler } from "./deployments/deployments.ts";
+import { shownGrants } from "./deployments/grants.ts";
+import type { ShownGrants } from "./deployments/grants.ts";
 import { Fault } from "./fault.ts";
+import { checkSecrets } from "./gateway/secrets.ts";
 import { createLog } from "./log.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { systemClock } from "./time.ts";
@@ -17,6 +20,8 @@ export interface HandlerCheck {
   readonly name: string;
   /** Why it does not build or load, with file:line:column where they are known; undefined when it does. */
   readonly fault: Fault | undefined;
+  /** undefined when it does not get as far as that. */
+  readonly grants: ShownGrants | undefined;
 }
 
 /** In the order of names. Throws a Fault when no runner can be had. */
@@ -50,10 +55,11 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
         }),
       live: async (handler) => {
         checkSettings(handler, triggers, Object.keys(config.uplinks), checks.size);
-        checks.set(handler.name, { name: handler.name, fault: undefined });
+        checkSecrets(handler.settings.secrets, Object.keys(config.secrets), handler.file);
+        checks.set(handler.name, { name: handler.name, fault: undefined, grants: shownGrants(handler.settings) });
       },
       removed: () => undefined,
-      failed: (name, fault) => checks.set(name, { name, fault }),
+      failed: (name, fault) => checks.set(name, { name, fault, grants: undefined }),
       mended: () => undefined,
     });
     await deployments.close();

@@ -26,12 +26,14 @@ import { findReferences } from "./config/references.ts";
 import { resolvePaths } from "./config/relative-paths.ts";
 import { findRemoved, REMOVED_SETTINGS } from "./config/removed.ts";
 import type { RemovedSetting } from "./config/removed.ts";
+import { findMissingSecrets } from "./config/secrets.ts";
 import { settings } from "./config/sections.ts";
 import { readSource } from "./config/source.ts";
 import type { Environment, Path } from "./config/source.ts";
 import { Fault, messageOf } from "./fault.ts";
 
 export { diffConfig } from "./config/changes.ts";
+export { readSecrets } from "./config/secrets.ts";
 export { ConfigFault } from "./config/problem.ts";
 export type { ConfigProblem } from "./config/problem.ts";
 export type { Environment } from "./config/source.ts";
@@ -75,7 +77,7 @@ export function configFile(path: string | undefined, env: Environment, cwd = pro
 }
 
 /**
- * `files`: for who will use them, the files that uplinks name are looked at as well. Throws CONFIG_UNREADABLE, or a
+ * `files`: for who will use them, the files that uplinks name and the secrets are looked at as well. Throws CONFIG_UNREADABLE, or a
  * {@link ConfigFault} with all that is wrong (F1).
  */
 export async function loadConfig(
@@ -106,7 +108,7 @@ export interface ParseOptions {
   readonly file: string;
   readonly env: Environment;
   readonly removed?: readonly RemovedSetting[];
-  /** Whether the files that uplinks name must be there. */
+  /** Whether the files that uplinks name must be there, and the values of secrets. */
   readonly files?: boolean;
 }
 
@@ -141,7 +143,8 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const problems: ConfigProblem[] = [...source.problems, ...removed];
   if (!result.success) problems.push(...problemsOf(result.error.issues, source, data, schema));
   problems.push(...findReferences(data, source));
-  if (options.files === true) problems.push(...findUnusableFiles(data, source));
+  if (options.files === true)
+    problems.push(...findUnusableFiles(data, source), ...findMissingSecrets(data, source, options.env));
   if (problems.length > 0 || !result.success) throw new ConfigFault(shown, problems);
   return deepFreeze(result.data);
 }

@@ -1,16 +1,10 @@
 /** Leaf: the table of everything that can go wrong, one line a code, grouped by room. */
 
-/** Whose move it is: the operator's config, the user's code, the peer, the box, or ours. */
-export type Blame = "config" | "handler" | "peer" | "box" | "usage" | "sluice";
+import { FETCH_FAULTS } from "./fetch-faults.ts";
+import { kind } from "./fault-kind.ts";
+import type { FaultKind } from "./fault-kind.ts";
 
-interface FaultKind {
-  readonly blame: Blame;
-  /** Whether the same thing may succeed later without anybody changing anything. */
-  readonly passing: boolean;
-  readonly remedy: string;
-}
-
-const kind = (blame: Blame, passing: boolean, remedy: string): FaultKind => ({ blame, passing, remedy });
+export type { Blame } from "./fault-kind.ts";
 
 export const FAULTS = {
   // config
@@ -43,6 +37,11 @@ export const FAULTS = {
     "config",
     false,
     "Set the variable in the gateway's environment, or give a default: ${NAME:default}.",
+  ),
+  CONFIG_SECRET: kind(
+    "config",
+    false,
+    "Set the variable in the gateway's environment, or mend the file: 4 characters to 16 KB of text.",
   ),
   // control
   CONTROL_OPEN: kind(
@@ -306,6 +305,8 @@ export const FAULTS = {
     false,
     "The installation is incomplete or for another platform: install the packages again.",
   ),
+  // what handlers fetch
+  ...FETCH_FAULTS,
   // deployments
   DEPLOY_BUILD_FAILED: kind(
     "handler",
@@ -343,6 +344,11 @@ export const FAULTS = {
     "handler",
     false,
     'Export `config = { topic: "…" }`, or set `handlers.settings.<name>.topic`.',
+  ),
+  DEPLOY_SECRET_UNKNOWN: kind(
+    "config",
+    false,
+    "Add the secret to the section `secrets` of the gateway's config, or take its name out of the handler's.",
   ),
   DEPLOY_STORE_DAMAGED: kind(
     "box",

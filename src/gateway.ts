@@ -8,25 +8,31 @@
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Broker } from "./broker/broker.ts";
-import type { Config } from "./config.ts";
+import { readSecrets } from "./config.ts";
+import type { Config, Environment } from "./config.ts";
 import { nearest } from "./config/similar.ts";
 import { Control } from "./control/control.ts";
 import { Deployments } from "./deployments/deployments.ts";
+import { Egress } from "./egress/egress.ts";
 import { shedStartup } from "./gateway/footprint.ts";
 import { Hosting } from "./gateway/hosting.ts";
 import { DEVICES, Outlets } from "./gateway/outlets.ts";
 import { Report } from "./gateway/report.ts";
+import { changedSecrets } from "./gateway/secrets.ts";
 import { Journal } from "./journal/journal.ts";
 import type { Log } from "./log.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sleep, systemClock as clock } from "./time.ts";
 import { Triggers } from "./triggers/triggers.ts";
+import { version } from "./version.ts";
 
 export interface GatewayOptions {
   readonly log: Log;
   /** Absolute path of the config file: relative paths of uplinks count from its folder. */
   readonly configPath: string;
+  /** Where secrets come from. */
+  readonly env: Environment;
 }
 
 const IDLE_POLL_MS = 10;
@@ -48,23 +54,28 @@ interface Closing {
 export class Gateway {
   readonly #rooms: Rooms;
   readonly #closing: Closing;
+  readonly #env: Environment;
   #config: Config;
+  /** Those that all handlers have. */
+  #secrets: ReadonlyMap<string, string>;
 
   /** Throws the Fault of the first room that cannot open; what was open by then is closed again. */
   static async open(config: Config, options: GatewayOptions): Promise<Gateway> {
     const closing: Closing = { stack: new AsyncDisposableStack(), leftMs: () => 0 };
     try {
-      return new Gateway(await openRooms(config, options, closing), closing, config);
+      return new Gateway(await openRooms(config, options, closing), closing, config, options.env);
     } catch (error) {
       await closing.stack.disposeAsync();
       throw error;
     }
   }
 
-  private constructor(rooms: Rooms, closing: Closing, config: Config) {
+  private constructor(rooms: Rooms, closing: Closing, config: Config, env: Environment) {
     this.#rooms = rooms;
     this.#closing = closing;
     this.#config = config;
+    this.#env = env;
+    this.#secrets = rooms.hosting.secrets;
   }
 
   /** Where devices and operators connect, with the ports that were given for port 0. */
@@ -73,17 +84,28 @@ export class Gateway {
     return { broker: broker.addresses.map(withPort), control: control.url };
   }
 
-  /** Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. */
-  async reload(config: Config): Promise<void> {
+  /**
+   * Takes on what can change while it runs (config/changes.ts). `config` has been validated as a whole. Resolves with the
+   * secrets that have other values: "secrets.apiKey".
+   */
+  async reload(config: Config): Promise<readonly string[]> {
     const { deployments, hosting, outlets } = this.#rooms;
-    const isChanged = (section: "uplinks" | "routes" | "handlers"): boolean =>
+    const isChanged = (section: "uplinks" | "routes" | "handlers" | "secrets"): boolean =>
       !isDeepStrictEqual(this.#config[section], config[section]);
+    // Files and variables may have changed where the config has not.
+    const secrets = readSecrets(config.secrets, this.#env);
+    const changed = changedSecrets(this.#secrets, secrets);
+    hosting.secrets = secrets;
     const areUplinksChanged = isChanged("uplinks");
     if (areUplinksChanged) await outlets.replace(config.uplinks);
     if (areUplinksChanged || isChanged("routes")) await hosting.route(config);
-    if (areUplinksChanged || isChanged("handlers")) await deployments.reconfigure(config.handlers);
+    if (areUplinksChanged || isChanged("handlers") || isChanged("secrets"))
+      await deployments.reconfigure(config.handlers);
+    if (changed.size > 0) await deployments.renew(({ settings }) => settings.secrets.some((name) => changed.has(name)));
     // Last: what failed on the way is tried again by the next reload.
     this.#config = config;
+    this.#secrets = secrets;
+    return [...changed].filter((name) => secrets.has(name)).map((name) => `secrets.${name}`);
   }
 
   /** Takes nothing more in, finishes what runs within `deadlineMs`, and closes. What is left waits in the journal. */
@@ -101,8 +123,9 @@ function withPort({ url, port }: { readonly url: string; readonly port: number }
   return dialed.href;
 }
 
-async function openRooms(config: Config, { log, configPath }: GatewayOptions, closing: Closing): Promise<Rooms> {
+async function openRooms(config: Config, { log, configPath, env }: GatewayOptions, closing: Closing): Promise<Rooms> {
   const { stack } = closing;
+  const secrets = readSecrets(config.secrets, env);
   const { data, id: gatewayId } = config.gateway;
   const room = (name: string): Log => log.child({ room: name });
   const late: { broker: Broker | undefined } = { broker: undefined };
@@ -118,8 +141,18 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
   });
   stack.defer(() => outlets.close(closing.leftMs()));
 
+  const egress = new Egress({
+    version,
+    limits: {
+      fetchesMax: config.sandbox.fetchesTotalMax,
+      bytesMax: config.sandbox.fetchBytesTotalMax,
+    },
+  });
+  stack.defer(() => egress.close());
+
   const sandbox = await Sandbox.open({
     settings: config.sandbox,
+    fetch: egress.fetch,
     journalId: journal.id,
     gatewayId,
     clock,
@@ -148,7 +181,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     while (!pipeline.idle && closing.leftMs() > 0) await sleep(IDLE_POLL_MS);
   });
 
-  const hosting = new Hosting({ journal, sandbox, triggers, pipeline, outlets });
+  const hosting = new Hosting({ journal, sandbox, triggers, pipeline, outlets, egress }, secrets);
   await hosting.route(config);
   const deployments = await Deployments.open({
     handlers: config.handlers,
@@ -169,6 +202,7 @@ async function openRooms(config: Config, { log, configPath }: GatewayOptions, cl
     journal,
     outlets,
     sandbox,
+    egress,
     pipeline,
     hosting,
     deployments,

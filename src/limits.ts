@@ -14,6 +14,11 @@ export interface HandlerLimits {
   readonly stateTotalBytesMax: number;
   /** Timers of one event at a time. */
   readonly timersMax: number;
+  /** Fetches of one event at a time; how long one may take, at most the timeout; bytes of what it sends, and gets. */
+  readonly fetchesMax: number;
+  readonly fetchMs: number;
+  readonly fetchRequestBytesMax: number;
+  readonly fetchResponseBytesMax: number;
   /** Log lines and their characters a second, in each isolate; characters of one line. */
   readonly logLinesPerSecond: number;
   readonly logBytesPerSecond: number;
@@ -27,6 +32,10 @@ export const DEFAULT_LIMITS: HandlerLimits = {
   stateBytesMax: 64 * 1024,
   stateTotalBytesMax: 64 * 1024 * 1024,
   timersMax: 100,
+  fetchesMax: 16,
+  fetchMs: 10_000,
+  fetchRequestBytesMax: 256 * 1024,
+  fetchResponseBytesMax: 1024 * 1024,
   logLinesPerSecond: 100,
   logBytesPerSecond: 64 * 1024,
   logCharsMax: 2048,

@@ -1,5 +1,6 @@
 /**
- * Leaf: sizes and durations as people write them in config ("64KB", "500ms"), for the rooms' schemas.
+ * Leaf: sizes and durations as people write them in config ("64KB", "500ms"), paths and names of secrets, for the
+ * rooms' schemas.
  */
 import { z } from "zod";
 
@@ -71,3 +72,8 @@ function quantity(
 
 /** A zod piece: the path of a file or folder. config.ts makes it absolute, relative to the config file. */
 export const filePath = z.string().min(1, { error: "write a path" }).meta({ format: "path" });
+
+/** A zod piece: the name of a secret, in the section `secrets` and wherever one is asked for. */
+export const secretName = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, {
+  error: "use at most 63 letters, digits, _ and -, a letter first",
+});

@@ -4,6 +4,7 @@ import { configFile, ConfigFault, loadConfig } from "../config.ts";
 import type { Config } from "../config.ts";
 import { problemFault } from "../config/problem.ts";
 import { Fault } from "../fault.ts";
+import type { HandlerCheck } from "../check.ts";
 import { EXIT, exitOf } from "./exit.ts";
 import { explained, paint, plain, print, printJson, say, sayFault } from "./terminal.ts";
 
@@ -63,20 +64,27 @@ async function check(options: CheckOptions): Promise<number> {
   if (options.json === true) {
     printJson({
       config: file,
-      handlers: handlers.map(({ name, fault }) => ({ name, ok: fault === undefined })),
+      handlers: handlers.map(({ name, fault, grants }) => ({ name, ok: fault === undefined, ...grants })),
       unused,
       problems: failed.flatMap(({ fault }) => (fault === undefined ? [] : findingsOf(fault))),
     });
   } else {
     print(`${paint("green", "✓")} ${file}`);
-    for (const { name, fault } of handlers) {
-      if (fault === undefined) print(`${paint("green", "✓")} ${name}`);
-      else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : plain(name)}\n${explained(fault)}`);
+    for (const { name, fault, grants } of handlers) {
+      if (fault === undefined) {
+        print(`${paint("green", "✓")} ${name}`);
+        if (grants !== undefined) for (const line of grantLines(grants)) print(`    ${line}`);
+      } else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : plain(name)}\n${explained(fault)}`);
     }
     for (const name of unused)
       say(`${paint("yellow", "!", process.stderr)} handlers.settings.${name}: there is no handler ${name}`);
   }
   return failed.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function grantLines({ fetch, secrets }: NonNullable<HandlerCheck["grants"]>): string[] {
+  const lines = { "may fetch from": fetch, "has secrets": secrets };
+  return Object.entries(lines).flatMap(([what, names]) => (names.length === 0 ? [] : [`${what} ${names.join(", ")}`]));
 }
 
 function findingsOf(fault: Fault): Finding[] {

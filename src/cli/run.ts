@@ -48,7 +48,7 @@ export async function runGateway(path: string | undefined, { pretty, change }: R
   const signals = watchSignals(log);
   let gateway;
   try {
-    gateway = await Gateway.open(config, { log, configPath: file });
+    gateway = await Gateway.open(config, { log, configPath: file, env: process.env });
   } catch (thrown) {
     endSurely(log);
     throw thrown;

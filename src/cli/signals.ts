@@ -9,7 +9,8 @@ import { EXIT } from "./exit.ts";
 
 /** What signals ask of the gateway. */
 export interface Signalled {
-  reload(config: Config): Promise<unknown>;
+  /** Resolves with what it took on that stands in no config: "secrets.apiKey". */
+  reload(config: Config): Promise<readonly string[]>;
   /** Resolves within about `deadlineMs`. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -70,14 +71,15 @@ async function reloadConfig(gateway: Signalled, before: Config, load: Life["load
   try {
     const config = await load();
     const changes = diffConfig(before, config);
-    if (changes.length === 0) {
+    // Secrets may have other values in files that have the same names.
+    const values = await gateway.reload(config);
+    if (changes.length === 0 && values.length === 0) {
       log.info("the config was read again and says the same");
       return before;
     }
-    await gateway.reload(config);
     const settings = (when: "now" | "restart"): string[] =>
       changes.filter((change) => change.takesEffect === when).map((change) => change.setting);
-    const [applied, needsRestart] = [settings("now"), settings("restart")];
+    const [applied, needsRestart] = [[...new Set([...settings("now"), ...values])], settings("restart")];
     if (applied.includes("log.level")) setLogLevel(log, config.log.level);
     if (needsRestart.length > 0)
       log.warn({ applied, needsRestart }, "the config was read again; some of it waits for a restart");

@@ -20,6 +20,7 @@ const LIVE: readonly (readonly string[])[] = [
   ["log", "level"],
   ["handlers", "defaults"],
   ["handlers", "settings"],
+  ["secrets"],
   ["uplinks"],
   ["routes"],
   ["gateway", "drain"],

@@ -5,40 +5,53 @@ import type { ConfigProblem } from "./problem.ts";
 import { nearest } from "./similar.ts";
 import type { Path, Source } from "./source.ts";
 
-/** Uplinks that `to` lists name and the config does not have. */
+interface Listed {
+  readonly path: Path;
+  readonly list: unknown;
+  /** What each name is to be a name of, and those that there are. */
+  readonly kind: "uplink" | "secret";
+  readonly known: readonly string[];
+}
+
+/** Uplinks and secrets that are named and that the config does not have. */
 export function findReferences(data: unknown, source: Source): ConfigProblem[] {
   const uplinks = Object.keys(object(child(data, "uplinks")));
+  const secrets = Object.keys(object(child(data, "secrets")));
   const routes = child(data, "routes");
   const settings = object(child(child(data, "handlers"), "settings"));
-  const lists: [Path, unknown][] = [
-    ...(Array.isArray(routes) ? routes : []).map((route, index): [Path, unknown] => [
-      ["routes", index, "to"],
-      child(route, "to"),
-    ]),
-    ...Object.entries(settings).map(([name, of]): [Path, unknown] => [
-      ["handlers", "settings", name, "to"],
-      child(of, "to"),
-    ]),
-  ];
-  return lists.flatMap(([path, list]) =>
-    (Array.isArray(list) ? list : [list]).flatMap((name: unknown, index): ConfigProblem[] => {
-      const at = Array.isArray(list) ? [...path, index] : path;
-      if (typeof name !== "string" || uplinks.includes(name) || source.isBroken(at)) return [];
-      const meant = nearest(name, uplinks);
-      const known = uplinks.length === 0 ? "The config has no uplinks yet." : `The uplinks are: ${uplinks.join(", ")}.`;
+  const lists: Listed[] = [
+    ...(Array.isArray(routes) ? routes : []).map((route, index): Listed => {
+      return { path: ["routes", index, "to"], list: child(route, "to"), kind: "uplink", known: uplinks };
+    }),
+    ...Object.entries(settings).flatMap(([name, of]): Listed[] => {
+      const at = ["handlers", "settings", name];
       return [
-        {
-          code: "CONFIG_INVALID",
-          path: at,
-          message: source.fromEnvironment(at)
-            ? `\`${settingName(at)}\` names no uplink`
-            : `\`${settingName(at)}\`: there is no uplink ${JSON.stringify(name)}`,
-          remedy: meant === undefined ? known : `Did you mean \`${meant}\`?`,
-          ...source.place(at),
-        },
+        { path: [...at, "to"], list: child(of, "to"), kind: "uplink", known: uplinks },
+        { path: [...at, "secrets"], list: child(of, "secrets"), kind: "secret", known: secrets },
       ];
     }),
-  );
+  ];
+  return lists.flatMap((listed) => unknownIn(listed, source));
+}
+
+function unknownIn({ path, list, kind, known }: Listed, source: Source): ConfigProblem[] {
+  return (Array.isArray(list) ? list : [list]).flatMap((name: unknown, index): ConfigProblem[] => {
+    const at = Array.isArray(list) ? [...path, index] : path;
+    if (typeof name !== "string" || known.includes(name) || source.isBroken(at)) return [];
+    const meant = nearest(name, known);
+    const all = known.length === 0 ? `The config has no ${kind}s yet.` : `The ${kind}s are: ${known.join(", ")}.`;
+    return [
+      {
+        code: "CONFIG_INVALID",
+        path: at,
+        message: source.fromEnvironment(at)
+          ? `\`${settingName(at)}\` names no ${kind}`
+          : `\`${settingName(at)}\`: there is no ${kind} ${JSON.stringify(name)}`,
+        remedy: meant === undefined ? all : `Did you mean \`${meant}\`?`,
+        ...source.place(at),
+      },
+    ];
+  });
 }
 
 function object(value: unknown): object {

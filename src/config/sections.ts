@@ -9,6 +9,7 @@ import { duration, filePath } from "../quantity.ts";
 import { sandboxSettings } from "../sandbox/settings.ts";
 import { routesSettings } from "../triggers/settings.ts";
 import { uplinksSettings } from "../uplinks/settings.ts";
+import { secretsSettings } from "./secrets.ts";
 
 const gatewaySettings = z
   .strictObject({
@@ -44,6 +45,7 @@ export const settings = z.strictObject({
   broker: brokerSettings.prefault({}).meta({ description: "The MQTT broker that devices publish to." }),
   journal: journalSettings.prefault({}).meta({ description: "The durable store of everything." }),
   handlers: handlersSettings.prefault({}).meta({ description: "The functions that run on events." }),
+  secrets: secretsSettings,
   sandbox: sandboxSettings.prefault({}).meta({ description: "The processes and limits that contain handlers." }),
   uplinks: uplinksSettings.default({}),
   routes: routesSettings,

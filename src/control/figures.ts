@@ -3,6 +3,7 @@
 export interface Figures {
   readonly journal: JournalFigures;
   readonly sandbox: SandboxFigures;
+  readonly egress: EgressFigures;
   readonly deployments: DeploymentFigures;
   readonly broker: BrokerFigures;
   /** By uplink. */
@@ -124,6 +125,19 @@ export interface SandboxFigures {
   readonly tasks: number;
   /** By handler. */
   readonly logLinesDropped: Readonly<Record<string, number>>;
+}
+
+export interface EgressFigures {
+  readonly inFlight: number;
+  readonly bytesHeld: number;
+  readonly handlers: Readonly<Record<string, HandlerFetches>>;
+}
+
+export interface HandlerFetches {
+  /** By what became of them. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
 }
 
 export interface DeploymentFigures {

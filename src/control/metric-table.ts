@@ -4,6 +4,7 @@
  */
 import { brokerMetrics } from "./broker-metrics.ts";
 import { journalMetrics } from "./journal-metrics.ts";
+import type { HandlerFetches } from "./figures.ts";
 import { byLabel, counter, gauge, perHandler, perUplink } from "./metric.ts";
 import type { Metric } from "./metric.ts";
 
@@ -23,6 +24,24 @@ function outputs(): Metric {
     read: ({ status }) =>
       Object.entries(status.ledger.uplinks).flatMap(([uplink, columns]) =>
         ends(columns).map(([end, value]) => ({ labels: { uplink, end }, value })),
+      ),
+  };
+}
+
+function byHandlerAnd(
+  name: string,
+  label: string,
+  help: string,
+  read: (of: HandlerFetches) => Readonly<Record<string, number>>,
+): Metric {
+  return {
+    name: `sluice_${name}`,
+    type: "counter",
+    help,
+    labels: ["handler", label],
+    read: ({ figures }) =>
+      Object.entries(figures.egress.handlers).flatMap(([handler, of]) =>
+        Object.entries(read(of)).map(([part, value]) => ({ labels: { handler, [label]: part }, value })),
       ),
   };
 }
@@ -158,6 +177,27 @@ const sandbox: readonly Metric[] = [
   ),
 ];
 
+const egress: readonly Metric[] = [
+  byHandlerAnd(
+    "fetches_total",
+    "outcome",
+    "Fetches of handlers, by what became of them; denied ones were not granted, or led to an address that is not.",
+    ({ ends }) => ends,
+  ),
+  byHandlerAnd(
+    "fetch_bytes_total",
+    "direction",
+    "Bytes of bodies that handlers sent, and of answers, unpacked.",
+    ({ sentBytes, receivedBytes }) => ({ sent: sentBytes, received: receivedBytes }),
+  ),
+  gauge("fetches_in_flight", "Fetches under way.", ({ figures }) => figures.egress.inFlight),
+  gauge(
+    "fetch_held_bytes",
+    "Bytes of requests and answers that are held for fetches.",
+    ({ figures }) => figures.egress.bytesHeld,
+  ),
+];
+
 const deployments: readonly Metric[] = [
   gauge("handlers_live", "Handlers with a live version.", ({ figures }) => figures.deployments.live),
   gauge("handlers_failing", "Handlers whose newest build is not live.", ({ figures }) => figures.deployments.failing),
@@ -192,6 +232,7 @@ export const METRICS: readonly Metric[] = [
   ...handlers,
   ...deployments,
   ...sandbox,
+  ...egress,
   ...journalMetrics,
   ...uplinks,
   ...brokerMetrics,

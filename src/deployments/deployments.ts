@@ -24,6 +24,8 @@ import type { Clock } from "../time.ts";
 import { buildHandler, shownRoot } from "./build.ts";
 import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
+import { grantFields } from "./grants.ts";
+import type { Grants } from "./grants.ts";
 import { hasChanged, looksOf } from "./looks.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { mergeSettings } from "./settings.ts";
@@ -144,6 +146,23 @@ export class Deployments {
     });
   }
 
+  /** Something has changed that handlers of these use: they go live once more, with it. */
+  renew(concerns: (handler: LiveHandler) => boolean): Promise<void> {
+    return this.#queue(async () => {
+      for (const known of this.#known.values()) {
+        const { live, exported } = known;
+        if (live === undefined || !concerns(live)) continue;
+        known.live = undefined;
+        try {
+          await this.#goLive(known, live, exported);
+        } catch (error) {
+          known.live = live;
+          await this.#fail(known, asFault(error, live.file));
+        }
+      }
+    });
+  }
+
   figures(): { readonly live: number; readonly failing: number; readonly deploys: number; readonly failures: number } {
     const known = [...this.#known.values()];
     return {
@@ -250,12 +269,27 @@ export class Deployments {
       this.#mend(known);
       return;
     }
+    const before = this.#before(known);
     await this.#options.live(next);
     known.live = next;
     known.exported = exported;
     this.#deploys++;
     await known.versions?.setLive(next.version);
-    this.#options.log.info({ handler: next.name, version: next.version, topics: next.settings.topics }, "handler live");
+    const { name: handler, version, settings } = next;
+    const fields = { handler, version, topics: settings.topics, ...grantFields(settings, before) };
+    this.#options.log.info(fields, "handler live");
+  }
+
+  /** What was granted so far: to the version that is live, or was before the gateway ended. */
+  #before(known: Known): Grants | undefined {
+    if (known.live !== undefined) return known.live.settings;
+    const stored = known.versions?.liveEntry;
+    if (stored === undefined) return undefined;
+    try {
+      return this.#compose(known.name, stored.file, stored.config);
+    } catch {
+      return undefined; // Its settings are none any more.
+    }
   }
 
   /** The live version is what its source says again. */

@@ -33,6 +33,19 @@ export const limitSettings = z
     timersMax: count(10_000).meta({
       description: "Timers (setTimeout and its like) that one event may have at a time; more fail it. Default: 100.",
     }),
+    fetchesMax: count(1000).meta({
+      description: "Fetches that one event may have under way at a time; more are refused. Default: 16.",
+    }),
+    fetchTimeout: durationWithin({ min: "1ms", max: "1h" }).optional().meta({
+      description:
+        "How long one fetch may take, redirects and body included, and never longer than `timeout`. Default: 10s.",
+    }),
+    fetchRequestMax: sizeWithin({ max: "8MB" }).optional().meta({
+      description: "Longest body that is sent with a fetch; longer ones are refused. Default: 256KB.",
+    }),
+    fetchResponseMax: sizeWithin({ max: "32MB" }).optional().meta({
+      description: "Longest answer to a fetch, unpacked; a longer one is cut off, and the fetch fails. Default: 1MB.",
+    }),
     logLinesPerSecond: count(10_000).meta({
       description: "Log lines a second, in each isolate; more are dropped and counted. Default: 100.",
     }),
@@ -58,6 +71,10 @@ export function limitsOf(settings: LimitSettings): HandlerLimits {
     stateBytesMax: settings.stateMax ?? DEFAULT_LIMITS.stateBytesMax,
     stateTotalBytesMax: settings.stateTotalMax ?? DEFAULT_LIMITS.stateTotalBytesMax,
     timersMax: settings.timersMax ?? DEFAULT_LIMITS.timersMax,
+    fetchesMax: settings.fetchesMax ?? DEFAULT_LIMITS.fetchesMax,
+    fetchMs: settings.fetchTimeout ?? DEFAULT_LIMITS.fetchMs,
+    fetchRequestBytesMax: settings.fetchRequestMax ?? DEFAULT_LIMITS.fetchRequestBytesMax,
+    fetchResponseBytesMax: settings.fetchResponseMax ?? DEFAULT_LIMITS.fetchResponseBytesMax,
     logLinesPerSecond: settings.logLinesPerSecond ?? DEFAULT_LIMITS.logLinesPerSecond,
     logBytesPerSecond: settings.logBytesPerSecond ?? DEFAULT_LIMITS.logBytesPerSecond,
     logCharsMax: settings.logLineMax ?? DEFAULT_LIMITS.logCharsMax,

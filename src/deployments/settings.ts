@@ -4,8 +4,10 @@
  */
 import { z } from "zod";
 import { messageOf } from "../fault.ts";
+import { parseOrigin } from "../fetch.ts";
+import type { FetchGrant } from "../fetch.ts";
 import type { HandlerLimits } from "../limits.ts";
-import { durationWithin, filePath, sizeWithin } from "../quantity.ts";
+import { durationWithin, filePath, secretName, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 import { limitSettings, limitsOf } from "./limits.ts";
 
@@ -56,6 +58,45 @@ const shared = {
   limits: limitSettings.optional(),
 };
 
+const origin = z
+  .string()
+  .superRefine((text, ctx) => {
+    const parsed = parseOrigin(text);
+    if ("flaw" in parsed) ctx.addIssue({ code: "custom", message: parsed.flaw });
+  })
+  // No transform: in a union its complaint would be "none of its forms".
+  .overwrite((text) => {
+    const parsed = parseOrigin(text);
+    return "origin" in parsed ? parsed.origin : text;
+  });
+
+const grants = {
+  fetch: z
+    .array(
+      z.union([
+        origin,
+        z.strictObject({
+          origin: origin.meta({ description: "The origin, such as http://historian.plant.local:8080." }),
+          private: z
+            .boolean()
+            .default(false)
+            .meta({ description: "Whether its name may resolve to a private address." }),
+        }),
+      ]),
+    )
+    .max(100)
+    .optional()
+    .meta({
+      description:
+        "Origins that the handler may fetch from, such as https://api.example.com; { origin, private: true } for a name of the own network.",
+    }),
+  secrets: z
+    .array(secretName)
+    .max(64)
+    .optional()
+    .meta({ description: "Names of secrets that the handler gets in ctx.secrets; see the section secrets." }),
+};
+
 const own = z.strictObject({
   topic: z
     .union([topicFilter, z.array(topicFilter).min(1).max(100)])
@@ -73,6 +114,7 @@ const own = z.strictObject({
     .record(z.string(), z.json())
     .optional()
     .meta({ description: "Handed to the handler as ctx.params; merged by name." }),
+  ...grants,
   ...shared,
 });
 
@@ -103,6 +145,9 @@ export interface HandlerSettings {
   /** CloudEvents type of outputs that name none. */
   readonly type: string;
   readonly params: Readonly<Record<string, unknown>>;
+  /** Where it may fetch from, and the names of the secrets that it gets. */
+  readonly fetch: readonly FetchGrant[];
+  readonly secrets: readonly string[];
   readonly timeoutMs: number;
   readonly memoryBytes: number;
   readonly concurrency: number;
@@ -136,6 +181,8 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     to: listOf(merged.to),
     type: merged.type ?? `sluice.${handler}`,
     params: merged.params ?? {},
+    fetch: (merged.fetch ?? []).map((each) => (typeof each === "string" ? { origin: each, private: false } : each)),
+    secrets: [...new Set(merged.secrets)],
     timeoutMs: merged.timeout ?? BUILT_IN.timeoutMs,
     memoryBytes: merged.memory ?? BUILT_IN.memoryBytes,
     concurrency: merged.concurrency ?? BUILT_IN.concurrency,

@@ -84,6 +84,11 @@ export class Versions {
     return this.#list.versions;
   }
 
+  /** The one that was live last. */
+  get liveEntry(): VersionEntry | undefined {
+    return this.#list.versions.find(({ version }) => version === this.#list.live);
+  }
+
   /** Number of the one that was live last, undefined when none was. */
   get liveNumber(): number | undefined {
     return this.#list.live === 0 ? undefined : this.#list.live;
@@ -91,7 +96,7 @@ export class Versions {
 
   /** The one that was live last, with its code; undefined when there is none or it is damaged. */
   async live(): Promise<StoredVersion | undefined> {
-    const live = this.#list.versions.find(({ version }) => version === this.#list.live);
+    const live = this.liveEntry;
     if (live === undefined) return undefined;
     try {
       const code = await readFile(join(this.#folder, `${live.version}.js`), "utf8");

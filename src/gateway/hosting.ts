@@ -7,11 +7,13 @@
  */
 import type { Config } from "../config.ts";
 import type { Candidate, Inspection, LiveHandler } from "../deployments/deployments.ts";
+import type { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Triggers } from "../triggers/triggers.ts";
+import { checkSecrets } from "./secrets.ts";
 import type { Outlets } from "./outlets.ts";
 import { routesOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
@@ -22,6 +24,7 @@ export interface HostingRooms {
   readonly triggers: Triggers;
   readonly pipeline: Pipeline;
   readonly outlets: Outlets;
+  readonly egress: Egress;
 }
 
 /** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
@@ -32,9 +35,12 @@ export class Hosting {
   readonly #live = new Map<string, LiveHandler>();
   readonly #failures = new Map<string, Fault>();
   #routes: readonly Route[] = [];
+  /** Values by name, for handlers that go live from now on. */
+  secrets: ReadonlyMap<string, string>;
 
-  constructor(rooms: HostingRooms) {
+  constructor(rooms: HostingRooms, secrets: ReadonlyMap<string, string>) {
     this.#rooms = rooms;
+    this.secrets = secrets;
   }
 
   get liveHandlers(): readonly LiveHandler[] {
@@ -61,11 +67,13 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, sandbox, triggers, pipeline } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
-    const { topics, key, params, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
+    const { topics, key, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     triggers.check({ topics, key });
+    checkSecrets(settings.secrets, [...this.secrets.keys()], file);
+    const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
     const id = journal.handlerId(name);
-    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits };
+    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
@@ -82,11 +90,12 @@ export class Hosting {
 
   /** Its source is gone. What waits for it stays in the journal until it comes back, or is too old. */
   removed(name: string): void {
-    const { journal, sandbox, triggers, pipeline } = this.#rooms;
+    const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const id = journal.handlerId(name);
     triggers.unbind(id);
     pipeline.detach(id);
     sandbox.unload(id);
+    egress.forget(name);
     this.#live.delete(name);
     this.#failures.delete(name);
   }

@@ -5,6 +5,7 @@ import type { Config } from "../config.ts";
 import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
 import type { Figures } from "../control/figures.ts";
 import type { Deployments } from "../deployments/deployments.ts";
+import type { Egress } from "../egress/egress.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
@@ -21,6 +22,7 @@ export interface ReportRooms {
   readonly journal: Journal;
   readonly outlets: Outlets;
   readonly sandbox: Sandbox;
+  readonly egress: Egress;
   readonly pipeline: Pipeline;
   readonly hosting: Hosting;
   readonly deployments: Deployments;
@@ -69,11 +71,12 @@ export class Report implements ControlSource {
   }
 
   figures(): Figures {
-    const { broker, outlets, pipeline, journal, sandbox, deployments } = this.#rooms;
+    const { broker, outlets, pipeline, journal, sandbox, egress, deployments } = this.#rooms;
     return {
       broker: broker()?.figures() ?? { ...zeroFigures(), held: 0 },
       journal: journal.figures(),
       sandbox: sandbox.figures(),
+      egress: egress.figures(),
       deployments: deployments.figures(),
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),

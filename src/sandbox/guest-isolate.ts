@@ -11,7 +11,7 @@ import { HEADS_LENGTH } from "./heads.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import type { Reply } from "./reply.ts";
 
-export type Call = "run" | "oneByOne" | "wake" | "expire" | "blame";
+export type Call = "run" | "oneByOne" | "wake" | "fetched" | "expire" | "blame";
 
 /** What became of a call. */
 export type Came =
@@ -59,7 +59,7 @@ export class GuestIsolate {
       [JSON.stringify(settings), new library.ExternalCopy(shared).copyInto()],
       { result: { reference: true }, filename: "sluice:guest" },
     ) as unknown as ivm.Reference<Record<string, unknown>>;
-    for (const name of ["web", "load", "run", "oneByOne", "wake", "expire", "blame", "collect"]) {
+    for (const name of ["web", "load", "run", "oneByOne", "wake", "fetched", "expire", "blame", "collect"]) {
       this.#methods.set(name, guest.getSync(name, { reference: true }));
     }
   }

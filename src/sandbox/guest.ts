@@ -12,49 +12,40 @@
  *   3  The first of `heads` tells the outside which task is running, also when this thread never comes back.
  *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
  *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
- *   6  What a task leaves behind when it ends (timers, promises) is gone, or finds nobody to tell.
+ *   6  What a task leaves behind when it ends (timers, promises, asks) is gone, or finds nobody to tell.
  *   7  The time that a task sees is its own (api/clock.ts). What limits it is real, but in a captured run, where nothing is
  *      waited for: there its timeout is by its own time too.
+ *   8  Once a task has asked for something, tasks run one by one until the batch ends: what was asked for cannot be taken
+ *      back, so the batch cannot be run again to find out whose failure something was.
  */
 import { DONE, BEHIND, Draft, UNRUN } from "./api/answer.ts";
+import { Asks } from "./api/asks.ts";
 import { TaskClock } from "./api/clock.ts";
 import { close, Context, expire, stateAfter } from "./api/context.ts";
 import type { Surroundings } from "./api/context.ts";
+import { timeUp } from "./api/running.ts";
+import type { Running } from "./api/running.ts";
+import { KeyStates } from "./api/states.ts";
+import { surroundings } from "./api/surroundings.ts";
 import { EventReader } from "./api/event.ts";
-import { Refusal, failureLine, failureOf } from "./api/failure.ts";
+import { failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { readModule } from "./api/module.ts";
 import type { Handle } from "./api/module.ts";
 import { emitResult } from "./api/outputs.ts";
-import { bare, join, jsonParse, now, substring } from "./api/primordials.ts";
+import { bare, join, jsonParse, now } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
-import { fromUtf8, toBytes } from "./api/text.ts";
+import { toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
-import { deepFreeze, promiseOf } from "./api/values.ts";
-import type { WebHost } from "./api/web/host.ts";
+import { promiseOf } from "./api/values.ts";
+import type { Beside, WebHost } from "./api/web/host.ts";
 import { HEAD, HEAD_INTS, HEADS_AT, HEADS_TIME, joined } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
 
 const ANSWER_CHARS = 1_000_000;
-
-/** A failed key of this batch. */
-const FAILED = "!";
-
-/** A task that runs, or has just ended. */
-interface Running {
-  readonly draft: Draft;
-  readonly context: Context;
-  readonly key: number;
-  /** When its handler was called, and what its clock said. */
-  readonly startedMs: number;
-  readonly atMs: number;
-  /** The answer, and the key's state, as they were before it. */
-  readonly answerBefore: string;
-  readonly stateBefore: string | undefined;
-}
 
 class Guest {
   readonly #settings: GuestSettings;
@@ -69,6 +60,8 @@ class Guest {
   readonly #clock: TaskClock;
   readonly #captured: boolean;
   readonly #timers: Timers;
+  readonly #asks: Asks;
+  readonly #beside: Beside = bare({});
   #handle: Handle | undefined;
 
   // The batch that runs.
@@ -81,8 +74,7 @@ class Guest {
   /** The time when it was last looked at, before each task. */
   #nowMs = 0;
   #answer = "";
-  #states: (string | undefined)[] = bare([]);
-  #stateSet: boolean[] = bare([]);
+  readonly #states = new KeyStates();
   /** After each task the outside is told, so that whatever else comes of it is known to be its own. */
   #oneByOne = false;
   /** The task whose promise is not settled; what any other promise comes to is nobody's. */
@@ -95,21 +87,25 @@ class Guest {
     this.#settings = settings;
     this.#heads = heads;
     this.#reader = new EventReader(settings);
-    const { handler, version, limits, capturedMs } = settings;
+    const { handler, limits, capturedMs } = settings;
     this.#captured = capturedMs !== undefined;
     this.#clock = new TaskClock(capturedMs ?? now());
     this.#logger = new Logger(limits, this.#captured ? this.#clock.now : now);
     this.#random = new EventRandom(`${settings.journalId}/${handler}`);
     this.#bytes = new EventRandom(`${settings.journalId}/${handler}/bytes`);
     this.#timers = new Timers(limits.timersMax, this.#clock, () => this.#tell());
-    const params = deepFreeze(settings.params) as Record<string, unknown>;
-    this.#around = { handler, version, params, log: this.#logger.log, limits };
+    this.#asks = new Asks(limits, this.#captured, () => {
+      this.#oneByOne = true;
+      this.#tell();
+    });
+    this.#around = surroundings(settings, this.#logger.log, this.#beside);
     installGlobals(this.#logger.log, this.#timers, this.#random, this.#clock);
   }
 
   /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
   web(define: () => { install: (host: WebHost) => void }, seed: string): void {
-    const host = { global: defineGlobal, now: this.#clock.now, seed: toBytes(seed) };
+    const ask: WebHost["ask"] = (asked, asker) => this.#asks.ask(asked, asker);
+    const host = { global: defineGlobal, now: this.#clock.now, seed: toBytes(seed), ask, beside: this.#beside };
     define().install(this.#captured ? { ...host, repeatable: this.#bytes.fill } : host);
   }
 
@@ -164,21 +160,26 @@ class Guest {
     return this.#reply;
   }
 
+  /** What was asked for has come, and `waitedMs` have passed. `parts` are the pieces of its body, a character a byte. */
+  fetched(waitedMs: number, id: number, head: string, ...parts: string[]): Reply {
+    this.#called();
+    this.#clock.pass(waitedMs, this.#timers.nextDueMs);
+    this.#asks.settle(id, head, join(parts, ""));
+    this.#tell();
+    return this.#reply;
+  }
+
   /** The task that waits has had its time; `spent`: its processor time. */
   expire(spent?: number): Reply {
     this.#called();
     const task = this.#waiting;
     if (task !== undefined) {
-      const code = spent === undefined ? "SANDBOX_TIMEOUT" : "SANDBOX_CPU";
       const endMs = task.atMs + this.#settings.limits.timeoutMs;
       if (spent === undefined && endMs > this.#clock.exactMs) this.#clock.set(endMs);
-      const message =
-        spent === undefined
-          ? `a promise that the handler waits for was not settled within ${this.#settings.limits.timeoutMs} ms`
-          : cpuSpent(spent);
-      this.#fail(task, { code, message, final: false });
-      expire(task.context, new Refusal(code, message));
-      this.#go();
+      const reason = timeUp(this.#settings.limits.timeoutMs, spent);
+      this.#fail(task, { code: reason.code, message: reason.message, final: false });
+      expire(task.context, reason);
+      this.#goOn();
     }
     this.#tell();
     return this.#reply;
@@ -193,7 +194,7 @@ class Guest {
       if (this.#waiting === undefined) this.#takeBack(task);
       this.#fail(task, failure);
     }
-    this.#go();
+    this.#goOn();
     this.#tell();
     return this.#reply;
   }
@@ -205,7 +206,9 @@ class Guest {
     return [answer, this.#index === this.#count];
   }
 
+  /** The reply before this call has left. */
   #called(): void {
+    this.#asks.sent();
     this.#reply = answered("");
     this.#calledMs = now();
   }
@@ -219,8 +222,7 @@ class Guest {
     this.#index = 0;
     this.#startedMs = this.#nowMs = this.#calledMs;
     this.#answer = this.#logger.takeSpare();
-    this.#states = bare([]);
-    this.#stateSet = bare([]);
+    this.#states.forget();
     this.#go();
     this.#tell();
     return this.#reply;
@@ -231,7 +233,13 @@ class Guest {
     this.#last = undefined;
     this.#logger.draft = undefined;
     this.#timers.close();
+    this.#asks.reset();
     this.#answer = "";
+  }
+
+  /** After a task that waited: with the next one, or first outside, to hear what came of it. */
+  #goOn(): void {
+    if (!this.#oneByOne) this.#go();
   }
 
   /** Runs tasks until none is left, or until one has to wait. */
@@ -256,11 +264,11 @@ class Guest {
       const othersMs = startedMs > this.#calledMs ? startedMs - this.#calledMs : 0;
       const { nextInMs } = this.#timers;
       const { timeoutMs } = this.#settings.limits;
-      if (!this.#captured) waiting(reply, nextInMs, timeoutMs - (now() - startedMs), othersMs);
+      if (!this.#captured) waiting(reply, nextInMs, timeoutMs - (now() - startedMs), othersMs, this.#asks.text);
       else if (nextInMs < 0) waiting(reply, -1, 0, othersMs);
       else waiting(reply, 0, timeoutMs, othersMs);
     } else if (this.#index < this.#count || (this.#oneByOne && this.#last !== undefined)) {
-      waiting(reply, 0, 1, -1);
+      waiting(reply, 0, 1, -1, this.#asks.text);
     } else {
       reply[0] = this.#answer;
       reply[1] = false;
@@ -278,16 +286,12 @@ class Guest {
     const heads = this.#heads;
     const at = HEADS_AT + this.#index * HEAD_INTS;
     const key = heads[at + HEAD.key] as number;
-    if (this.#states[key] === FAILED) {
+    if (this.#states.hasFailed(key)) {
       this.#index++;
       this.#answer += BEHIND;
       return;
     }
-    if (this.#stateSet[key] !== true) {
-      this.#stateSet[key] = true;
-      const stateAt = heads[at + HEAD.stateAt] as number;
-      this.#states[key] = stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd]));
-    }
+    const stateBefore = this.#states.read(key, text, heads, at);
     heads[0] = this.#index;
     const draft = new Draft();
     this.#logger.draft = draft;
@@ -296,8 +300,9 @@ class Guest {
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     if (this.#captured) this.#bytes.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     this.#timers.open();
+    this.#asks.open();
     const event = this.#reader.read(text, heads, at);
-    const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, this.#states[key]);
+    const context = new Context(this.#around, draft, heads[at + HEAD.attempt] as number, stateBefore);
     const task: Running = {
       draft,
       context,
@@ -305,7 +310,7 @@ class Guest {
       startedMs: this.#nowMs,
       atMs,
       answerBefore: this.#answer,
-      stateBefore: this.#states[key],
+      stateBefore,
     };
     try {
       const handle = this.#handle as Handle; // Called bare: as a method it would get hold of the guest.
@@ -320,19 +325,15 @@ class Guest {
 
   async #await(task: Running, promise: Promise<unknown>): Promise<void> {
     this.#waiting = task;
-    let result: unknown;
     try {
-      result = await promise;
+      const result = await promise;
+      if (this.#waiting === task) this.#finish(task, result);
+      else return;
     } catch (thrown) {
       if (this.#waiting !== task) return;
       this.#fail(task, failureOf(thrown));
-      this.#go();
-      this.#tell();
-      return;
     }
-    if (this.#waiting !== task) return;
-    this.#finish(task, result);
-    this.#go();
+    this.#goOn();
     this.#tell();
   }
 
@@ -347,13 +348,13 @@ class Guest {
       this.#fail(task, failureOf(thrown));
       return;
     }
-    if (state !== undefined) this.#states[key] = state === "" ? undefined : state;
+    if (state !== undefined) this.#states.set(key, state === "" ? undefined : state);
     this.#answer += draft.logs + draft.effects + (state === undefined ? DONE : `s${state}\n${DONE}`);
     this.#ended(task);
   }
 
   #fail(task: Running, failure: Parameters<typeof failureLine>[0]): void {
-    this.#states[task.key] = FAILED;
+    this.#states.fail(task.key);
     this.#answer += `${task.draft.logs}!${failureLine(failure)}\n`;
     this.#ended(task);
   }
@@ -362,6 +363,7 @@ class Guest {
     close(task.draft);
     this.#logger.draft = undefined;
     this.#timers.close();
+    this.#asks.close();
     this.#waiting = undefined;
     this.#last = task;
     this.#index++;
@@ -370,13 +372,9 @@ class Guest {
   /** As if it had not ended yet. */
   #takeBack(task: Running): void {
     this.#answer = task.answerBefore;
-    this.#states[task.key] = task.stateBefore;
+    this.#states.set(task.key, task.stateBefore);
     this.#index--;
   }
-}
-
-function cpuSpent(cpuMs: number): string {
-  return `took more than ${cpuMs} ms of processor time`;
 }
 
 /** What the host calls. */
@@ -391,6 +389,7 @@ export function install(settingsJson: string, heads: Int32Array): object {
     // Not spread again: that would ask the iterator of lists, which a handler may have patched.
     run: (count: number, ...parts: string[]) => guest.run(count, parts),
     oneByOne: () => guest.oneByOne(),
+    fetched: (...args: Parameters<Guest["fetched"]>) => guest.fetched(...args),
     wake: (waitedMs: number) => guest.wake(waitedMs),
     expire: (spent?: number) => guest.expire(spent),
     blame: (message: string) => guest.blame(message),

@@ -1,8 +1,10 @@
 /** What one runner was asked and has not answered, with the time until which it has to. */
 import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
+import { Fetching } from "./fetching.ts";
+import type { Asker } from "./fetching.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
-import { asFailure, parse, WireError } from "./results.ts";
+import { allOf, asFailure, parse, WireError } from "./results.ts";
 import type { Beat } from "./runner.ts";
 import type { AnswerReader, RunResult } from "./results.ts";
 
@@ -12,6 +14,7 @@ export interface Version {
   readonly serial: number;
   readonly guest: GuestBundle;
   readonly reader: AnswerReader;
+  readonly asker: Asker;
 }
 
 export type Done = (version: Version | undefined, results: readonly RunResult[]) => void;
@@ -44,6 +47,8 @@ const COUNT_MAX = 1_000_000_000;
 const GRACE_MS = 2500;
 
 export class InFlightTable {
+  /** What batches have asked for; it ends with them. */
+  readonly fetching = new Fetching();
   readonly #clock: Clock;
   readonly #requests = new Map<number, Timed>();
   #budgetMs = 0;
@@ -77,11 +82,13 @@ export class InFlightTable {
   take(id: number): void {
     this.#budgetMs -= this.#requests.get(id)?.budgetMs ?? 0;
     this.#requests.delete(id);
+    this.fetching.over(id);
   }
 
   takeAll(): Request[] {
     const all = [...this.#requests.values()].map(({ request }) => request);
     this.#requests.clear();
+    this.fetching.allOver();
     this.#budgetMs = 0;
     return all;
   }
@@ -89,6 +96,13 @@ export class InFlightTable {
   isOverdue(nowMs: number): boolean {
     for (const { dueMs } of this.#requests.values()) if (nowMs > dueMs) return true;
     return false;
+  }
+}
+
+export function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
+  for (const request of requests) {
+    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
+    else request.answered(undefined);
   }
 }
 

@@ -10,18 +10,21 @@
  * same batch run again on the isolate's own thread, and its next ones there at once. Nothing of the first attempt counts:
  * effects leave an isolate with its answer only (docs/decisions/0009).
  *
+ * A batch that has asked the gateway for something has had effects outside, so it is not run again from its start: from
+ * then on it is called on the isolate's own thread only, with all its time, and its tasks run one by one.
+ *
  * An isolate that has run nothing for `idleMs` is given up: handlers that hardly ever run cost next to no memory.
  *
  * A call that hits its timeout or memory limit takes its isolate with it, for neither what it left half done nor what it
  * left queued may meet the next event; the next batch gets a new isolate. A call that cannot even be stopped is reported
  * as `stuck`, and the gateway kills the process; on this thread nobody is left to report it, and the gateway finds out.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type ivm from "isolated-vm";
 import type { TaskLimits } from "./api/context.ts";
 import type { GuestFailure } from "./api/failure.ts";
 import type { LogLimits } from "./api/log.ts";
 import type { TopicFilter } from "../topic.ts";
+import type { Asking } from "./asking.ts";
 import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
 import { fillHeads } from "./heads.ts";
@@ -35,6 +38,7 @@ export interface GuestSettings {
   readonly handler: string;
   readonly version: number;
   readonly params: unknown;
+  readonly secrets: Readonly<Record<string, string>>;
   readonly filters: readonly TopicFilter[];
   readonly journalId: string;
   readonly gatewayId: string;
@@ -102,8 +106,8 @@ export class VersionIsolate {
     return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
-  run(head: RunHead): Promise<Ran> {
-    return this.#queue(() => this.#run(head));
+  run(head: RunHead, asking: Asking): Promise<Ran> {
+    return this.#queue(() => this.#run(head, asking));
   }
 
   /** Batches that run or wait. */
@@ -161,7 +165,7 @@ export class VersionIsolate {
     return loaded;
   }
 
-  async #run(head: RunHead): Promise<Ran> {
+  async #run(head: RunHead, asking: Asking): Promise<Ran> {
     const { count, tasks, atMs } = head;
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
@@ -179,26 +183,26 @@ export class VersionIsolate {
     const startedMs = performance.now();
     const meter = new Meter(this.#bundle, startedMs);
     for (;;) {
-      const isHere = isShort && performance.now() >= this.#slowUntilMs;
+      const isHere = isShort && !asking.hasAsked && performance.now() >= this.#slowUntilMs;
       if (isHere) while (mustTurn()) await turn();
       meter.begin(guest.cpuTime, call);
       const came = isHere ? this.#callHere(guest, call, args) : await guest.call(call, args, meter.callMs);
       // In a new isolate if the attempt took this one; another attempt is not made.
-      if (came === undefined) return this.#run(head);
+      if (came === undefined) return this.#run(head, asking);
       args = [];
       switch (came.at) {
         case "replied": {
           const { reply } = came;
           this.#usedMs = performance.now();
           if (!reply[1]) return { at: "answered", lines: reply[0] };
+          asking.send(reply[5]);
+          isOneByOne ||= asking.hasAsked;
           meter.end(guest.cpuTime, guest.heads[0], reply);
           if (meter.isSpent) {
             call = "expire";
             args = meter.isLimit ? [this.#bundle.cpuMs] : [];
           } else {
-            call = await this.#wait(reply);
-            // What was waited for is due, even when this side's timer came a moment early.
-            if (call === "wake") args = [Math.max(performance.now() - this.#usedMs, reply[2])];
+            [call, args] = await this.#wait(reply, asking);
           }
           break;
         }
@@ -220,17 +224,15 @@ export class VersionIsolate {
   }
 
   /** Until there is something to do for the task that waits, or its time is over. */
-  async #wait([, , wakeInMs, leftMs]: Reply): Promise<Call> {
-    if (wakeInMs === 0) {
-      await turn();
-      return "wake";
-    }
-    if (wakeInMs > 0 && wakeInMs < leftMs) {
-      await sleep(wakeInMs);
-      return "wake";
-    }
-    if (leftMs > 0) await sleep(Math.min(leftMs, this.#bundle.timeoutMs));
-    return "expire";
+  async #wait([, , wakeInMs, leftMs]: Reply, asking: Asking): Promise<[Call, (string | number)[]]> {
+    const isTimer = wakeInMs >= 0 && wakeInMs < leftMs;
+    if (wakeInMs === 0) await turn();
+    else if (leftMs > 0) await asking.wait(isTimer ? wakeInMs : Math.min(leftMs, this.#bundle.timeoutMs));
+    const waitedMs = performance.now() - this.#usedMs;
+    const fetched = wakeInMs === 0 || leftMs <= 0 ? undefined : asking.take();
+    if (fetched !== undefined) return ["fetched", [waitedMs, ...fetched]];
+    // What was waited for is due, even when this side's timer came a moment early.
+    return isTimer || wakeInMs === 0 ? ["wake", [Math.max(waitedMs, wakeInMs)]] : ["expire", []];
   }
 
   /** undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */

@@ -48,7 +48,11 @@ export class Meter {
     let wallMs = timeoutMs;
     let leftMs = cpuMs;
     // Within the slice another task may be begun by this call, and it has all of its time.
-    if (call === "wake" && this.#index >= 0 && performance.now() - this.#startedMs > 2 * settings.sliceMs) {
+    if (
+      (call === "wake" || call === "fetched") &&
+      this.#index >= 0 &&
+      performance.now() - this.#startedMs > 2 * settings.sliceMs
+    ) {
       wallMs = Math.max(1, this.#leftMs);
       leftMs = Math.max(1, Math.ceil(cpuMs - this.#busyMs));
     }

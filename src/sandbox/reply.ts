@@ -13,16 +13,19 @@ export type Reply = [
   leftMs: number,
   /** Milliseconds of the call that passed before that task was begun; -1 when none waits. */
   othersMs: number,
+  /** What it asks of the gateway (api/asks.ts), "" when nothing. Leaves only when the batch waits. */
+  asks: string,
 ];
 
 export function answered(answer: string): Reply {
-  return [answer, false, -1, 0, -1];
+  return [answer, false, -1, 0, -1, ""];
 }
 
-export function waiting(reply: Reply, wakeInMs: number, leftMs: number, othersMs: number): void {
+export function waiting(reply: Reply, wakeInMs: number, leftMs: number, othersMs: number, asks = ""): void {
   reply[0] = "";
   reply[1] = true;
   reply[2] = wakeInMs;
   reply[3] = leftMs;
   reply[4] = othersMs;
+  reply[5] = asks;
 }

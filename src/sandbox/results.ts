@@ -54,6 +54,8 @@ export interface AnswerReader {
   /** Makes positions in a stack point into the user's source. */
   readonly failure: (failure: Failure) => Failure;
   readonly log: (level: LogLevel, message: string, task: Task | undefined) => void;
+  /** The name of an uplink, which may stand in a fault. */
+  readonly uplink: (name: string) => string;
   /** So many of its log lines went beyond its budget. */
   readonly dropped: (lines: number, task: Task | undefined) => void;
   readonly limits: ResultLimits;
@@ -192,7 +194,7 @@ function readLines(body: Buffer, from: number, batch: readonly Task[], reader: A
         break;
       }
       case line.address:
-        address = asAddress(parse(body, start, end));
+        address = asAddress(parse(body, start, end), reader);
         break;
       case line.state:
         if (end - start > 3 * limits.stateBytesMax) throw new WireError("a state longer than is allowed");
@@ -281,12 +283,12 @@ export function asFailure(failure: Record<string, unknown>): Failure {
   return typeof stack === "string" ? { ...cut, stack: stack.slice(0, 2 * TEXT_CHARS_MAX) } : cut;
 }
 
-function asAddress(value: unknown): Partial<RawOutput> {
+function asAddress(value: unknown, reader: AnswerReader): Partial<RawOutput> {
   const { to, type, subject, publish } = asRecord(value, "an address");
   const address: { -readonly [K in keyof RawOutput]?: RawOutput[K] } = {};
   if (to !== undefined) {
     if (!Array.isArray(to) || to.length > UPLINKS_MAX) throw new WireError("an address with no list of uplinks");
-    address.to = to.map((name) => shortText(name));
+    address.to = to.map((name) => reader.uplink(shortText(name)));
   }
   if (type !== undefined) address.type = shortText(type);
   if (subject !== undefined) address.subject = shortText(subject);

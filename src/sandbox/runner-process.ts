@@ -114,14 +114,17 @@ export class RunnerProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Frames of one turn leave together. */
-  send(frame: Buffer): void {
-    if (this.#over) return;
+  /** Frames of one turn leave together. `written` is called when this one has, or never will. */
+  send(frame: Buffer, written?: () => void): void {
+    if (this.#over) {
+      written?.();
+      return;
+    }
     if (this.#channel.writableCorked === 0) {
       this.#channel.cork();
       queueMicrotask(() => this.#channel.uncork());
     }
-    this.#channel.write(frame);
+    this.#channel.write(frame, written);
   }
 
   /** At once, and `lost` is told before this returns. Does nothing when it was lost before. */

@@ -7,9 +7,10 @@
 import { createRequire } from "node:module";
 import { Socket } from "node:net";
 import type ivm from "isolated-vm";
+import { Asking } from "./asking.ts";
 import type { GuestBundle } from "./isolates.ts";
 import { VersionPool } from "./version-pool.ts";
-import { FrameReader, jsonFrame, ranFrame, readRunHead } from "./wire.ts";
+import { FrameReader, jsonFrame, ranFrame, readRunHead, textFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
 const CHANNEL_FD = 3;
@@ -27,6 +28,8 @@ const library = createRequire(process.argv[2] as string)("isolated-vm") as typeo
 const channel = new Socket({ fd: CHANNEL_FD, readable: true, writable: true });
 const reader = new FrameReader();
 const versions = new Map<number, VersionPool>();
+/** By the request id of a batch. */
+const askings = new Map<number, Asking>();
 let guestCode = "";
 let rssBytesMax = Infinity;
 let yieldedMs = -Infinity;
@@ -97,6 +100,9 @@ async function obey(frame: Frame): Promise<void> {
     case "run":
       await run(frame);
       return;
+    case "fetched":
+      askings.get(frame.id)?.arrive(frame.body);
+      return;
     default:
       throw new Error(`a runner is not told ${frame.kind}`);
   }
@@ -106,7 +112,10 @@ async function run(frame: Frame): Promise<void> {
   const head = readRunHead(frame.body);
   const pool = versions.get(head.serial);
   if (pool === undefined) throw new Error(`no version is loaded as ${head.serial}`);
-  const ran = await pool.run(head);
+  const asking = new Asking((ask) => say(textFrame("ask", frame.id, ask)));
+  askings.set(frame.id, asking);
+  const ran = await pool.run(head, asking);
+  askings.delete(frame.id);
   if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
   else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
 }

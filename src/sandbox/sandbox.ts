@@ -20,15 +20,21 @@
  * batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
 import { availableParallelism } from "node:os";
+import type { Fetch, FetchGrant } from "../fetch.ts";
 import { DEFAULT_LIMITS } from "../limits.ts";
 import type { HandlerLimits } from "../limits.ts";
 import { parseTopicFilter } from "../topic.ts";
 import type { Log } from "../log.ts";
-import type { Failure, Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { webApisOf } from "./api/web.ts";
+import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
+import { asLoad, withoutSecrets } from "./loads.ts";
+import type { Load } from "./loads.ts";
+import { redaction } from "./redaction.ts";
+import type { Redact } from "./redaction.ts";
 import { runnerCommand } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
 import type { BatchResult, LogLevel } from "./results.ts";
@@ -36,6 +42,8 @@ import type { SandboxSettings } from "./settings.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Version, Waiting } from "./in-flight.ts";
+
+export type { Load } from "./loads.ts";
 
 /** One version of a handler, built. */
 export interface HandlerBundle {
@@ -59,13 +67,12 @@ export interface HandlerBundle {
     readonly params: unknown;
     /** Topic filters whose named levels are event.params; the first that matches counts. */
     readonly topics: readonly string[];
+    /** Where it may fetch from; nowhere when left out. */
+    readonly fetch?: readonly FetchGrant[];
+    /** ctx.secrets: values by name. They are taken out of whatever it says. */
+    readonly secrets?: Readonly<Record<string, string>>;
   };
 }
-
-export type Load =
-  | { readonly at: "ready"; readonly config: unknown }
-  /** `where` is file:line:column in the user's source, when it is known. */
-  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
 
 export interface SandboxOptions {
   readonly settings: SandboxSettings;
@@ -75,12 +82,15 @@ export interface SandboxOptions {
   readonly log: Log;
   /** A line that a handler logged; `task` when one was running. */
   readonly onLog: (handler: string, version: number, level: LogLevel, message: string, task: Task | undefined) => void;
+  /** Makes the requests of handlers. Without it none is made. */
+  readonly fetch?: Fetch;
   /** Tests start a program of their own instead of a runner. */
   readonly command?: RunnerCommand;
 }
 
 interface Live extends Version {
   readonly bundle: HandlerBundle;
+  readonly redact: Redact;
 }
 
 /** A load whose runner was lost is tried again on its successor, for another handler may have cost it. */
@@ -114,7 +124,8 @@ export class Sandbox {
     this.#webCode = command.webCode ?? (() => Promise.resolve(""));
     this.sharedMax = settings.runners ?? availableParallelism();
     const rssBytesMax = (): number => this.#rssBytesMax();
-    const shared = { command, sliceMs: settings.slice, clock, log, rssBytesMax };
+    const redact: Redact = (text) => this.#redacted(text);
+    const shared = { command, sliceMs: settings.slice, clock, log, rssBytesMax, redact };
     this.#supervisors = Array.from({ length: this.sharedMax + 1 }, (_, index) => {
       const nice = index < this.sharedMax ? NICE.shared : NICE.apart;
       return new Supervisor({ ...shared, index, nice });
@@ -147,13 +158,23 @@ export class Sandbox {
     const stacks = new Stacks(bundle.sourceMap);
     const { onLog } = this.#options;
     const limits = limitsOf(bundle);
+    const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
+    const guest = await this.#guest(bundle);
     const version: Live = {
       serial: ++this.#lastSerial,
       bundle,
-      guest: await this.#guest(bundle),
+      guest,
+      redact,
+      asker: {
+        handler: bundle.name,
+        grants: bundle.settings.fetch ?? [],
+        limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
+        fetch: this.#options.fetch ?? noFetch,
+      },
       reader: {
-        failure: (failure) => stacks.map(failure),
-        log: (level, message, task) => onLog(bundle.name, bundle.version, level, message, task),
+        failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
+        log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
+        uplink: redact,
         dropped: (lines, task) => {
           const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
           this.#logLinesDropped.set(bundle.name, (this.#logLinesDropped.get(bundle.name) ?? 0) + lines);
@@ -166,7 +187,7 @@ export class Sandbox {
     const loaded = await insist(() => this.#at(runner).load(version));
     if (loaded?.at !== "ready") {
       this.#forget(version);
-      return asLoad(loaded, stacks);
+      return asLoad(loaded, stacks, redact);
     }
     const before = this.#live.get(bundle.id);
     this.#live.set(bundle.id, version);
@@ -301,6 +322,13 @@ export class Sandbox {
     return shared + isolates * ISOLATE_RSS_BYTES;
   }
 
+  /** Which handler's a text is is not known. */
+  #redacted(text: string): string {
+    let redacted = text;
+    for (const { redact } of this.#versions.values()) redacted = redact(redacted);
+    return redacted;
+  }
+
   #forget(version: Live): void {
     this.#versions.delete(version.serial);
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
@@ -322,6 +350,7 @@ export class Sandbox {
         handler: name,
         version,
         params: own.params,
+        secrets: own.secrets ?? {},
         filters: own.topics.map(parseTopicFilter),
         journalId,
         gatewayId,
@@ -364,17 +393,4 @@ async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded |
     if (loaded !== undefined) return loaded;
   }
   return undefined;
-}
-
-function asLoad(loaded: Loaded | undefined, stacks: Stacks): Load {
-  if (loaded === undefined) {
-    const message = "the runner was lost each time the handler was loaded";
-    return { at: "failed", failure: { code: "SANDBOX_RUNNER_LOST", message } };
-  }
-  if (loaded.at === "ready") return { at: "ready", config: JSON.parse(loaded.config) as unknown };
-  const failure = stacks.map(loaded.failure);
-  const where = stacks.where(failure);
-  const { code, message, stack } = failure;
-  const plain = stack === undefined ? { code, message } : { code, message, stack };
-  return { at: "failed", failure: where === undefined ? plain : { ...plain, where } };
 }

@@ -10,10 +10,11 @@ import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Clock } from "../time.ts";
-import { asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
-import type { Done, Request, Version, Waiting } from "./in-flight.ts";
+import { answerAll, asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
+import type { Done, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
+import type { Redact } from "./redaction.ts";
 import { RequestQueue } from "./request-queue.ts";
 import type { Load } from "./request-queue.ts";
 import { Look, Pulse } from "./pulse.ts";
@@ -33,6 +34,8 @@ export interface SupervisorOptions {
   readonly sliceMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Takes handlers' secrets out of what a runner says. */
+  readonly redact: Redact;
 }
 
 interface Ready {
@@ -305,6 +308,8 @@ export class Supervisor {
       this.#inFlight.take(id);
       entry.done(entry.version, results);
       if (this.#queue.hasLoads) this.#queue.takeTurns();
+    } else if (kind === "ask") {
+      this.#inFlight.fetching.hear(runner, id, entry.version.asker, body);
     } else if (kind === "stuck") {
       this.#stuck(runner, id, entry.version, entry.batch, entry.done, parseBody(body, SMALL_BYTES_MAX));
     } else {
@@ -373,14 +378,14 @@ export class Supervisor {
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
     this.#gone();
-    const { log, index } = this.#options;
-    log.warn({ runner: index, pid: lost.pid, why, inFlight: this.#inFlight.size }, "runner lost");
+    const { log, index, redact } = this.#options;
+    log.warn({ runner: index, pid: lost.pid, why: redact(why), inFlight: this.#inFlight.size }, "runner lost");
     if (state.at === "starting") {
       const waitMs = backoffMs(RESTART, ++this.#startsFailed, Math.random);
       const timer = setTimeout(() => (this.#state = this.#start()), waitMs);
       this.#state = { at: "down", timer };
       if (this.#startsFailed >= FIRST_STARTS_MAX && !this.#hasBeenReady) {
-        const fault = new Fault("SANDBOX_UNAVAILABLE", `no runner can be started: it ${why}`);
+        const fault = new Fault("SANDBOX_UNAVAILABLE", `no runner can be started: it ${redact(why)}`);
         for (const { reject } of this.#whenReady.splice(0)) reject(fault);
       }
     } else {
@@ -389,12 +394,5 @@ export class Supervisor {
     const lostWork = this.#inFlight.takeAll();
     this.#queue.lost(lostWork.some((request) => request.at === "load"));
     answerAll(lostWork, "crashed");
-  }
-}
-
-function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
-  for (const request of requests) {
-    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
-    else request.answered(undefined);
   }
 }

@@ -5,6 +5,7 @@
  * Which keys run side by side is not decided here: batches that are out at the same time share no key.
  */
 import type ivm from "isolated-vm";
+import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
 import type { GuestBundle, Loaded, Ran } from "./isolates.ts";
 import type { RunHead } from "./wire.ts";
@@ -28,17 +29,17 @@ export class VersionPool {
     return (this.#isolates[0] as VersionIsolate).load();
   }
 
-  run(head: RunHead): Promise<Ran> {
-    return head.captured ? this.#runCaptured(head) : this.#next().run(head);
+  run(head: RunHead, asking: Asking): Promise<Ran> {
+    return head.captured ? this.#runCaptured(head, asking) : this.#next().run(head, asking);
   }
 
   /** In an isolate of its own: what others have left behind in module variables is no part of the run. */
-  async #runCaptured(head: RunHead): Promise<Ran> {
+  async #runCaptured(head: RunHead, asking: Asking): Promise<Ran> {
     const settings = { ...this.#bundle.settings, capturedMs: head.atMs };
     const isolate = new VersionIsolate(this.#library, this.#guestCode, { ...this.#bundle, settings });
     this.#captured.add(isolate);
     try {
-      return await isolate.run(head);
+      return await isolate.run(head, asking);
     } finally {
       this.#captured.delete(isolate);
       isolate.close();

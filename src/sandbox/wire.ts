@@ -18,6 +18,9 @@
  *    14       state (JSON as UTF-8), then the event's record as it is (see event.ts)
  * Body of `ran`:   u32 bytes of the failure that cost the isolate (0: none), that failure as JSON with the index of
  *                  the task it struck, then the answer's lines (see api/answer.ts), UTF-8.
+ * Body of `ask`:   what the batch with that request id asks of the gateway, a line of api/asks.ts, UTF-8.
+ * Body of `fetched`: u32 id of the ask, u32 bytes of the head, the head as JSON (see fetching.ts), then the bytes of what
+ *                  came. The request id is the batch's; whoever has no such batch any more lets it go.
  */
 import type { Task } from "../task.ts";
 
@@ -29,12 +32,14 @@ export const FRAME_KINDS = [
   "unload",
   "inspect",
   "run",
+  "fetched",
   // runner → host
   "ready",
   "loaded",
   "inspected",
   "ran",
   "stuck",
+  "ask",
   "beat",
 ] as const;
 export type FrameKind = (typeof FRAME_KINDS)[number];
@@ -50,6 +55,7 @@ const HEAD_BYTES = 9;
 export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
 export const NO_STATE = 0xffff_ffff;
 const RUN_HEAD_BYTES = 13;
+const FETCHED_HEAD_BYTES = 8;
 /** What stands before a task's state in the body of `run`. */
 export const TASK_HEAD_BYTES = 14;
 /** Tasks in one batch, at most: whoever makes batches keeps to it. */
@@ -192,4 +198,25 @@ export function ranFrame(id: number, lines: string, failure: unknown): Buffer {
   const used = frame.subarray(0, at + frame.utf8Write(lines, at));
   head(used, "ran", id);
   return used;
+}
+
+/** `body` is what came, when something did. */
+export function fetchedFrame(id: number, ask: number, headText: string, body: Buffer | undefined): Buffer {
+  const headBytes = Buffer.byteLength(headText);
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + FETCHED_HEAD_BYTES + headBytes + (body?.length ?? 0));
+  frame.writeUInt32BE(ask, HEAD_BYTES);
+  frame.writeUInt32BE(headBytes, HEAD_BYTES + 4);
+  frame.utf8Write(headText, HEAD_BYTES + FETCHED_HEAD_BYTES);
+  body?.copy(frame, HEAD_BYTES + FETCHED_HEAD_BYTES + headBytes);
+  head(frame, "fetched", id);
+  return frame;
+}
+
+export function readFetchedHead(body: Buffer): { readonly id: number; readonly head: string; readonly rest: Buffer } {
+  const restAt = FETCHED_HEAD_BYTES + body.readUInt32BE(4);
+  return {
+    id: body.readUInt32BE(0),
+    head: body.utf8Slice(FETCHED_HEAD_BYTES, restAt),
+    rest: body.subarray(restAt),
+  };
 }

@@ -8,6 +8,9 @@ export const BUDGETS: Readonly<Record<string, string>> = {
   SANDBOX_STATE_TOO_LARGE: "state",
   SANDBOX_STATE_TOTAL: "state-total",
   SANDBOX_TIMERS_TOO_MANY: "timers",
+  SANDBOX_FETCHES_TOO_MANY: "fetches",
+  SANDBOX_FETCH_TOO_LARGE: "fetch",
+  HANDLER_FETCH_TIMEOUT: "fetch",
 };
 /** Held-back outputs, which fail nothing. */
 export const RATE = "rate";

@@ -75,6 +75,53 @@ describe("check", () => {
   });
 });
 
+describe("check of grants", () => {
+  const handler = (grants: string): string =>
+    `export const config = { topic: "a"${grants} };\nexport default () => 1;\n`;
+
+  it("prints where each handler may fetch from and its secrets, in words and as JSON", async () => {
+    await using home = await makeHome(
+      {
+        "caller.ts": handler(`, fetch: ["https://api.example.com/", "http://10.0.0.5:8080"], secrets: ["apiKey"]`),
+        "plain.ts": handler(""),
+        "local.ts": handler(`, fetch: [{ origin: "http://historian.local", private: true }]`),
+      },
+      "secrets: { apiKey: { env: CHECK_KEY } }\n",
+    );
+    const env = { CHECK_KEY: "a-value" };
+    const ran = await sluice(["check", "--config", home.config], { env });
+    expect(ran).toMatchObject({ code: 0, err: "" });
+    expect(ran.out).toContain(
+      "✓ caller\n    may fetch from https://api.example.com, http://10.0.0.5:8080\n    has secrets apiKey\n✓ local\n    may fetch from http://historian.local (private)\n✓ plain\n",
+    );
+    const json = JSON.parse((await sluice(["check", "--config", home.config, "--json"], { env })).out) as object;
+    expect(json).toMatchObject({
+      handlers: [
+        { name: "caller", ok: true, fetch: ["https://api.example.com", "http://10.0.0.5:8080"], secrets: ["apiKey"] },
+        { name: "local", ok: true, fetch: ["http://historian.local (private)"], secrets: [] },
+        { name: "plain", ok: true, fetch: [], secrets: [] },
+      ],
+    });
+    expect(ran.out + JSON.stringify(json)).not.toContain("a-value");
+  });
+
+  it("refuses a secret that the gateway has not got, and one whose value it cannot have", async () => {
+    await using home = await makeHome(
+      { "caller.ts": handler(`, secrets: ["apiKye"]`) },
+      "secrets: { apiKey: { env: CHECK_KEY } }\n",
+    );
+    const ran = await sluice(["check", "--config", home.config], { env: { CHECK_KEY: "a-value" } });
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain('handlers/caller.ts: the gateway has no secret "apiKye"');
+    expect(ran.err).toContain('Did you mean "apiKey"? [DEPLOY_SECRET_UNKNOWN]');
+    for (const command of ["check", "run"]) {
+      const missing = await sluice([command, "--config", home.config]);
+      expect(missing).toMatchObject({ code: 3, out: "" });
+      expect(missing.err).toMatch(/sluice\.yaml:6:27: `secrets\.apiKey\.env` names a variable/);
+    }
+  });
+});
+
 describe("init", () => {
   it("says so where no folder can be made, and ends", async () => {
     // Below a file; and, where there is one, in a file system that lets nobody make anything.

@@ -51,6 +51,11 @@ export class MemorySource implements ControlSource {
     return {
       journal: ones({ dropped: { full: 3, damaged: 0, asked: 0, dead: 0 }, stateBytesOf: { overheat: 512 } }),
       sandbox: ones({ logLinesDropped: { overheat: 7 } }),
+      egress: {
+        inFlight: 1,
+        bytesHeld: 2,
+        handlers: { overheat: { ends: { answered: 5, denied: 6 }, sentBytes: 7, receivedBytes: 8 } },
+      },
       deployments: ones({}),
       broker: ones({ refusedLogins: { access: 2 }, published: [0, 12, 3] }),
       uplinks: {

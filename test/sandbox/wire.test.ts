@@ -4,6 +4,7 @@ import { FRAME_KINDS, FrameReader, ranFrame, readRunHead, runFrame, textFrame } 
 import type { Frame } from "../../src/sandbox/wire.ts";
 import { readAnswer, strike, WireError } from "../../src/sandbox/results.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
+import type { Fetch, FetchRequest } from "../../src/fetch.ts";
 import { bundle, openSandbox, patient, run, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
@@ -58,6 +59,7 @@ describe("an answer", () => {
   const reader = {
     failure: <T>(failure: T): T => failure,
     log: () => undefined,
+    uplink: (name: string): string => name,
     dropped: () => undefined,
     limits: { outputsMax: 2, resultBytesMax: 4096, stateBytesMax: 64, logCharsMax: 100 },
   };
@@ -170,6 +172,12 @@ describe("the task that was struck", () => {
   });
 });
 
+/** Code of an impostor that asks for something in the name of the batch \`id\`. */
+function ask(id = "id", more: object = {}): string {
+  const line = { id: 1, url: "http://a.example/", method: "GET", redirect: "follow", headers: ["a", "b"], ...more };
+  return `channel.write(frame(kinds.indexOf("ask"), ${id}, ${JSON.stringify(`f${JSON.stringify(line)}`)}));`;
+}
+
 describe("a runner that was taken over", () => {
   let opened: Opened | undefined;
   afterEach(() => opened?.sandbox.close());
@@ -219,15 +227,94 @@ describe("a runner that was taken over", () => {
     ["a frame without end", "channel.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 1]))"],
     ["an end", "process.exit(3)"],
     ["ready once more", "channel.write(frame(kinds.indexOf('ready'), 0, 'null'))"],
+    ["an ask for a batch that it does not have", ask("1 + id")],
+    ["an ask without a number", ask("id", { id: undefined })],
+    ["an ask with a number that is none", ask("id", { id: 1.5 })],
+    ["an ask twice", `${ask()}${ask()}`],
+    ["an ask without an address", ask("id", { url: 1 })],
+    ["an ask with an address that is too long", ask("id", { url: "x".repeat(8193) })],
+    ["an ask with too long headers", ask("id", { headers: ["a", "x".repeat(16_384)] })],
+    ["an ask with half a header", ask("id", { headers: ["a"] })],
+    ["an ask with too many headers", ask("id", { headers: Array.from({ length: 202 }, () => "a") })],
+    ["an ask with headers that are none", ask("id", { headers: { a: "b" } })],
+    ["an ask with a body that is too long", ask("id", { body: "x".repeat(1025) })],
+    ["an ask with a body that is none", ask("id", { body: [] })],
+    ["an ask that redirects as it likes", ask("id", { redirect: "" })],
+    ["more asks than there may be", [1, 2, 3].map((n) => ask("id", { id: n })).join("")],
+    ["an ask that is no JSON", "channel.write(frame(kinds.indexOf('ask'), id, 'f{'))"],
+    ["an ask that nests without end", "channel.write(frame(kinds.indexOf('ask'), id, 'f' + '['.repeat(2e5)))"],
+    ["an ask of no kind", "channel.write(frame(kinds.indexOf('ask'), id, 'z{}'))"],
+    ["an ask of nothing", "channel.write(frame(kinds.indexOf('ask'), id, ''))"],
+    ["an ask that is not UTF-8", "channel.write(frame(kinds.indexOf('ask'), id, Buffer.from([0x66, 0xff])))"],
+    ["an ask without end", "channel.write(frame(kinds.indexOf('ask'), id, 'f' + ' '.repeat(1e6)))"],
+    ["the end of an ask without a number", "channel.write(frame(kinds.indexOf('ask'), id, 'x1.5'))"],
   ])("and answers with %s is replaced, and its batch is crashed", async (_, deed) => {
-    opened = await openSandbox({}, { command: impostor(deed) });
+    let open = 0;
+    const fetch: Fetch = () => {
+      open++;
+      return () => void open--;
+    };
+    opened = await openSandbox({}, { command: impostor(deed), fetch });
     const { sandbox } = opened;
-    const handler = bundle("");
+    const handler = bundle("", { settings: { limits: { fetchesMax: 2, fetchRequestBytesMax: 1024 } } });
     expect(await sandbox.load(handler)).toMatchObject({ at: "ready" });
     const pid = sandbox.pids[0];
     expect((await run(sandbox, handler.id, [task(handler.id)])).results).toEqual([{ at: "crashed" }]);
     await expect.poll(() => sandbox.figures().runnersReady, patient).toBe(1);
     expect(sandbox.pids[0]).not.toBe(pid);
     expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });
+    expect(open).toBe(0);
+  });
+
+  it("and leaves out to say that it does not want an answer any more: its asks end with their batch", async () => {
+    const states: string[] = [];
+    const fetch: Fetch = () => {
+      states.push("asked");
+      return () => states.push("aborted");
+    };
+    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));`;
+    opened = await openSandbox({}, { command: impostor(deed), fetch });
+    const handler = bundle("");
+    await opened.sandbox.load(handler);
+    expect((await run(opened.sandbox, handler.id, [task(handler.id)])).results).toMatchObject([{ at: "done" }]);
+    expect(states).toEqual(["asked", "aborted"]);
+  });
+
+  it("may use the grants of handlers that it has a batch of, and an end of an ask that has ended costs nothing", async () => {
+    const asked: FetchRequest[] = [];
+    const fetch: Fetch = (request, done) => {
+      asked.push(request);
+      setImmediate(() =>
+        done({ at: "failed", code: "HANDLER_FETCH_FAILED", message: "m", final: false }, () => undefined),
+      );
+      return () => undefined;
+    };
+    const deed = `${ask("id", { body: "\u00ff" })} setTimeout(() => {
+      for (const late of ["x1", "x77"]) channel.write(frame(kinds.indexOf("ask"), id, late));
+      channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));
+    }, 50);`;
+    opened = await openSandbox({}, { command: impostor(deed), fetch });
+    const grants = [{ origin: "http://a.example", private: false }];
+    const handler = bundle("", { name: "granted", settings: { fetch: grants, timeoutMs: 400 } });
+    const other = bundle("", { settings: { fetch: [{ origin: "http://b.example", private: true }] } });
+    await opened.sandbox.load(other);
+    await opened.sandbox.load(handler);
+    expect((await run(opened.sandbox, handler.id, [task(handler.id)])).results).toMatchObject([{ at: "done" }]);
+    expect(asked).toEqual([
+      {
+        handler: "granted",
+        grants,
+        timeoutMs: 400,
+        responseBytesMax: 1024 * 1024,
+        ask: {
+          url: "http://a.example/",
+          method: "GET",
+          redirect: "follow",
+          headers: [["a", "b"]],
+          body: Buffer.from([255]),
+        },
+      },
+    ]);
+    expect(opened.sandbox.figures()).toMatchObject({ runnersLost: 0 });
   });
 });

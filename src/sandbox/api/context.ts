@@ -1,13 +1,14 @@
 /** ctx: what a handler may do, and what it may know of itself. One object a task. */
 import type { Draft } from "./answer.ts";
+import type { AskLimits } from "../ask-limits.ts";
 import { Refusal } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
 import { emit, jsonOf, publish } from "./outputs.ts";
 import type { EmitOptions, OutputLimits, PublishOptions } from "./outputs.ts";
 import { isArray, jsonParse } from "./primordials.ts";
-import { abort, TaskSignal } from "./signal.ts";
+import type { Controlled } from "./web/host.ts";
 
-export interface TaskLimits extends OutputLimits {
+export interface TaskLimits extends OutputLimits, AskLimits {
   readonly stateBytesMax: number;
   /** Timers at a time. */
   readonly timersMax: number;
@@ -20,8 +21,12 @@ export interface Surroundings {
   readonly handler: string;
   readonly version: number;
   readonly params: Readonly<Record<string, unknown>>;
+  /** Frozen; those that were granted, by name. */
+  readonly secrets: Readonly<Record<string, string>>;
   readonly log: GuestLog;
   readonly limits: TaskLimits;
+  /** ctx.signal of a task. */
+  readonly newSignal: () => Controlled;
 }
 
 const UNREAD = {};
@@ -33,23 +38,27 @@ export let expire: (context: Context, reason: unknown) => void;
 
 export class Context {
   readonly params: Readonly<Record<string, unknown>>;
+  readonly secrets: Readonly<Record<string, string>>;
   readonly log: GuestLog;
   readonly attempt: number;
   readonly handler: string;
   readonly version: number;
   readonly #limits: TaskLimits;
+  readonly #newSignal: () => Controlled;
   readonly #draft: Draft;
   readonly #stateText: string | undefined;
   #state: unknown = UNREAD;
-  #signal: TaskSignal | undefined;
+  #control: Controlled | undefined;
 
   constructor(around: Surroundings, draft: Draft, attempt: number, stateText: string | undefined) {
     this.params = around.params;
+    this.secrets = around.secrets;
     this.log = around.log;
     this.attempt = attempt;
     this.handler = around.handler;
     this.version = around.version;
     this.#limits = around.limits;
+    this.#newSignal = around.newSignal;
     this.#draft = draft;
     this.#stateText = stateText;
   }
@@ -63,8 +72,12 @@ export class Context {
     return (topic, data, options) => publish(open(this.#draft), this.#limits, topic, data, options);
   }
 
-  get signal(): TaskSignal {
-    return (this.#signal ??= new TaskSignal());
+  get signal(): object {
+    if (this.#control === undefined) {
+      const newSignal = this.#newSignal; // Called bare: as a method it would get hold of the context.
+      this.#control = newSignal();
+    }
+    return this.#control.signal;
   }
 
   get state(): unknown {
@@ -94,7 +107,7 @@ export class Context {
       return text;
     };
     expire = (context, reason) => {
-      if (context.#signal !== undefined) abort(context.#signal, reason);
+      context.#control?.abort(reason);
     };
   }
 }

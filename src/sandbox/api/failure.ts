@@ -1,5 +1,14 @@
 /** What a failure looks like on its way out: bounded texts and a code, whatever was thrown. */
-import { Failing, TextOf, exec, getPrototypeOf, jsonStringify, setPrototypeOf, substring } from "./primordials.ts";
+import {
+  Failing,
+  TextOf,
+  defineProperty,
+  exec,
+  getPrototypeOf,
+  jsonStringify,
+  setPrototypeOf,
+  substring,
+} from "./primordials.ts";
 
 const MESSAGE_CHARS_MAX = 1000;
 const STACK_CHARS_MAX = 4000;
@@ -16,15 +25,22 @@ const CODE_CHARS_MAX = 60;
 
 /** What a refusal was made with. Handlers catch refusals, change them, and get hold of their class. */
 let refusalCode: (thrown: object) => string | undefined;
+let isFinal: (thrown: object) => boolean;
 
-/** A limit or rule of the sandbox that the handler broke. The code is one of src/faults.ts. */
-export class Refusal extends Failing {
-  readonly code: string;
+/** A class derived from this puts its private fields on whatever it is given. */
+const Given = function (given: object) {
+  return given;
+} as unknown as new (given: object) => object;
+
+/** The code of an error, and whether trying again is of no use, where no handler can change them. */
+class Mark extends Given {
   readonly #code: unknown;
+  readonly #final: boolean;
 
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = this.#code = code;
+  constructor(error: object, code: unknown, final: boolean) {
+    super(error);
+    this.#code = code;
+    this.#final = final;
   }
 
   static {
@@ -33,6 +49,25 @@ export class Refusal extends Failing {
       if (typeof code !== "string" || code.length > CODE_CHARS_MAX) return undefined;
       return exec(OWN_CODE, code) === null ? undefined : code;
     };
+    isFinal = (thrown) => #final in thrown && thrown.#final;
+  }
+}
+
+/** Makes `error` one of ours. The code is one of src/faults.ts. */
+export function withCode<Thrown extends object>(error: Thrown, code: string, final = false): Thrown {
+  defineProperty(error, "code", { value: code, writable: true, configurable: true, enumerable: true });
+  return new Mark(error, code, final) as Thrown;
+}
+
+/** A limit or rule of the sandbox that the handler broke. The code is one of src/faults.ts. */
+export class Refusal extends Failing {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+    // oxlint-disable-next-line no-new -- it leaves its mark
+    new Mark(this, code, false);
   }
 }
 
@@ -82,7 +117,7 @@ export function failureOf(thrown: unknown, code = "HANDLER_THREW"): GuestFailure
     const stack = read(thrown, "stack", STACK_CHARS_MAX);
     const message = read(thrown, "message", MESSAGE_CHARS_MAX);
     const refused = refusalCode(thrown);
-    if (refused !== undefined) return { code: refused, message: message ?? "refused", stack, final: false };
+    if (refused !== undefined) return { code: refused, message: message ?? "refused", stack, final: isFinal(thrown) };
     if (isA(thrown, DeadLetter)) {
       return { code: "HANDLER_DEAD_LETTER", message: message ?? "no reason given", stack, final: true };
     }

@@ -45,6 +45,13 @@ export interface HandlerConfig {
   readonly type?: string;
   /** Handed to the handler as `ctx.params`; operators override single values by name. */
   readonly params?: { readonly [name: string]: Json };
+  /**
+   * Origins that the handler may fetch from: scheme, host and port, as in `"https://api.example.com"`. A name has to resolve
+   * to a public address, or to a private one when its grant says so: `{ origin: "http://historian.local:8080", private: true }`.
+   */
+  readonly fetch?: readonly (string | { readonly origin: string; readonly private?: boolean })[];
+  /** Names of the secrets that the handler gets in `ctx.secrets`; where their values come from is in the gateway's config. */
+  readonly secrets?: readonly string[];
   /** Longest time one event may take. Default: `"1s"`. */
   readonly timeout?: Duration;
   /** Heap of the handler's isolate. Default: `"32MB"`. */
@@ -72,6 +79,14 @@ export interface HandlerConfig {
     readonly stateTotalMax?: Size;
     /** Timers of one event at a time. Default: 100. */
     readonly timersMax?: number;
+    /** Fetches of one event under way at a time. Default: 16. */
+    readonly fetchesMax?: number;
+    /** How long one fetch may take, at most `timeout`. Default: `"10s"`. */
+    readonly fetchTimeout?: Duration;
+    /** Longest body that is sent with a fetch. Default: `"256KB"`. */
+    readonly fetchRequestMax?: Size;
+    /** Longest answer to a fetch, unpacked. Default: `"1MB"`. */
+    readonly fetchResponseMax?: Size;
     /** Log lines a second in each isolate; further ones are dropped and counted. Default: 100. */
     readonly logLinesPerSecond?: number;
     /** Length of a second's log lines in each isolate. Default: `"64KB"`. */
@@ -137,6 +152,8 @@ export interface HandlerContext<State extends object = Record<string, Parsed>> {
   state: State;
   /** `params` of the config, frozen. */
   readonly params: { readonly [name: string]: Parsed };
+  /** The secrets that the config asks for, by name; frozen. In logs and failures they are replaced by `[secret name]`. */
+  readonly secrets: { readonly [name: string]: string };
   readonly log: HandlerLog;
   /**
    * Sends an output, besides what the handler returns. A `Uint8Array` goes out as bytes, everything else as JSON. Nothing
@@ -155,14 +172,19 @@ export interface HandlerContext<State extends object = Record<string, Parsed>> {
   /** The version that runs. */
   readonly version: number;
   /** Aborts when the event's time is up, just before it fails: whatever the handler does then has no effect on the event. */
-  readonly signal: {
-    readonly aborted: boolean;
-    readonly reason: unknown;
-    addEventListener(type: "abort", listener: () => void): void;
-    removeEventListener(type: "abort", listener: () => void): void;
-    throwIfAborted(): void;
-  };
+  readonly signal: TaskSignal;
 }
+
+/** An `AbortSignal`, where there are types of it; handlers that speak of none of the web's events have no more than this. */
+export type TaskSignal = typeof globalThis extends { AbortSignal: { prototype: infer Signal } }
+  ? Signal
+  : {
+      readonly aborted: boolean;
+      readonly reason: unknown;
+      addEventListener(type: "abort", listener: () => void): void;
+      removeEventListener(type: "abort", listener: () => void): void;
+      throwIfAborted(): void;
+    };
 
 /**
  * A handler. What it returns is sent to `to`: nothing, a value, or an array of values. A throw is tried again with growing

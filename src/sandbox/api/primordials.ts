@@ -38,6 +38,7 @@ export const dateText = uncurry(Date.prototype.toString);
 export const inBase = uncurry(Number.prototype.toString);
 export const mapGet = uncurry(Map.prototype.get) as <K, V>(map: Map<K, V>, key: K) => V | undefined;
 export const mapSet = uncurry(Map.prototype.set) as <K, V>(map: Map<K, V>, key: K, value: V) => void;
+export const mapDelete = uncurry(Map.prototype.delete) as <K>(map: Map<K, unknown>, key: K) => boolean;
 export const mapClear = uncurry(Map.prototype.clear);
 const sizeGetter = Object.getOwnPropertyDescriptor(Map.prototype, "size")?.get as (this: unknown) => number;
 export const mapSize = uncurry(sizeGetter) as (map: Map<unknown, unknown>) => number;

@@ -1,14 +1,23 @@
-/** ctx.signal: tells a handler that its time is up, in the moment before it is cut off. Made when it is asked for. */
+/**
+ * ctx.signal where the bundle speaks of none of the web's events: with them it is an AbortSignal (web/events.ts). Tells a
+ * handler that its time is up, in the moment before it is cut off. Made when it is asked for.
+ */
 import { apply, bare } from "./primordials.ts";
+import type { Controlled } from "./web/host.ts";
 
 type Listener = (event: { readonly type: "abort"; readonly target: TaskSignal }) => void;
 
 const LISTENERS_MAX = 100;
 
 /** Handlers get signals, and with them their class: what the house does to one is no part of it. */
-export let abort: (signal: TaskSignal, reason: unknown) => void;
+let abort: (signal: TaskSignal, reason: unknown) => void;
 
-export class TaskSignal {
+export function plainSignal(): Controlled {
+  const signal = new TaskSignal();
+  return { signal, abort: (reason) => abort(signal, reason) };
+}
+
+class TaskSignal {
   onabort: Listener | null = null;
   #aborted = false;
   #reason: unknown;

@@ -25,6 +25,7 @@ export const WEB_APIS: readonly WebApi[] = [
   { name: "crypto", globals: ["crypto", "Crypto", "CryptoKey", "SubtleCrypto"], needs: ["exceptions"] },
   { name: "http", globals: ["Headers", "Response"], needs: [] },
   { name: "request", globals: ["Request"], needs: ["events", "url", "http"] },
+  { name: "fetch", globals: ["fetch"], needs: ["request"] },
 ];
 
 const GLOBALS = WEB_APIS.flatMap(({ globals }) => globals);

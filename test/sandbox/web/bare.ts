@@ -84,6 +84,7 @@ export async function bare(names: readonly string[] = WEB_APIS.map(({ name }) =>
   const context = createContext({});
   for (const name of FOREIGN) runInContext(`delete globalThis.${name}`, context);
   runInContext(before, context);
+  const beside = {};
   const globals = WEB_APIS.filter(({ name }) => names.includes(name)).flatMap(({ globals }) => globals);
   for (const name of webApisOf(globals.join(" "))) {
     const install = runInContext(
@@ -99,6 +100,10 @@ export async function bare(names: readonly string[] = WEB_APIS.map(({ name }) =>
         }),
       now: () => performance.timeOrigin + performance.now(),
       seed: crypto.getRandomValues(new Uint8Array(32)),
+      beside,
+      ask: () => {
+        throw new Error("nobody is asked here");
+      },
     });
   }
   // Compiling is most of the time: a question is compiled once and asked often.

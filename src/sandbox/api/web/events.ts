@@ -169,5 +169,10 @@ function reasonOf(reason: unknown): unknown {
 export function install(host: WebHost): void {
   startClock(host.now);
   expose(host, { Event, EventTarget, AbortController, AbortSignal });
+  // ctx.signal is one of these where they are there.
+  host.beside.controlled = () => {
+    const signal = new AbortSignal(OURS);
+    return { signal, abort: (reason) => abortNow(signal, reason) };
+  };
   if (typeof globalThis.setTimeout !== "function") delete (AbortSignal as { timeout?: unknown }).timeout;
 }

@@ -5,7 +5,7 @@
  */
 import { Body, contentOf, copyContent, takeContent } from "./bodies.ts";
 import { expose } from "./expose.ts";
-import type { WebHost } from "./host.ts";
+import type { Sending, WebHost } from "./host.ts";
 import { textOf } from "./text-of.ts";
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -183,6 +183,16 @@ function follow(signal: unknown): AbortSignal {
   return AbortSignal.any([signal]);
 }
 
+/** For fetch, which is bundled apart and has no other way to get at a body. */
+function sending(given: unknown): Sending {
+  const request = given as Request;
+  const { url, method, redirect, signal } = request;
+  const headers: string[] = [];
+  for (const [name, value] of request.headers) headers.push(name, value);
+  return { asked: { url, method, redirect, headers, body: takeContent(request) }, signal };
+}
+
 export function install(host: WebHost): void {
   expose(host, { Request });
+  host.beside.sending = sending;
 }

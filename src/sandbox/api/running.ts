@@ -1,0 +1,24 @@
+/** A task on its way through the isolate. */
+import type { Draft } from "./answer.ts";
+import type { Context } from "./context.ts";
+import { Refusal } from "./failure.ts";
+
+/** A task that runs, or has just ended. */
+export interface Running {
+  readonly draft: Draft;
+  readonly context: Context;
+  readonly key: number;
+  /** When its handler was called, and what its clock said. */
+  readonly startedMs: number;
+  readonly atMs: number;
+  /** The answer, and the key's state, as they were before it. */
+  readonly answerBefore: string;
+  readonly stateBefore: string | undefined;
+}
+
+/** Why a task that waits is cut off: its time is up, or `cpuMs` of processor time are. */
+export function timeUp(timeoutMs: number, cpuMs: number | undefined): Refusal {
+  if (cpuMs !== undefined) return new Refusal("SANDBOX_CPU", `took more than ${cpuMs} ms of processor time`);
+  const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
+  return new Refusal("SANDBOX_TIMEOUT", message);
+}
