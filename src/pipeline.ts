@@ -154,6 +154,8 @@ export class Pipeline {
     line.version = version;
     const again: Task[] = [];
     let crashed: Task[] | undefined;
+    /** So many were run when the slice was over. */
+    let ran: number | undefined;
     /** Keys of which a state was refused: what ran on with it is as if it had not. */
     let refused: Set<string> | undefined;
     for (let i = 0; i < batch.tasks.length; i++) {
@@ -164,12 +166,13 @@ export class Pipeline {
         (refused ??= new Set()).add(task.key);
         result = refusal;
       }
+      if (result.at === "unrun" && ran === undefined) ran = i;
       if (result.at === "crashed") (crashed ??= []).push(task);
       else if (!line.settle(task, result)) again.push(task);
     }
     if (crashed === undefined) {
       this.#placement.served(line, batch.tasks.length);
-      this.#returned(line, batch, again);
+      this.#returned(line, batch, again, ran);
     } else {
       const runner = this.#placement.trials(batch.runner);
       this.#suspects.hold(line, batch, runner, crashed, again);
@@ -177,8 +180,8 @@ export class Pipeline {
     }
   }
 
-  #returned(line: Line, batch: Batch, again: readonly Task[]): void {
-    line.returned(batch, again);
+  #returned(line: Line, batch: Batch, again: readonly Task[], ran?: number): void {
+    line.returned(batch, again, ran);
     if (line.paused) this.#letGo(line);
     else this.#run(line);
   }

@@ -13,6 +13,9 @@
  * L4  At most {@link HELD_MAX} tasks have left the feed and not been handed out, and at most {@link PARKED_MAX} are
  *     parked (plus what was in flight when the limit was reached): past that the lane takes nothing more, and the
  *     handler's backlog waits on disk.
+ * L5  A key whose events take a runner's whole slice is *slow* for a while: its tasks go out behind those of other keys,
+ *     one with each batch that has others. So it has its turn, and the others do not wait for all that has piled up of it,
+ *     as long as that is less than L4 lets the lane hold.
  */
 import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
@@ -22,6 +25,12 @@ export const BATCH_TASKS_MAX = 256;
 export const BATCH_BYTES_MAX = 1024 * 1024;
 export const HELD_MAX = 4096;
 export const PARKED_MAX = 20_000;
+/** Where the slice is over after so many tasks, the last of them has taken most of it. */
+const SLOW_TASKS = 8;
+/** A key is slow until so many batches have gone out since it last was. */
+const SLOW_BATCHES = 64;
+/** So many tasks of slow keys are looked at for one whose key is free. */
+const SLOW_LOOKS = 64;
 
 /** What a lane needs of the journal's feed. */
 export interface Feed {
@@ -42,10 +51,17 @@ interface Busy {
   waiting: Task[] | undefined;
 }
 
-/** What waits for one runner. `front` goes first: tasks that were there before those of the queue. */
+/** Of a slow key: how many tasks wait in lists of their own, and until which batch it counts as slow without any. */
+interface Slow {
+  waiting: number;
+  until: number;
+}
+
+/** What waits for one runner. `front` goes first: tasks that were there before those of the queue; `slow` last. */
 interface Port {
   front: Task[];
   queue: Task[];
+  slow: Task[];
   outstanding: number;
 }
 
@@ -59,6 +75,9 @@ export class Lane {
   readonly #ports: Port[];
   #places: readonly number[] = [0];
   readonly #busy = new Map<string, Busy>();
+  readonly #slow = new Map<string, Slow>();
+  /** Batches handed out so far. */
+  #batches = 0;
   #held = 0;
   #inFlight = 0;
 
@@ -75,7 +94,7 @@ export class Lane {
     this.#parked = parked;
     this.#width = width;
     this.#behind = behind;
-    this.#ports = Array.from({ length: runners }, () => ({ front: [], queue: [], outstanding: 0 }));
+    this.#ports = Array.from({ length: runners }, () => ({ front: [], queue: [], slow: [], outstanding: 0 }));
   }
 
   /** Tasks in runners' hands. */
@@ -102,10 +121,13 @@ export class Lane {
   place(places: readonly number[]): void {
     if (places === this.#places) return;
     this.#places = places;
-    const waiting = this.#ports.map((port) => [port.front.splice(0), port.queue.splice(0)] as const);
-    for (const [front, queue] of waiting) {
+    const waiting = this.#ports.map(
+      (port) => [port.front.splice(0), port.queue.splice(0), port.slow.splice(0)] as const,
+    );
+    for (const [front, queue, slow] of waiting) {
       for (const task of front) this.#portOf(task).front.push(task);
       for (const task of queue) this.#portOf(task).queue.push(task);
+      for (const task of slow) this.#portOf(task).slow.push(task);
     }
   }
 
@@ -119,6 +141,7 @@ export class Lane {
     if (port.outstanding > width) return undefined;
     const tasksMax = Math.min(most, width === 1 ? BATCH_TASKS_MAX : this.#share(width));
     const batch: Batch = { runner, tasks: [] };
+    this.#batches++;
     let bytes = this.#fill(batch, port.front, 0, tasksMax);
     bytes = this.#fill(batch, port.queue, bytes, tasksMax);
     while (batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
@@ -128,10 +151,14 @@ export class Lane {
       if (to !== port) {
         to.queue.push(task);
         this.#held++;
+      } else if (this.#slow.size > 0 && this.#isSlow(task.key)) {
+        this.#putSlow(port, task);
+        this.#held++;
       } else if (this.#claim(batch, task)) {
         bytes += eventRecord.length(task.page, task.at);
       }
     }
+    if (port.slow.length > 0) this.#fillSlow(batch, port, batch.tasks.length === 0 ? SLOW_TASKS : 1, tasksMax);
     if (batch.tasks.length === 0) return undefined;
     port.outstanding++;
     this.#inFlight += batch.tasks.length;
@@ -146,11 +173,12 @@ export class Lane {
 
   /**
    * The batch is back, and settled but for `again`, which go out once more, in order, before anything later of their
-   * keys.
+   * keys. `ran`: so many tasks of it had been run when the slice was over.
    */
-  finished(batch: Batch, again: readonly Task[]): void {
+  finished(batch: Batch, again: readonly Task[], ran = batch.tasks.length): void {
     (this.#ports[batch.runner] as Port).outstanding--;
     this.#inFlight -= batch.tasks.length;
+    if (ran < batch.tasks.length && ran > 0 && ran <= SLOW_TASKS) this.#mark((batch.tasks[ran - 1] as Task).key);
     const first: Task[] = again.length === 0 ? [] : [...again];
     this.#held += again.length;
     for (const { key } of batch.tasks) {
@@ -171,7 +199,56 @@ export class Lane {
     for (const place of this.#places) {
       const port = this.#ports[place] as Port;
       const own = this.#places.length === 1 ? tasks : tasks.filter((task) => this.#portOf(task) === port);
-      if (own.length > 0) port.front = own.concat(port.front);
+      if (own.length === 0) continue;
+      if (this.#slow.size === 0) {
+        port.front = own.concat(port.front);
+        continue;
+      }
+      const slow = own.filter(({ key }) => this.#isSlow(key));
+      for (const { key } of slow) (this.#slow.get(key) as Slow).waiting++;
+      port.slow = slow.concat(port.slow);
+      port.front = own.filter(({ key }) => !this.#slow.has(key)).concat(port.front);
+    }
+  }
+
+  // --- slow keys (L5). While tasks of one wait in a list of its port, all that comes of it waits there, or order would go.
+
+  #mark(key: string): void {
+    const until = this.#batches + SLOW_BATCHES;
+    const slow = this.#slow.get(key);
+    if (slow !== undefined) slow.until = until;
+    else this.#slow.set(key, { waiting: 0, until });
+    // Otherwise those that nothing comes of any more would stay: more than this cannot wait.
+    if (this.#slow.size > HELD_MAX) for (const each of this.#slow.keys()) this.#isSlow(each);
+  }
+
+  #isSlow(key: string): boolean {
+    const slow = this.#slow.get(key);
+    if (slow === undefined) return false;
+    if (slow.waiting > 0 || slow.until > this.#batches) return true;
+    this.#slow.delete(key);
+    return false;
+  }
+
+  #putSlow(port: Port, task: Task): void {
+    (this.#slow.get(task.key) as Slow).waiting++;
+    port.slow.push(task);
+  }
+
+  /** Adds up to `most` tasks of slow keys that are in nobody's hands, the oldest first. */
+  #fillSlow(batch: Batch, port: Port, most: number, tasksMax: number): void {
+    const until = Math.min(batch.tasks.length + most, tasksMax);
+    for (let at = 0; at < port.slow.length && at < SLOW_LOOKS && batch.tasks.length < until;) {
+      const task = port.slow[at] as Task;
+      const busy = this.#busy.get(task.key);
+      if (busy !== undefined && busy.batch !== batch) {
+        at++;
+        continue;
+      }
+      port.slow.splice(at, 1);
+      (this.#slow.get(task.key) as Slow).waiting--;
+      this.#held--;
+      this.#claim(batch, task);
     }
   }
 
@@ -195,6 +272,10 @@ export class Lane {
     let taken = 0;
     while (taken < queue.length && batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX) {
       const task = queue[taken++] as Task;
+      if (this.#slow.size > 0 && this.#isSlow(task.key)) {
+        this.#putSlow(this.#portOf(task), task);
+        continue;
+      }
       this.#held--;
       if (this.#claim(batch, task)) bytes += eventRecord.length(task.page, task.at);
     }

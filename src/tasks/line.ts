@@ -239,11 +239,11 @@ export class Line {
   }
 
   /** The batch is back: the lane goes on, and parked keys that are through are freed or queued up again. */
-  returned(batch: Batch, again: readonly Task[]): void {
+  returned(batch: Batch, again: readonly Task[], ran?: number): void {
     for (const task of batch.tasks) {
       if (task.parked && !again.includes(task)) this.parked.returned(task.key);
     }
-    this.lane.finished(batch, again);
+    this.lane.finished(batch, again, ran);
   }
 
   figures(): LineFigures {

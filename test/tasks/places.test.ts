@@ -148,11 +148,12 @@ describe("a lane", () => {
           () => undefined,
         );
         let lastSeq = 0;
+        /** Run to the end, or only the first task of it: that one's key is slow. */
         const back = (index: number, again: boolean): void => {
           const [batch] = out.splice(index, 1) as [Batch];
-          const kept = again ? batch.tasks.filter((_, at) => at > 0) : [];
-          ends.push(...batch.tasks.filter((each) => !kept.includes(each)));
-          lane.finished(batch, kept);
+          const kept = again ? batch.tasks.slice(1) : [];
+          ends.push(...batch.tasks.slice(0, batch.tasks.length - kept.length));
+          lane.finished(batch, kept, batch.tasks.length - kept.length);
         };
         const next = (runner: number): boolean => {
           const batch = lane.next(runner);
@@ -179,6 +180,78 @@ describe("a lane", () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("a key whose events take a whole slice", () => {
+  function lane(): { lane: Lane; come: (key: string, times: number) => void } {
+    const feed: Task[] = [];
+    let seq = 0;
+    const source = { take: () => feed.shift(), close: () => undefined, waiting: 0 };
+    const parked = new ParkedKeys(
+      systemClock,
+      () => 1000,
+      () => undefined,
+    );
+    return {
+      lane: new Lane(
+        1,
+        1,
+        source,
+        parked,
+        () => 1,
+        () => undefined,
+      ),
+      come: (key, times) => {
+        for (let n = 0; n < times; n++) feed.push(task(1, { seq: ++seq, key }));
+      },
+    };
+  }
+  const keysOf = (batch: Batch | undefined): string => (batch?.tasks ?? []).map(({ key }) => key).join("");
+  /** Its slice is over after `ran` tasks. */
+  const cut = (of: Lane, batch: Batch | undefined, ran: number): void =>
+    of.finished(batch as Batch, (batch as Batch).tasks.slice(ran), ran);
+
+  it("goes behind the others, one task a batch, and has all of it when nobody else waits (L5)", () => {
+    const { lane: it, come } = lane();
+    come("s", 3);
+    for (const key of ["a", "b", "a"]) come(key, 1);
+    const first = it.next(0);
+    expect(keysOf(first)).toBe("sssaba");
+    cut(it, first, 1);
+    const second = it.next(0);
+    expect(keysOf(second)).toBe("abas");
+    come("c", 1);
+    const third = it.next(0);
+    // Its turn is in the runner's hands: it waits, and nobody waits for it.
+    expect(keysOf(third)).toBe("c");
+    it.finished(second as Batch, []);
+    it.finished(third as Batch, []);
+    come("s", 9);
+    const fourth = it.next(0);
+    expect(keysOf(fourth)).toBe("ssssssss");
+    it.finished(fourth as Batch, []);
+  });
+
+  it("is as any other again when it has long not been slow", () => {
+    const { lane: it, come } = lane();
+    come("s", 2);
+    cut(it, it.next(0), 1);
+    for (let n = 0; n < 70; n++) {
+      come("a", 1);
+      it.finished(it.next(0) as Batch, []);
+    }
+    come("s", 2);
+    come("a", 1);
+    expect(keysOf(it.next(0))).toBe("ssa");
+  });
+
+  it("is none of many whose events are short and many", () => {
+    const { lane: it, come } = lane();
+    come("h", 200);
+    come("a", 1);
+    cut(it, it.next(0), 50);
+    expect(keysOf(it.next(0))).toBe(`${"h".repeat(150)}a`);
   });
 });
 
