@@ -9,7 +9,8 @@
  * P1  An event that nobody wants is acknowledged and counted, and leaves nothing in the journal but, of QoS 2, its claim.
  * P2  A task is settled exactly once; until then it is in its feed, its lane, a runner, or parked.
  * P3  A line whose uplink takes no more hands out nothing; its tasks wait on disk, and others go on.
- * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5).
+ * P4  Only the task that took a runner down twice, the second time alone, is made a dead letter for it (G5); three times
+ *     where the runner ended by itself, for then it may have been somebody else's doing.
  * P5  A handler that keeps costing runners stands aside for a while; its tasks wait, and others go on (G5).
  * P6  What has not shown that it is harmless runs in another process than what has (placement.ts).
  * P7  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
@@ -214,6 +215,13 @@ export class Pipeline {
       line.version = version;
       const first = results[0] as RunResult;
       const result = line.refused(task, first) ?? first;
+      if (result.at === "crashed" && result.byItself && !trial.isDoubted) {
+        // Somebody else may have ended it, a short memory or an operator; hardly twice in the same moment.
+        trial.isDoubted = true;
+        this.#suspects.untried(trial);
+        this.#try(runner);
+        return;
+      }
       if (result.at === "crashed") {
         const message = "the runner died while this event was the only one in it";
         line.costRunner();

@@ -6,7 +6,7 @@ import type { Asker } from "./fetching.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import { allOf, asFailure, parse, WireError } from "./results.ts";
 import type { Beat } from "./runner.ts";
-import type { AnswerReader, RunResult } from "./results.ts";
+import type { AnswerReader, Fate, RunResult } from "./results.ts";
 
 /** A loaded version, as the supervisor needs it. */
 export interface Version {
@@ -99,9 +99,9 @@ export class InFlightTable {
   }
 }
 
-export function answerAll(requests: readonly Request[], at: "crashed" | "unrun"): void {
+export function answerAll(requests: readonly Request[], fate: Fate): void {
   for (const request of requests) {
-    if (request.at === "run") request.done(request.version, allOf(request.batch, at));
+    if (request.at === "run") request.done(request.version, allOf(request.batch, fate));
     else request.answered(undefined);
   }
 }

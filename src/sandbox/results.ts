@@ -26,8 +26,11 @@ export type RunResult =
   | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly cost?: "isolate" | "runner" }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
-  /** The runner died with it in its hands, or it may be what cost the isolate: to be run alone. */
-  | { readonly at: "crashed" }
+  /**
+   * The runner was lost with it in its hands, or it may be what cost the isolate: to be run alone. `byItself`: the runner
+   * was not killed by the gateway for what it did.
+   */
+  | { readonly at: "crashed"; readonly byItself: boolean }
   /** It was not started, which costs no try. */
   | { readonly at: "unrun" };
 
@@ -75,7 +78,8 @@ const NEWLINE = 10;
 const NOTHING: readonly RawOutput[] = [];
 const BEHIND: RunResult = { at: "behind" };
 const UNRUN: RunResult = { at: "unrun" };
-const CRASHED: RunResult = { at: "crashed" };
+const CRASHED: RunResult = { at: "crashed", byItself: false };
+const ENDED: RunResult = { at: "crashed", byItself: true };
 const DONE_QUIETLY: RunResult = { at: "done", outputs: NOTHING, state: undefined };
 
 /** Letters of lines, see api/answer.ts. */
@@ -139,8 +143,12 @@ export function strike(
   return results;
 }
 
-export function allOf(batch: readonly Task[], at: "crashed" | "unrun"): RunResult[] {
-  return batch.map(() => (at === "crashed" ? CRASHED : UNRUN));
+/** What becomes of a whole batch: its runner was killed, or ended by itself, or it was never begun. */
+export type Fate = "killed" | "ended" | "unrun";
+const FATES = { killed: CRASHED, ended: ENDED, unrun: UNRUN };
+
+export function allOf(batch: readonly Task[], fate: Fate): RunResult[] {
+  return batch.map(() => FATES[fate]);
 }
 
 function readLines(body: Buffer, from: number, batch: readonly Task[], reader: AnswerReader): RunResult[] {

@@ -23,7 +23,7 @@ const TICK_MS = 10;
 export interface RunnerEvents {
   readonly frame: (frame: Frame) => void;
   /** Exactly once: it ended, was killed, or says what no runner of ours says. */
-  readonly lost: (why: string) => void;
+  readonly lost: (why: string, byItself: boolean) => void;
 }
 
 /** How a runner is started. Tests put a program of their own here. */
@@ -66,7 +66,7 @@ export function runnerCommand(programs: Programs): RunnerCommand {
 export class RunnerProcess {
   readonly #child: ChildProcess;
   readonly #channel: Duplex;
-  readonly #lost: (why: string) => void;
+  readonly #lost: RunnerEvents["lost"];
   readonly exited: Promise<void>;
   #over = false;
   #stderr = "";
@@ -89,8 +89,10 @@ export class RunnerProcess {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());
     });
-    this.#child.once("exit", (code, signal) => this.#end(`ended with ${signal ?? `exit code ${code}`}${this.#stderr}`));
-    this.#child.once("error", (error) => this.#end(`could not be started: ${error.message}`));
+    this.#child.once("exit", (code, signal) =>
+      this.#end(`ended with ${signal ?? `exit code ${code}`}${this.#stderr}`, true),
+    );
+    this.#child.once("error", (error) => this.#end(`could not be started: ${error.message}`, true));
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = `${this.#stderr || ": "}${chunk.toString()}`.slice(0, STDERR_CHARS_MAX);
     });
@@ -130,7 +132,7 @@ export class RunnerProcess {
   /** At once, and `lost` is told before this returns. Does nothing when it was lost before. */
   kill(why: string): void {
     this.#child.kill("SIGKILL");
-    this.#end(why);
+    this.#end(why, false);
   }
 
   /** Resident memory, or 0 where that cannot be known. */
@@ -156,12 +158,12 @@ export class RunnerProcess {
     }
   }
 
-  #end(why: string): void {
+  #end(why: string, byItself: boolean): void {
     if (this.#over) return;
     this.#over = true;
     if (this.#statm !== undefined) closeSync(this.#statm);
     this.#channel.destroy();
-    this.#lost(why);
+    this.#lost(why, byItself);
   }
 }
 

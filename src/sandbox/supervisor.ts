@@ -219,7 +219,7 @@ export class Supervisor {
     const { command, nice } = this.#options;
     const runner: RunnerProcess = new RunnerProcess(command, nice, {
       frame: (frame) => this.#hear(runner, frame),
-      lost: (why) => this.#replace(runner, why),
+      lost: (why, byItself) => this.#replace(runner, why, byItself),
     });
     this.#look.begin();
     return { at: "starting", runner, dueMs: this.#options.clock.monotonic() + START_MS_MAX };
@@ -373,7 +373,7 @@ export class Supervisor {
     return isLost ? "was busy with something that cannot be stopped" : "did not answer in time";
   }
 
-  #replace(lost: RunnerProcess, why: string): void {
+  #replace(lost: RunnerProcess, why: string, byItself: boolean): void {
     const state = this.#state;
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
@@ -393,6 +393,6 @@ export class Supervisor {
     }
     const lostWork = this.#inFlight.takeAll();
     this.#queue.lost(lostWork.some((request) => request.at === "load"));
-    answerAll(lostWork, "crashed");
+    answerAll(lostWork, byItself ? "ended" : "killed");
   }
 }

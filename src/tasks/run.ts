@@ -20,8 +20,8 @@ export type RunResult =
   | { readonly at: "failed"; readonly failure: Failure; readonly final: boolean; readonly cost?: "isolate" | "runner" }
   /** An earlier task of its key in the same batch failed. */
   | { readonly at: "behind" }
-  /** The runner died with it in its hands. */
-  | { readonly at: "crashed" }
+  /** The runner was lost with it in its hands. `byItself`: not because the gateway killed it for what it did. */
+  | { readonly at: "crashed"; readonly byItself: boolean }
   /** It was not started, which costs no try. */
   | { readonly at: "unrun" };
 

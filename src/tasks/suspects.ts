@@ -25,6 +25,8 @@ interface Held<Line> {
 
 interface Trial<Line> extends Suspect<Line> {
   readonly held: Held<Line>;
+  /** A runner has ended by itself while it was alone in it. */
+  isDoubted: boolean;
 }
 
 export class Suspects<Line> {
@@ -47,7 +49,7 @@ export class Suspects<Line> {
    */
   hold(line: Line, batch: Batch, runner: number, crashed: readonly Task[], again: Task[]): void {
     const held: Held<Line> = { line, batch, runner, again, open: crashed.length };
-    for (const task of crashed) (this.#trials[runner] as Trial<Line>[]).push({ line, task, held });
+    for (const task of crashed) (this.#trials[runner] as Trial<Line>[]).push({ line, task, held, isDoubted: false });
   }
 
   /** The next one to try, when none is being tried. */

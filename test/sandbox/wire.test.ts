@@ -259,7 +259,7 @@ describe("a runner that was taken over", () => {
     const handler = bundle("", { settings: { limits: { fetchesMax: 2, fetchRequestBytesMax: 1024 } } });
     expect(await sandbox.load(handler)).toMatchObject({ at: "ready" });
     const pid = sandbox.pids[0];
-    expect((await run(sandbox, handler.id, [task(handler.id)])).results).toEqual([{ at: "crashed" }]);
+    expect((await run(sandbox, handler.id, [task(handler.id)])).results).toMatchObject([{ at: "crashed" }]);
     await expect.poll(() => sandbox.figures().runnersReady, patient).toBe(1);
     expect(sandbox.pids[0]).not.toBe(pid);
     expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });

@@ -29,10 +29,10 @@ class HandRunners extends RestingRunners {
     else this.open.push({ handler, tasks, done });
   }
 
-  answer(at: "done" | "crashed"): void {
+  answer(at: "done" | "crashed", byItself = false): void {
     for (const { tasks, done } of this.open.splice(0)) {
       const results = tasks.map(() =>
-        at === "done" ? ({ at, outputs: [], state: undefined } as const) : ({ at } as const),
+        at === "done" ? ({ at, outputs: [], state: undefined } as const) : ({ at, byItself } as const),
       );
       done({ version: 1, results });
     }
@@ -105,6 +105,27 @@ describe("a handler that goes while its tasks are under trial", () => {
     expect(runners.calls).toBe(calls + 1);
     runners.answer("done");
     expect(journal.settlements.at(-1)).toMatchObject({ task: { handler: 2 }, outcome: { at: "done" } });
+    pipeline.close();
+  });
+});
+
+describe("an event that was alone in a runner that is lost", () => {
+  it.each([
+    ["killed for it", [false, false], "dead"],
+    ["ended once more by somebody else", [true, true], "done"],
+    ["ended a third time", [true, true, true], "dead"],
+    ["killed for it after somebody else ended one", [true, false], "dead"],
+  ])("%s comes to what it deserves (P4)", async (_, losses, end) => {
+    const { journal, runners, pipeline, publish } = setUp();
+    await attach(pipeline, 1);
+    publish("a");
+    for (const byItself of losses) {
+      await turns(2);
+      runners.answer("crashed", byItself);
+    }
+    await turns(2);
+    runners.answer("done");
+    expect(journal.settlements.map(({ outcome }) => outcome.at)).toEqual([end]);
     pipeline.close();
   });
 });

@@ -50,7 +50,10 @@ class FatefulRunners extends RestingRunners {
       if (!inHand.includes(hand)) return;
       if (tasks.some((task) => fateOf(task) === "crash")) {
         for (const lost of inHand.splice(0)) {
-          lost.done({ version: 1, results: lost.tasks.map(() => ({ at: "crashed" })) });
+          lost.done({
+            version: 1,
+            results: lost.tasks.map(() => ({ at: "crashed", byItself: tasks.length % 2 === 0 })),
+          });
         }
         return;
       }
