@@ -29,10 +29,6 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, prefix: PREFIX });
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
   async text(): Promise<string> {
     this.#reading = readingOf(this.#source);
     return this.#registry.metrics();

@@ -11,7 +11,7 @@ import { Answer, apiRoutes } from "./api.ts";
 import type { ApiRoute } from "./api.ts";
 import type { ControlOptions } from "./control.ts";
 import { isLoopback } from "./loopback.ts";
-import { Metrics } from "./metrics.ts";
+import { Scrapes } from "./scrapes.ts";
 import { openApi } from "./openapi.ts";
 import { faultOf, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
@@ -84,7 +84,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
       );
     return fail(reply, fault);
   });
-  for (const route of apiRoutes({ source, clock, metrics: new Metrics(source), describe: openApi }))
+  for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source), describe: openApi }))
     register(app, route);
   try {
     await app.listen({ host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port === "" ? 80 : url.port) });

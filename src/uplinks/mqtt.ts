@@ -12,8 +12,7 @@ import type { Failure, OutboxEntry } from "../task.ts";
 import { deliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { MqttLink } from "./mqtt-link.ts";
-import type { LinkOptions, Parcel } from "./mqtt-link.ts";
+import type { LinkOptions, MqttLink, Parcel } from "./mqtt-link.ts";
 import { writePublish } from "./mqtt-publish.ts";
 import { tlsOptions, tlsSettings } from "./tls-files.ts";
 import { TOPIC_DEFAULT, templateFlaw, topicTemplate } from "./topic-template.ts";
@@ -136,7 +135,9 @@ class MqttUplink implements Uplink {
 
   async #connect(signal: AbortSignal): Promise<MqttLink> {
     try {
-      const link = await MqttLink.connect(this.#linkOptions(), signal);
+      // Loaded by the first connection: a gateway without one starts sooner, and smaller.
+      const mqtt = await import("./mqtt-link.ts");
+      const link = await mqtt.MqttLink.connect(this.#linkOptions(), signal);
       this.#state = { at: "up", link };
       link.onEnd = () => {
         if (this.#state.at === "up" && this.#state.link === link) this.#state = DOWN;
