@@ -25,6 +25,7 @@ import { Line } from "./tasks/line.ts";
 import type { LineContext, LineFigures, LineSettings } from "./tasks/line.ts";
 import type { ParkedKey } from "./tasks/parked.ts";
 import { Placement } from "./tasks/placement.ts";
+import { runFitting } from "./tasks/run.ts";
 import type { BatchResult, Runners, RunResult } from "./tasks/run.ts";
 import { Suspects } from "./tasks/suspects.ts";
 
@@ -137,11 +138,11 @@ export class Pipeline {
     }
     const states = this.#journal.state(id, tasks.map(keyOfTask));
     if (!(states instanceof Promise)) {
-      this.#runners.run(runner, id, tasks, states, done);
+      runFitting(this.#runners, runner, id, tasks, states, done);
       return;
     }
     states.then(
-      (read) => this.#runners.run(runner, id, tasks, read, done),
+      (read) => runFitting(this.#runners, runner, id, tasks, read, done),
       (error: unknown) => {
         this.#options.log.error({ handler: line.settings.name, err: error }, "state could not be read");
         setTimeout(() => done({ version: line.version, results: tasks.map(unrun) }), REREAD_MS);

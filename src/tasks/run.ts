@@ -50,3 +50,36 @@ export interface Runners {
     done: (result: BatchResult) => void,
   ): void;
 }
+
+/** Characters of state that go out with one batch. A frame has 64 MB, and an isolate has to take them all at once. */
+const STATE_CHARS_MAX = 2 * 1024 * 1024;
+
+/** As `runners.run`, but of a batch whose states are too much for one go the rest comes back `unrun`. */
+export function runFitting(
+  runners: Runners,
+  runner: number,
+  handler: number,
+  tasks: readonly Task[],
+  states: readonly (string | undefined)[],
+  done: (result: BatchResult) => void,
+): void {
+  const count = fitting(states);
+  if (count >= tasks.length) {
+    runners.run(runner, handler, tasks, states, done);
+    return;
+  }
+  const rest = tasks.slice(count).map((): RunResult => ({ at: "unrun" }));
+  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), (result) =>
+    done({ ...result, results: [...result.results, ...rest] }),
+  );
+}
+
+/** So many tasks, the first at least, have states that go out together. */
+function fitting(states: readonly (string | undefined)[]): number {
+  let chars = 0;
+  for (let i = 0; i < states.length; i++) {
+    chars += states[i]?.length ?? 0;
+    if (chars > STATE_CHARS_MAX && i > 0) return i;
+  }
+  return states.length;
+}
