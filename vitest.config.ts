@@ -16,7 +16,22 @@ export default defineConfig({
         },
       },
       {
-        test: { name: "stories", include: ["test/stories/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 60_000 },
+        test: {
+          name: "stories",
+          include: ["test/stories/**/*.test.ts"],
+          exclude: ["test/stories/kill-*.test.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // A hundred starts and ends of a gateway take their two minutes.
+        test: {
+          name: "kills",
+          include: ["test/stories/kill-*.test.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         // One file at a time: what they measure is what a handler does to others.

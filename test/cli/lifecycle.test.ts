@@ -9,7 +9,7 @@ import { makeHome, runHome, sluice, start } from "./sluice.ts";
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const slow = `export const config = { topic: "slow", timeout: "20s" };
-export default () => { const end = Date.now() + 15000; while (Date.now() < end); };`;
+export default () => { for (;;); };`;
 
 describe("sluice run", () => {
   it("says as its last line of the start where things are, and ends with 0 on SIGTERM", async () => {
@@ -29,10 +29,7 @@ describe("sluice run", () => {
   });
 
   it("drains within its deadline, and a second signal ends it at once", async () => {
-    await using home = await runHome(
-      { "slow.js": slow },
-      "sandbox: { slice: 20s }\n".replace("sandbox: { slice: 20s }\n", ""),
-    );
+    await using home = await runHome({ "slow.js": slow });
     expect((await sluice(["pub", "-p", String(home.mqttPort), "-t", "slow", "-m", "x"])).code).toBe(0);
     home.gateway.child.kill("SIGINT");
     await home.gateway.said("shutting down");

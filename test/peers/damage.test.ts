@@ -29,7 +29,7 @@ const READY_MS = 5_000;
 /** What is shown of one damage's consequences. */
 const WRONGS_MAX = 3;
 /** Gateways on damaged folders that run at the same time. */
-const TOGETHER = 2;
+const TOGETHER = 3;
 
 /** Path below data/ → kind of file. What matches none is not the journal's. */
 const KINDS: readonly (readonly [string, RegExp])[] = [
@@ -69,9 +69,9 @@ const HANDLERS = {
   "pass.js": `export const config = { topic: "load/{device}", key: "{device}", to: ["cloud"] };
 export default (event) => event.data;
 `,
-  // Tasks of it are pending when the power goes.
+  // Tasks of it are pending when the power goes: each computes for some 5 ms.
   "slow.js": `export const config = { topic: "slow/{device}", key: "{device}", to: ["cloud"] };
-export default (event) => { for (const end = Date.now() + 5; Date.now() < end; ); return event.data; };
+export default (event) => { for (let i = 0, x = 1; i < 2_500_000; i++) x = Math.imul(x, 48_271) ^ i; return event.data; };
 `,
   "count.ts": countingHandler({ topic: "count/{device}" }),
 };
