@@ -174,7 +174,9 @@ async function answered(
     headers: pairsOf(answer.rawHeaders),
   } as const;
   if (!hasContent(method, status)) {
-    answer.resume();
+    // Node reads what another one (205) is followed by, and it may never end.
+    if (method === "HEAD" || status === 204 || status === 304) answer.resume();
+    else answer.destroy();
     return { ...head, body: undefined };
   }
   let isBusy = false;
@@ -184,7 +186,10 @@ async function answered(
     return may === "yes";
   };
   try {
-    return { ...head, body: await readContent(answer, reserve) };
+    const body = await readContent(answer, reserve);
+    // A decoder ends where its stream does, whatever comes behind that.
+    if (!answer.complete) answer.destroy();
+    return { ...head, body };
   } catch (error) {
     if (!(error instanceof ContentRefused)) throw refusedBy(error, url, undefined);
     if (isBusy) {

@@ -1,6 +1,7 @@
 /** The way out by itself: grants, names that lead elsewhere, redirects, and servers that misbehave. */
 import type { LookupAddress } from "node:dns";
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
@@ -85,6 +86,12 @@ const failure = (code: string, message: RegExp, final = false): object => ({
   final,
 });
 
+/** Never ends. */
+function trickle(answer: ServerResponse): void {
+  const more = setInterval(() => answer.write("x".repeat(1000)), 1);
+  answer.on("close", () => clearInterval(more));
+}
+
 beforeAll(async () => {
   other = await openSite({ "/hello": text("other"), "/echo": echo });
   site = await openSite({
@@ -116,9 +123,18 @@ beforeAll(async () => {
     "/half-gzip": (answer) =>
       answer.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync("x".repeat(1000)).subarray(0, 20)),
     "/odd-coding": (answer) => answer.writeHead(200, { "content-encoding": "rot13" }).end("uryyb"),
-    "/endless": (answer) => {
-      const more = setInterval(() => answer.write("x".repeat(1000)), 1);
-      answer.on("close", () => clearInterval(more));
+    "/endless": trickle,
+    "/reset-content": (answer) => {
+      answer.writeHead(205);
+      trickle(answer);
+    },
+    "/deflate-and-more": (answer) => {
+      answer.writeHead(200, { "content-encoding": "deflate" }).write(deflateSync("packed"));
+      trickle(answer);
+    },
+    "/br-and-more": (answer) => {
+      answer.writeHead(200, { "content-encoding": "br" }).write(brotliCompressSync("packed"));
+      trickle(answer);
     },
     "/slow-body": (answer) => void answer.write("a"),
     "/cut": (answer, _, raw) => {
@@ -364,6 +380,16 @@ describe("an answer", () => {
     const egress = open({ bytesMax: responseBytesMax });
     const end = await fetchEnd(site.origin + path, { timeoutMs: 80, responseBytesMax, egress });
     expect(end).toEqual(failure("HANDLER_FETCH_TIMEOUT", /80 ms/));
+    await expect.poll(() => site.requests.at(-1)?.givenUp, patient).toBe(true);
+  });
+
+  it.each([
+    ["/reset-content", "null"],
+    ["/deflate-and-more", "packed"],
+    ["/br-and-more", "packed"],
+  ])("that goes on behind its content (%s) ends with its fetch (E3)", async (path, content) => {
+    const end = await fetchEnd(site.origin + path);
+    expect(end.at === "answered" && String(end.body ?? null)).toBe(content);
     await expect.poll(() => site.requests.at(-1)?.givenUp, patient).toBe(true);
   });
 
