@@ -187,7 +187,7 @@ class Guest {
 
   /** A promise of the task that ran last was rejected and nobody handled it: that is its failure. */
   blame(message: string): Reply {
-    this.#called();
+    this.#called(false);
     const failure = { code: "HANDLER_REJECTED", message, final: false };
     const task = this.#waiting ?? this.#last;
     if (task !== undefined) {
@@ -206,9 +206,9 @@ class Guest {
     return [answer, this.#index === this.#count];
   }
 
-  /** The reply before this call has left. */
-  #called(): void {
-    this.#asks.sent();
+  /** The reply before this call has left, or it has not: its call was rejected. */
+  #called(hasLeft = true): void {
+    if (hasLeft) this.#asks.sent();
     this.#reply = answered("");
     this.#calledMs = now();
   }

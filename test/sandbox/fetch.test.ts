@@ -290,6 +290,26 @@ describe("a batch that has asked for something", () => {
     expect([0, 1, 2].map((n) => asked(`/echo?rejected${n}`))).toEqual([1, 1, 1]);
   });
 
+  it("keeps its place among those at a time when what takes it back is not heard, for its call is rejected", async () => {
+    const before = opened.sandbox.figures().killedForNonsense;
+    const body = `if (event.data === 2) return await (await fetch('SITE/hello')).text();
+      const all = new AbortController();
+      for (let n = 0; n < 4; n++) fetch('SITE/hang', { signal: all.signal }).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      all.abort();
+      if (event.data === 1) fetch('SITE/echo?never').catch(() => undefined);
+      Promise.reject(new Error('forgotten'));
+      await new Promise(() => undefined)`;
+    const ran = await results(body, {}, [
+      { key: "a", data: 0 },
+      { key: "b", data: 1 },
+      { key: "c", data: 2 },
+    ]);
+    expect(shortly(ran)).toEqual(["HANDLER_REJECTED", "HANDLER_REJECTED", ['"hello"']]);
+    expect(asked("/echo?never")).toBe(0);
+    expect(opened.sandbox.figures().killedForNonsense).toBe(before);
+  });
+
   it("is not run again because a later event loops: what was answered stands", async () => {
     const body = "await fetch('SITE/echo?loop' + event.data); if (event.data === 1) for (;;); return event.data";
     expect(shortly(await results(body, { timeoutMs: 500 }, three))).toEqual([["0"], "SANDBOX_TIMEOUT", "unrun"]);
