@@ -12,8 +12,9 @@
  *   E3  A fetch ends: with an answer, a failure, or because it was aborted; at the latest when its time is over.
  *   E4  What is held of all answers and requests together is bounded, and given back exactly once.
  *   E5  Credentials that were for one origin do not go to another one.
+ *   E6  One handler has half of the fetches and bytes at a time at the most: what hangs for it leaves the others a way out.
  *
- * Limits: fetches and bytes at a time over all handlers (EgressLimits); time and bytes of one answer (FetchRequest); addresses, headers, redirects
+ * Limits: fetches and bytes at a time over all handlers (EgressLimits), and half of them for each; time and bytes of one answer (FetchRequest); addresses, headers, redirects
  * and methods (headers.ts, exchange.ts). How many fetches one event has is the sandbox's to bound.
  */
 import type { Fetch, FetchEnd, FetchRequest } from "../fetch.ts";
@@ -57,12 +58,21 @@ interface Tally {
   receivedBytes: number;
 }
 
+/** What one handler has of the whole; there while it has something. */
+interface Share {
+  fetches: number;
+  bytes: number;
+}
+
 export class Egress {
   readonly #limits: EgressLimits;
   readonly #userAgent: string;
   readonly #connections: Connections;
   readonly #tallies = new Map<string, Tally>();
+  readonly #shares = new Map<string, Share>();
   readonly #open = new Set<AbortController>();
+  /** Those that are made, unlike those that are about to be refused. */
+  #underWay = 0;
   #bytesHeld = 0;
 
   constructor({ limits, version, lookup }: EgressOptions) {
@@ -73,12 +83,16 @@ export class Egress {
 
   readonly fetch: Fetch = (request, done) => {
     const control = new AbortController();
-    const held = this.#hold(request.ask.body?.length ?? 0);
-    const full = held === undefined || this.#open.size >= this.#limits.fetchesMax;
+    const { handler } = request;
+    const share = this.#shares.get(handler) ?? { fetches: 0, bytes: 0 };
+    const { fetchesMax } = this.#limits;
+    const hasRoom = this.#underWay < fetchesMax && share.fetches < shareOf(fetchesMax);
+    const held = hasRoom ? this.#hold(handler, share, request.ask.body?.length ?? 0) : undefined;
     this.#open.add(control);
     const over = (outcome: FetchOutcome): boolean => {
       if (!this.#open.delete(control)) return false;
-      this.#tally(request.handler).ends[outcome]++;
+      this.#count(handler, outcome);
+      held?.ended();
       return true;
     };
     const abort = (): void => {
@@ -89,7 +103,7 @@ export class Egress {
     // In a turn of its own, so that who asks knows how to abort it by then.
     setImmediate(() => {
       if (control.signal.aborted) return;
-      const running = full || held === undefined ? Promise.resolve(this.#busy()) : this.#run(request, held, control);
+      const running = held === undefined ? Promise.resolve(this.#busy()) : this.#run(request, held, control);
       void running.then((end) => {
         if (!over(outcomeOf(end))) return;
         if (end.at === "failed") held?.release();
@@ -103,7 +117,14 @@ export class Egress {
     return { inFlight: this.#open.size, bytesHeld: this.#bytesHeld, handlers: Object.fromEntries(this.#tallies) };
   }
 
-  /** The handler is gone, and its figures with it. */
+  /** From now on what this handler fetches is counted. */
+  meet(handler: string): void {
+    if (this.#tallies.has(handler)) return;
+    const ends = Object.fromEntries(FETCH_OUTCOMES.map((outcome) => [outcome, 0])) as Record<FetchOutcome, number>;
+    this.#tallies.set(handler, { ends, sentBytes: 0, receivedBytes: 0 });
+  }
+
+  /** The handler is gone, and its figures with it; what it still fetches is not counted. */
   forget(handler: string): void {
     this.#tallies.delete(handler);
   }
@@ -115,14 +136,15 @@ export class Egress {
   }
 
   #busy(): FetchEnd {
-    const message = `more than ${this.#limits.fetchesMax} fetches, or ${this.#limits.bytesMax} bytes of them, at a time over all handlers`;
+    const { fetchesMax, bytesMax } = this.#limits;
+    const message = `more than ${fetchesMax} fetches, or ${bytesMax} bytes of them, at a time over all handlers, or half of that by this one`;
     return { at: "failed", code: "SANDBOX_FETCH_BUSY", message, final: false };
   }
 
   /** Never rejects. */
   async #run(request: FetchRequest, held: Held, control: AbortController): Promise<FetchEnd> {
-    const tally = this.#tally(request.handler);
-    tally.sentBytes += request.ask.body?.length ?? 0;
+    const tally = this.#tallies.get(request.handler);
+    if (tally !== undefined) tally.sentBytes += request.ask.body?.length ?? 0;
     let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;
@@ -136,7 +158,7 @@ export class Egress {
         signal: control.signal,
         reserve: (bytes) => {
           received += bytes;
-          tally.receivedBytes += bytes;
+          if (tally !== undefined) tally.receivedBytes += bytes;
           if (received > request.responseBytesMax) return "too-large";
           return held.more(bytes) ? "yes" : "busy";
         },
@@ -155,44 +177,63 @@ export class Egress {
     }
   }
 
-  #tally(handler: string): Tally {
-    let tally = this.#tallies.get(handler);
-    if (tally === undefined) {
-      const ends = Object.fromEntries(FETCH_OUTCOMES.map((outcome) => [outcome, 0])) as Record<FetchOutcome, number>;
-      this.#tallies.set(handler, (tally = { ends, sentBytes: 0, receivedBytes: 0 }));
-    }
-    return tally;
+  #count(handler: string, outcome: FetchOutcome): void {
+    const tally = this.#tallies.get(handler);
+    if (tally !== undefined) tally.ends[outcome]++;
   }
 
-  /** Undefined when there is no room for so many bytes. */
-  #hold(bytes: number): Held | undefined {
-    if (!this.#take(bytes)) return undefined;
+  /** Of the whole for a fetch that begins. Undefined when there is no room for so many bytes. */
+  #hold(handler: string, share: Share, bytes: number): Held | undefined {
+    if (!this.#take(share, bytes)) return undefined;
     let held: number | undefined = bytes;
+    share.fetches++;
+    this.#underWay++;
+    this.#shares.set(handler, share);
+    const drop = (): void => {
+      if (share.fetches === 0 && share.bytes === 0 && this.#shares.get(handler) === share) this.#shares.delete(handler);
+    };
     return {
       more: (more) => {
         // A decoder may have something left when all has been given back.
-        if (held === undefined || !this.#take(more)) return false;
+        if (held === undefined || !this.#take(share, more)) return false;
         held += more;
         return true;
       },
+      ended: () => {
+        share.fetches--;
+        this.#underWay--;
+        drop();
+      },
       release: () => {
         this.#bytesHeld -= held ?? 0;
+        share.bytes -= held ?? 0;
         held = undefined;
+        drop();
       },
     };
   }
 
-  #take(bytes: number): boolean {
-    if (this.#bytesHeld + bytes > this.#limits.bytesMax) return false;
+  #take(share: Share, bytes: number): boolean {
+    const { bytesMax } = this.#limits;
+    if (this.#bytesHeld + bytes > bytesMax || share.bytes + bytes > shareOf(bytesMax)) return false;
     this.#bytesHeld += bytes;
+    share.bytes += bytes;
     return true;
   }
 }
 
-/** A share of the bytes that all fetches may hold. */
+/** One handler's, at the most. */
+function shareOf(whole: number): number {
+  return Math.ceil(whole / 2);
+}
+
+/** What one fetch has of the whole. */
 interface Held {
-  /** Whether there is room for so many more. */
+  /** Whether there is room for so many more bytes. */
   more(bytes: number): boolean;
+  /** It does not count among those at a time any more. Called once. */
+  ended(): void;
+  /** Gives its bytes back. */
   release(): void;
 }
 

@@ -65,7 +65,7 @@ export class Hosting {
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
   async live(handler: LiveHandler): Promise<void> {
-    const { journal, sandbox, triggers, pipeline } = this.#rooms;
+    const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
     const { topics, key, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
@@ -82,6 +82,7 @@ export class Hosting {
       const { code: cause, message, where } = load.failure;
       throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
     }
+    egress.meet(name);
     const keyOf = triggers.bind(id, { topics, key });
     await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits });
     this.#live.set(name, handler);

@@ -111,7 +111,7 @@ export class Sandbox {
   readonly #live = new Map<number, Live>();
   /** Live ones and those about to be, by serial. */
   readonly #versions = new Map<number, Live>();
-  /** By handler, since the start. */
+  /** By handler that is live, since the start. */
   readonly #logLinesDropped = new Map<string, number>();
   #lastSerial = 0;
   #batches = 0;
@@ -177,7 +177,9 @@ export class Sandbox {
         uplink: redact,
         dropped: (lines, task) => {
           const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
-          this.#logLinesDropped.set(bundle.name, (this.#logLinesDropped.get(bundle.name) ?? 0) + lines);
+          // Batches of one that is gone still end.
+          const before = this.#logLinesDropped.get(bundle.name) ?? 0;
+          if (this.#live.has(bundle.id)) this.#logLinesDropped.set(bundle.name, before + lines);
           onLog(bundle.name, bundle.version, "warn", text, task);
         },
         limits,
@@ -216,6 +218,7 @@ export class Sandbox {
     const live = this.#live.get(handler);
     if (live === undefined) return;
     this.#live.delete(handler);
+    this.#logLinesDropped.delete(live.bundle.name);
     this.#forget(live);
   }
 

@@ -39,6 +39,7 @@ const lookup: Lookup = (hostname, _, callback) => {
 
 function open(limits: Partial<EgressLimits> = {}): Egress {
   const egress = new Egress({ limits: { ...LIMITS, ...limits }, version: "1", lookup });
+  egress.meet("h");
   egresses.push(egress);
   return egress;
 }
@@ -48,6 +49,7 @@ interface Asked extends Partial<FetchAsk> {
   readonly timeoutMs?: number;
   readonly responseBytesMax?: number;
   readonly egress?: Egress;
+  readonly handler?: string;
   readonly keep?: boolean;
 }
 
@@ -58,13 +60,14 @@ function fetchEnd(url: string, more: Asked = {}): Promise<FetchEnd> {
     timeoutMs = 5000,
     responseBytesMax = RESPONSE_BYTES_MAX,
     egress = open(),
+    handler = "h",
     keep = false,
     ...ask
   } = more;
   return new Promise((resolve) =>
     egress.fetch(
       {
-        handler: "h",
+        handler,
         timeoutMs,
         responseBytesMax,
         grants: grants.map((grant) => (typeof grant === "string" ? { origin: grant, private: false } : grant)),
@@ -251,7 +254,7 @@ describe("a name", () => {
   it("is looked up once for all who wait for it", async () => {
     names = { localhost: ["127.0.0.1"] };
     const egress = open();
-    const all = [1, 2, 3].map(() => fetchEnd(`http://localhost:${site.port}/hello`, { egress }));
+    const all = ["a", "b", "c"].map((handler) => fetchEnd(`http://localhost:${site.port}/hello`, { egress, handler }));
     expect((await Promise.all(all)).map(bodyOf)).toEqual(["hello", "hello", "hello"]);
     expect(lookups).toEqual(["localhost"]);
   });
@@ -377,7 +380,7 @@ describe("an answer", () => {
 
   it.each(["/hang", "/slow-body", "/endless"])("that does not end (%s) is cut off in time (E3)", async (path) => {
     const responseBytesMax = 1024 * 1024 * 1024;
-    const egress = open({ bytesMax: responseBytesMax });
+    const egress = open({ bytesMax: 2 * responseBytesMax });
     const end = await fetchEnd(site.origin + path, { timeoutMs: 80, responseBytesMax, egress });
     expect(end).toEqual(failure("HANDLER_FETCH_TIMEOUT", /80 ms/));
     await expect.poll(() => site.requests.at(-1)?.givenUp, patient).toBe(true);
@@ -418,7 +421,9 @@ describe("an answer", () => {
 describe("all fetches together", () => {
   it("are no more than the limit; one more fails at once, and may come again (E4)", async () => {
     const egress = open();
-    const held = [1, 2, 3, 4].map(() => fetchEnd(`${site.origin}/hang`, { egress, timeoutMs: 300 }));
+    const held = ["a", "a", "b", "b"].map((handler) =>
+      fetchEnd(`${site.origin}/hang`, { egress, handler, timeoutMs: 300 }),
+    );
     const more = await fetchEnd(`${site.origin}/hello`, { egress });
     expect(more).toEqual(failure("SANDBOX_FETCH_BUSY", /more than 4 fetches/));
     expect(egress.figures().inFlight).toBe(4);
@@ -426,14 +431,36 @@ describe("all fetches together", () => {
     expect(bodyOf(await fetchEnd(`${site.origin}/hello`, { egress }))).toBe("hello");
   });
 
+  it("of one handler are no more than half of that, however many it asks for: others' are made (E6)", async () => {
+    const egress = open();
+    const held = Array.from({ length: 50 }, () => fetchEnd(`${site.origin}/hang`, { egress, timeoutMs: 300 }));
+    const other = fetchEnd(`${site.origin}/hello`, { egress, handler: "other" });
+    expect(bodyOf(await other)).toBe("hello");
+    expect(egress.figures().inFlight).toBe(2);
+    const ends = await Promise.all(held);
+    expect(ends.filter((end) => end.at === "failed" && end.code === "SANDBOX_FETCH_BUSY")).toHaveLength(48);
+    expect(bodyOf(await fetchEnd(`${site.origin}/hello`, { egress }))).toBe("hello");
+  });
+
+  it("of one handler hold no more bytes than half of that (E6)", async () => {
+    const egress = open({ bytesMax: 4096 });
+    const post = (bytes: number, handler: string): Promise<FetchEnd> =>
+      fetchEnd(`${site.origin}/hang`, { egress, handler, method: "POST", body: Buffer.alloc(bytes), timeoutMs: 200 });
+    const held = post(2048, "h");
+    expect(await post(1, "h")).toMatchObject({ code: "SANDBOX_FETCH_BUSY" });
+    expect(await post(2048, "other")).toMatchObject({ code: "HANDLER_FETCH_TIMEOUT" });
+    await held;
+    expect(await post(2048, "h")).toMatchObject({ code: "HANDLER_FETCH_TIMEOUT" });
+  });
+
   it("hold no more bytes than the limit, until each is handed over (E4)", async () => {
     const egress = open({ bytesMax: 130 * 1024 });
     const releases: (() => void)[] = [];
-    const large = (): Promise<FetchEnd> =>
+    const large = (handler: string): Promise<FetchEnd> =>
       new Promise((resolve) =>
         egress.fetch(
           {
-            handler: "h",
+            handler,
             timeoutMs: 5000,
             responseBytesMax: RESPONSE_BYTES_MAX,
             grants: [{ origin: site.origin, private: false }],
@@ -445,9 +472,9 @@ describe("all fetches together", () => {
           },
         ),
       );
-    expect([(await large()).at, (await large()).at]).toEqual(["answered", "answered"]);
+    expect([(await large("a")).at, (await large("b")).at]).toEqual(["answered", "answered"]);
     expect(egress.figures().bytesHeld).toBe(128 * 1024);
-    expect(await large()).toEqual(failure("SANDBOX_FETCH_BUSY", /too much/));
+    expect(await large("c")).toEqual(failure("SANDBOX_FETCH_BUSY", /too much/));
     const body = Buffer.alloc(3 * 1024);
     const sent = await fetchEnd(`${site.origin}/echo`, { egress, method: "POST", body });
     expect(sent).toMatchObject({ code: "SANDBOX_FETCH_BUSY" });
@@ -479,6 +506,9 @@ describe("all fetches together", () => {
     expect(h?.sentBytes).toBe(5);
     expect(h?.receivedBytes).toBeGreaterThan(64 * 1024);
     egress.forget("h");
+    expect(egress.figures().handlers).toEqual({});
+    // Its last batches go on for a while.
+    await fetchEnd(`${site.origin}/hello`, { egress });
     expect(egress.figures().handlers).toEqual({});
   });
 

@@ -102,5 +102,11 @@ describe("the log", () => {
     expect(dropped).toBeGreaterThan(30);
     expect(lines.filter((_, n) => counts[n] === 0)).toHaveLength(61 - dropped);
     expect(opened.sandbox.figures().logLinesDropped).toEqual({ [handler.name]: dropped });
+    // When the handler goes its figure goes, and what its last batch drops does not bring it back.
+    const last = run(opened.sandbox, handler.id, [task(handler.id, { payload: Buffer.from("60") })]);
+    opened.sandbox.unload(handler.id);
+    expect(opened.sandbox.figures().logLinesDropped).toEqual({});
+    expect((await last).results).toMatchObject([{ at: "done" }]);
+    expect(opened.sandbox.figures().logLinesDropped).toEqual({});
   });
 });

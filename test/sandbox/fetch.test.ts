@@ -55,6 +55,7 @@ async function results(
 ): Promise<readonly RunResult[]> {
   const handler = fetching(body, more);
   await loadAll(opened.sandbox, handler);
+  egress.meet(handler.name);
   const batch = tasks.map(({ key, data }, seq) =>
     task(handler.id, { seq, payload: Buffer.from(JSON.stringify(data)), ...(key === undefined ? {} : { key }) }),
   );
@@ -261,6 +262,7 @@ describe("a fetch that is aborted", () => {
   it("because its runner was killed is given up, and its event runs again (S1)", async () => {
     const handler = fetching("return await (await fetch('SITE/when-told')).text()");
     await loadAll(opened.sandbox, handler);
+    egress.meet(handler.name);
     slowly = [];
     const pid = opened.sandbox.pids[0] as number;
     const lost = run(opened.sandbox, handler.id, [task(handler.id)]);
