@@ -101,7 +101,7 @@ export class Gateway {
     if (areUplinksChanged || isChanged("routes")) await hosting.route(config);
     if (areUplinksChanged || isChanged("handlers") || isChanged("secrets"))
       await deployments.reconfigure(config.handlers);
-    if (changed.size > 0) await deployments.renew(({ settings }) => settings.secrets.some((name) => changed.has(name)));
+    await deployments.renew(({ settings }) => settings.secrets.some((name) => changed.has(name)));
     // Last: what failed on the way is tried again by the next reload.
     this.#config = config;
     this.#secrets = secrets;

@@ -86,6 +86,8 @@ interface Known {
   /** Number of the version that was live when the gateway ended last. */
   readonly served: number | undefined;
   live: LiveHandler | undefined;
+  /** What it uses has changed, and it could not go live with that: the next look tries again, though it is the same. */
+  isStale: boolean;
   /** What the live version exported. */
   exported: unknown;
   /** Files that the last build read, or tried to, and how they looked. */
@@ -146,17 +148,17 @@ export class Deployments {
     });
   }
 
-  /** Something has changed that handlers of these use: they go live once more, with it. */
+  /** Something has changed that handlers of these use: they go live once more, with it; and who could not before. */
   renew(concerns: (handler: LiveHandler) => boolean): Promise<void> {
     return this.#queue(async () => {
       for (const known of this.#known.values()) {
-        const { live, exported } = known;
-        if (live === undefined || !concerns(live)) continue;
-        known.live = undefined;
+        const { live, exported, isStale } = known;
+        if (live === undefined || !(isStale || concerns(live))) continue;
+        known.isStale = true;
         try {
           await this.#goLive(known, live, exported);
+          if (isStale) this.#mend(known);
         } catch (error) {
-          known.live = live;
           await this.#fail(known, asFault(error, live.file));
         }
       }
@@ -219,7 +221,7 @@ export class Deployments {
     if (versions?.damage !== undefined)
       this.#options.log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
     const served = versions?.liveNumber;
-    const fresh = { live: undefined, exported: undefined, looks: new Map(), fault: undefined };
+    const fresh = { live: undefined, isStale: false, exported: undefined, looks: new Map(), fault: undefined };
     const known: Known = { name, versions, served, ...fresh };
     this.#known.set(name, known);
     return known;
@@ -265,13 +267,14 @@ export class Deployments {
   }
 
   async #goLive(known: Known, next: LiveHandler, exported: unknown): Promise<void> {
-    if (known.live !== undefined && isSame(known.live, next)) {
+    if (known.live !== undefined && !known.isStale && isSame(known.live, next)) {
       this.#mend(known);
       return;
     }
     const before = this.#before(known);
     await this.#options.live(next);
     known.live = next;
+    known.isStale = false;
     known.exported = exported;
     this.#deploys++;
     await known.versions?.setLive(next.version);

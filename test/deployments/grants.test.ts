@@ -126,4 +126,36 @@ describe("renew()", () => {
     expect(opened.failed.map(([name, { message }]) => [name, message])).toEqual([["a", "it cannot"]]);
     expect(opened.deployments.handlers.map(({ version }) => version)).toEqual([1]);
   });
+
+  it("that failed is not mended by the next look, but tried again until the handler has what has changed", async () => {
+    const folder = new Folder();
+    folders.push(folder);
+    folder.write("a.ts", granting(""));
+    let isBroken = false;
+    let lives = 0;
+    const live = async (): Promise<void> => {
+      if (isBroken) throw new Error("it cannot");
+      lives++;
+    };
+    const opened = await openDeployments(folder, {}, { live });
+    open.push(opened);
+    isBroken = true;
+    await opened.deployments.renew(() => true);
+    await opened.deployments.scan();
+    expect(opened.mended).toEqual([]);
+    expect(opened.deployments.figures()).toMatchObject({ live: 1, failing: 1, failures: 1 });
+    isBroken = false;
+    await opened.deployments.scan();
+    expect(lives).toBe(2);
+    expect(opened.deployments.figures()).toMatchObject({ live: 1, failing: 0 });
+    await opened.deployments.scan();
+    expect(lives).toBe(2);
+    isBroken = true;
+    await opened.deployments.renew(() => true);
+    isBroken = false;
+    // Whatever it is that has changed this time.
+    await opened.deployments.renew(() => false);
+    expect(lives).toBe(3);
+    expect(opened.deployments.figures()).toMatchObject({ live: 1, failing: 0 });
+  });
 });
