@@ -27,12 +27,12 @@ export const FETCH_FAULTS = {
   SANDBOX_FETCHES_TOO_MANY: kind(
     "handler",
     false,
-    "Fetch fewer things side by side for one event, or raise `limits.fetchesMax`.",
+    "Fetch fewer things for one event, or fewer side by side; or raise the limit that the message tells: `limits.fetchesMax` or `limits.fetchesPerEvent`.",
   ),
   SANDBOX_FETCH_BUSY: kind(
     "box",
     true,
-    "The event is tried again. Lower `concurrency`, or raise `sandbox.fetchesTotalMax` or `sandbox.fetchBytesTotalMax`.",
+    "The event is tried again. Lower `concurrency` or `limits.fetchesMax`, or raise `sandbox.fetchesTotalMax` or `sandbox.fetchBytesTotalMax`.",
   ),
   SANDBOX_FETCH_TOO_LARGE: kind(
     "handler",

@@ -14,8 +14,9 @@ export interface HandlerLimits {
   readonly stateTotalBytesMax: number;
   /** Timers of one event at a time. */
   readonly timersMax: number;
-  /** Fetches of one event at a time; how long one may take, at most the timeout; bytes of what it sends, and gets. */
+  /** Fetches of one event at a time, and in all; how long one may take, at most the timeout; bytes of what it sends, and gets. */
   readonly fetchesMax: number;
+  readonly fetchesPerEvent: number;
   readonly fetchMs: number;
   readonly fetchRequestBytesMax: number;
   readonly fetchResponseBytesMax: number;
@@ -33,6 +34,7 @@ export const DEFAULT_LIMITS: HandlerLimits = {
   stateTotalBytesMax: 64 * 1024 * 1024,
   timersMax: 100,
   fetchesMax: 16,
+  fetchesPerEvent: 100,
   fetchMs: 10_000,
   fetchRequestBytesMax: 256 * 1024,
   fetchResponseBytesMax: 1024 * 1024,

@@ -36,6 +36,9 @@ export const limitSettings = z
     fetchesMax: count(1000).meta({
       description: "Fetches that one event may have under way at a time; more are refused. Default: 16.",
     }),
+    fetchesPerEvent: count(1000).meta({
+      description: "Fetches that one event may make in all, however they end; more are refused. Default: 100.",
+    }),
     fetchTimeout: durationWithin({ min: "1ms", max: "1h" }).optional().meta({
       description:
         "How long one fetch may take, redirects and body included, and never longer than `timeout`. Default: 10s.",
@@ -72,6 +75,7 @@ export function limitsOf(settings: LimitSettings): HandlerLimits {
     stateTotalBytesMax: settings.stateTotalMax ?? DEFAULT_LIMITS.stateTotalBytesMax,
     timersMax: settings.timersMax ?? DEFAULT_LIMITS.timersMax,
     fetchesMax: settings.fetchesMax ?? DEFAULT_LIMITS.fetchesMax,
+    fetchesPerEvent: settings.fetchesPerEvent ?? DEFAULT_LIMITS.fetchesPerEvent,
     fetchMs: settings.fetchTimeout ?? DEFAULT_LIMITS.fetchMs,
     fetchRequestBytesMax: settings.fetchRequestMax ?? DEFAULT_LIMITS.fetchRequestBytesMax,
     fetchResponseBytesMax: settings.fetchResponseMax ?? DEFAULT_LIMITS.fetchResponseBytesMax,

@@ -4,7 +4,8 @@
  * A runner may have been taken over, so what it asks is checked here as an answer of it is: only for a batch that is in
  * its hands, with the grants of that batch's handler, in the form and within the limits that the guest keeps to
  * (api/asks.ts); whoever breaks them is no guest of ours. What an ask means (its origin, its headers) is checked by whoever
- * makes the request, and is an ordinary failure.
+ * makes the request, and is an ordinary failure. How much a batch may ask for is bounded as well: the guest keeps to that
+ * by refusing an event's fetches, and by beginning no further event.
  *
  * Whatever a batch has asked for is aborted when the batch is over or its runner is lost.
  */
@@ -25,6 +26,16 @@ export interface Asker {
   readonly fetch: Fetch;
 }
 
+/** What a batch has asked for so far. A guest counts as well, and keeps within all of this. */
+interface Batch {
+  /** By the ask's id: what aborts it. */
+  readonly open: Map<number, () => void>;
+  asks: number;
+  aborts: number;
+  lastId: number;
+  frameBytes: number;
+}
+
 /** The runner, to be answered. */
 interface Ear {
   /** `written` is called when the frame has left, or never will. */
@@ -36,15 +47,19 @@ const ID_MAX = 0xffff_ffff;
 /** A character of JSON is six bytes at the most, and what else is in a line is short. */
 const CHAR_BYTES = 6;
 const LINE_BYTES = 4096;
+/** Of all but an ask's body. */
+const HEAD_CHARS = ASK_LIMITS.headerChars + ASK_LIMITS.urlChars + ASK_LIMITS.methodChars;
 
 export class Fetching {
-  /** By the batch's request id, then by the ask's: what aborts it. */
-  readonly #batches = new Map<number, Map<number, () => void>>();
+  /** By the batch's request id. */
+  readonly #batches = new Map<number, Batch>();
 
   /** The body of an `ask` frame for the batch `id`. Throws WireError. */
   hear(runner: Ear, id: number, asker: Asker, body: Buffer): void {
-    const open = this.#batches.get(id) ?? new Map<number, () => void>();
+    const batch = this.#batch(id);
+    const { open } = batch;
     if (body[0] === LETTER.abort) {
+      if (++batch.aborts > batch.asks) throw new WireError("more ends of asks than asks");
       // It may have been answered in the meantime.
       const ask = idOf(body);
       const abort = open.get(ask);
@@ -53,10 +68,14 @@ export class Fetching {
       return;
     }
     if (body[0] !== LETTER.fetch) throw new WireError("an ask that is none");
+    batch.frameBytes += body.length;
+    if (batch.frameBytes > batchBytesMax(asker.limits)) throw new WireError("longer asks than a batch may have");
     const { ask, id: askId } = readAsk(body, asker.limits);
-    if (open.has(askId)) throw new WireError("an ask with the number of another one");
+    if (askId <= batch.lastId) throw new WireError("an ask with the number of another one");
+    if (askId > batchAsksMax(asker.limits)) throw new WireError("more asks than a batch may have");
+    batch.lastId = askId;
+    batch.asks++;
     if (open.size >= asker.limits.fetchesMax) throw new WireError("more fetches at a time than are allowed");
-    this.#batches.set(id, open);
     const { handler, grants, limits } = asker;
     const timeoutMs = Math.min(limits.fetchMs, limits.timeoutMs);
     const request = { handler, grants, timeoutMs, responseBytesMax: limits.fetchResponseBytesMax, ask };
@@ -68,12 +87,21 @@ export class Fetching {
     open.set(askId, abort);
   }
 
+  #batch(id: number): Batch {
+    let batch = this.#batches.get(id);
+    if (batch === undefined) {
+      batch = { open: new Map(), asks: 0, aborts: 0, lastId: 0, frameBytes: 0 };
+      this.#batches.set(id, batch);
+    }
+    return batch;
+  }
+
   /** The batch has been answered. */
   over(id: number): void {
-    const open = this.#batches.get(id);
-    if (open === undefined) return;
+    const batch = this.#batches.get(id);
+    if (batch === undefined) return;
     this.#batches.delete(id);
-    for (const abort of open.values()) abort();
+    for (const abort of batch.open.values()) abort();
   }
 
   /** The runner is lost. */
@@ -112,10 +140,19 @@ function asId(value: unknown): number {
   return value;
 }
 
+/** The last event begins with one ask, and one byte, less than what would keep it from it. */
+function batchAsksMax({ fetchesPerEvent }: AskLimits): number {
+  return ASK_LIMITS.batchAsks + fetchesPerEvent;
+}
+
+function batchBytesMax(limits: AskLimits): number {
+  const bodyChars = ASK_LIMITS.batchBodyBytes + ASK_LIMITS.eventBodyBytes;
+  return CHAR_BYTES * bodyChars + batchAsksMax(limits) * (LINE_BYTES + CHAR_BYTES * HEAD_CHARS);
+}
+
 function readAsk(body: Buffer, limits: AskLimits): { readonly id: number; readonly ask: FetchAsk } {
   const { fetchRequestBytesMax } = limits;
-  const charsMax = fetchRequestBytesMax + ASK_LIMITS.headerChars + ASK_LIMITS.urlChars + ASK_LIMITS.methodChars;
-  const bytesMax = LINE_BYTES + CHAR_BYTES * charsMax;
+  const bytesMax = LINE_BYTES + CHAR_BYTES * (fetchRequestBytesMax + HEAD_CHARS);
   if (body.length > bytesMax) throw new WireError(`an ask of ${body.length} bytes`);
   if (!isUtf8(body)) throw new WireError("an ask that is not UTF-8");
   const said = parse(body, 1, body.length);

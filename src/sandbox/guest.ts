@@ -10,7 +10,7 @@
  *      to the answer, so cutting the batch off at any point leaves whole tasks.
  *   2  Tasks of one key hand the state on to each other, and when one fails those behind it are not run.
  *   3  The first of `heads` tells the outside which task is running, also when this thread never comes back.
- *   4  After `sliceMs`, or with an answer of ANSWER_CHARS, no further task is begun.
+ *   4  After `sliceMs`, with an answer of ANSWER_CHARS, or with many asks (ask-limits.ts), no further task is begun.
  *   5  While a task waits nothing runs here: the reply says when the next timer is due, and the outside calls again.
  *   6  What a task leaves behind when it ends (timers, promises, asks) is gone, or finds nobody to tell.
  *   7  The time that a task sees is its own (api/clock.ts). What limits it is real, but in a captured run, where nothing is
@@ -277,7 +277,8 @@ class Guest {
 
   #spent(): boolean {
     this.#nowMs = now();
-    return this.#nowMs - this.#startedMs >= this.#settings.sliceMs || this.#answer.length >= ANSWER_CHARS;
+    const isMuch = this.#answer.length >= ANSWER_CHARS || this.#asks.areMany;
+    return isMuch || this.#nowMs - this.#startedMs >= this.#settings.sliceMs;
   }
 
   /** Calls the handler with the task at `#index`. */

@@ -32,12 +32,13 @@ export const sandboxSettings = z
       description:
         "So many runners that one handler has cost within ten minutes put it aside for a while: 10s, then longer each time, up to 10m. Its events wait.",
     }),
-    fetchesTotalMax: count
-      .max(10_000)
-      .default(256)
-      .meta({ description: "Fetches of all handlers under way at a time; more fail at once, and may be tried again." }),
+    fetchesTotalMax: count.max(10_000).default(256).meta({
+      description:
+        "Fetches of all handlers under way at a time, half of them of one handler at the most; more fail at once, and may be tried again.",
+    }),
     fetchBytesTotalMax: size.prefault("64MB").meta({
-      description: "Bytes of requests and answers that the gateway holds for all fetches; what goes beyond it fails.",
+      description:
+        "Bytes of requests and answers that the gateway holds for all fetches, half of them for one handler at the most; what goes beyond it fails.",
     }),
   })
   .meta({ description: "The processes and limits that contain handlers." });

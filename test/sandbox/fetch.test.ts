@@ -9,6 +9,12 @@ import type { BundleOptions, Opened } from "./opened.ts";
 import type { HandlerBundle } from "../../src/sandbox/sandbox.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
 
+const LIMITS_OF_EVENT = {
+  fetchesMax: 4,
+  fetchRequestBytesMax: 1024,
+  fetchResponseBytesMax: 64 * 1024,
+  fetchMs: 300,
+};
 const LIMITS: EgressLimits = { fetchesMax: 50, bytesMax: 1024 * 1024 };
 
 let egress: Egress;
@@ -20,7 +26,7 @@ beforeAll(async () => {
   egress = new Egress({ limits: LIMITS, version: "0" });
   // A slice that no busy box uses up: what is not begun after it is no matter of these tests, but for one.
   opened = await openSandbox({ slice: "1s" }, { fetch: egress.fetch });
-  withLimits({ fetchesMax: 4, fetchRequestBytesMax: 1024, fetchResponseBytesMax: 64 * 1024, fetchMs: 300 });
+  withLimits(LIMITS_OF_EVENT);
   site = await openSite({
     "/hello": text("hello", { "x-a": "1" }),
     "/json": (answer) => answer.writeHead(200, { "content-type": "application/json" }).end('{"n":1}'),
@@ -121,6 +127,29 @@ describe("a handler with a grant", () => {
     expect(await output("for (let n = 0; n < 9; n++) await (await fetch('SITE/hello')).text(); return 'all'")).toBe(
       "all",
     );
+  });
+
+  it("fetches as often as it may for one event, however its fetches end, and the next event as often", async () => {
+    const body = `let made = 0;
+      try { for (;;) { await fetch(made % 2 ? 'SITE/hello' : 'http://not-granted.example/').catch((error) => { if (error.name !== 'TypeError') throw error; }); made++; } }
+      catch (error) { return { made, code: error.code }; }`;
+    const ran = await results(body, { limits: { ...LIMITS_OF_EVENT, fetchesPerEvent: 7 } }, [
+      { key: "a", data: 1 },
+      { key: "b", data: 2 },
+    ]);
+    const seven = [JSON.stringify({ made: 7, code: "SANDBOX_FETCHES_TOO_MANY" })];
+    expect(shortly(ran)).toEqual([seven, seven]);
+  });
+
+  it("sends no more than 32 MB for one event, in all bodies together", async () => {
+    const before = opened.sandbox.figures().killedForNonsense;
+    const body = `const eight = 'x'.repeat(8 * 1024 * 1024); let made = 0;
+      try { for (;;) { await fetch('http://not-granted.example/', { method: 'POST', body: eight }).catch((error) => { if (error.name !== 'TypeError') throw error; }); made++; } }
+      catch (error) { return { made, code: error.code }; }`;
+    const limits = { ...LIMITS_OF_EVENT, fetchRequestBytesMax: 8 * 1024 * 1024 };
+    const more = { limits, timeoutMs: 60_000, memoryBytes: 256 * 1024 * 1024 };
+    expect(await output(body, more)).toEqual({ made: 4, code: "SANDBOX_FETCH_TOO_LARGE" });
+    expect(opened.sandbox.figures().killedForNonsense).toBe(before);
   });
 
   it("has no more than its longest body to send", async () => {

@@ -178,6 +178,15 @@ function ask(id = "id", more: object = {}): string {
   return `channel.write(frame(kinds.indexOf("ask"), ${id}, ${JSON.stringify(`f${JSON.stringify(line)}`)}));`;
 }
 
+/** Each one is asked for and taken back, so there is never more than one at a time. */
+const askAndEnd = `let n = 0; setInterval(() => {
+  for (let i = 0; i < 100; i++) {
+    const line = { id: ++n, url: "http://a.example/", method: "GET", redirect: "follow", headers: [] };
+    channel.write(frame(kinds.indexOf("ask"), id, "f" + JSON.stringify(line)));
+    channel.write(frame(kinds.indexOf("ask"), id, "x" + n));
+  }
+}, 0)`;
+
 describe("a runner that was taken over", () => {
   let opened: Opened | undefined;
   afterEach(() => opened?.sandbox.close());
@@ -247,6 +256,10 @@ describe("a runner that was taken over", () => {
     ["an ask of nothing", "channel.write(frame(kinds.indexOf('ask'), id, ''))"],
     ["an ask that is not UTF-8", "channel.write(frame(kinds.indexOf('ask'), id, Buffer.from([0x66, 0xff])))"],
     ["an ask without end", "channel.write(frame(kinds.indexOf('ask'), id, 'f' + ' '.repeat(1e6)))"],
+    ["the end of an ask that it has not made", "channel.write(frame(kinds.indexOf('ask'), id, 'x1'))"],
+    ["the end of an ask twice", `${ask()}${"channel.write(frame(kinds.indexOf('ask'), id, 'x1'));".repeat(2)}`],
+    ["asks and their ends without end", askAndEnd],
+    ["an ask beyond those that a batch may have", ask("id", { id: 1101 })],
     ["the end of an ask without a number", "channel.write(frame(kinds.indexOf('ask'), id, 'x1.5'))"],
   ])("and answers with %s is replaced, and its batch is crashed", async (_, deed) => {
     let open = 0;
@@ -290,7 +303,7 @@ describe("a runner that was taken over", () => {
       return () => undefined;
     };
     const deed = `${ask("id", { body: "\u00ff" })} setTimeout(() => {
-      for (const late of ["x1", "x77"]) channel.write(frame(kinds.indexOf("ask"), id, late));
+      channel.write(frame(kinds.indexOf("ask"), id, "x1"));
       channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));
     }, 50);`;
     opened = await openSandbox({}, { command: impostor(deed), fetch });

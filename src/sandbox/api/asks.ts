@@ -72,6 +72,11 @@ export class Asks {
   #queue: number[] = bare([]);
   #aborts = "";
   #lastId = 0;
+  /** Of the batch: bytes of all bodies. */
+  #bodyBytes = 0;
+  /** Both as they were when the task began. */
+  #lastIdBefore = 0;
+  #bodyBytesBefore = 0;
   #isOpen = false;
 
   /** `captured`: the run is to be repeated, so nothing is asked for. `changed` is called when `text` may have. */
@@ -83,6 +88,8 @@ export class Asks {
 
   open(): void {
     this.#isOpen = true;
+    this.#lastIdBefore = this.#lastId;
+    this.#bodyBytesBefore = this.#bodyBytes;
   }
 
   /** The task has ended: what it asked for is not wanted any more. */
@@ -99,6 +106,12 @@ export class Asks {
     this.close();
     this.#aborts = "";
     this.#lastId = 0;
+    this.#bodyBytes = 0;
+  }
+
+  /** Whether the batch has asked for so much that none of its further tasks is to begin. */
+  get areMany(): boolean {
+    return this.#lastId >= ASK_LIMITS.batchAsks || this.#bodyBytes >= ASK_LIMITS.batchBodyBytes;
   }
 
   /** What is to leave with the reply: first what is not wanted any more, then what is. */
@@ -125,7 +138,10 @@ export class Asks {
     if (this.#captured) {
       throw withCode(new TypeError("a captured run makes no requests"), "HANDLER_FETCH_DENIED", true);
     }
-    const { fetchesMax } = this.#limits;
+    const { fetchesMax, fetchesPerEvent } = this.#limits;
+    if (this.#lastId - this.#lastIdBefore >= fetchesPerEvent) {
+      throw new Refusal("SANDBOX_FETCHES_TOO_MANY", `more than ${fetchesPerEvent} fetches of one event`);
+    }
     if (mapSize(this.#pending) >= fetchesMax) {
       throw new Refusal("SANDBOX_FETCHES_TOO_MANY", `more than ${fetchesMax} fetches of one event at a time`);
     }
@@ -182,7 +198,17 @@ export class Asks {
     if (bytes.length > fetchRequestBytesMax) {
       throw new Refusal("SANDBOX_FETCH_TOO_LARGE", `the body of a fetch is longer than ${fetchRequestBytesMax} bytes`);
     }
-    return fromBytes(bytes);
+    const text = fromBytes(bytes);
+    const bodyBytes = this.#bodyBytes + text.length;
+    if (bodyBytes - this.#bodyBytesBefore > ASK_LIMITS.eventBodyBytes) {
+      const most = `${ASK_LIMITS.eventBodyBytes} bytes`;
+      throw new Refusal(
+        "SANDBOX_FETCH_TOO_LARGE",
+        `the bodies of one event's fetches are longer than ${most} together`,
+      );
+    }
+    this.#bodyBytes = bodyBytes;
+    return text;
   }
 }
 

@@ -81,6 +81,8 @@ export interface HandlerConfig {
     readonly timersMax?: number;
     /** Fetches of one event under way at a time. Default: 16. */
     readonly fetchesMax?: number;
+    /** Fetches of one event in all. Default: 100. */
+    readonly fetchesPerEvent?: number;
     /** How long one fetch may take, at most `timeout`. Default: `"10s"`. */
     readonly fetchTimeout?: Duration;
     /** Longest body that is sent with a fetch. Default: `"256KB"`. */

@@ -82,6 +82,13 @@ const answers = lies({
   "a log line of 5 MB": "ran(id, 'l3' + JSON.stringify('x'.repeat(5_000_000)) + '\\n.\\n.\\n.\\n');",
 });
 
+const asks = lies({
+  "a hundred thousand ends of asks": "raw(Buffer.concat(Array(100_000).fill(frame('ask', id, 'x1'))));",
+  "a hundred thousand asks, and their ends": `raw(Buffer.concat(Array.from({ length: 100_000 }, (_, n) => Buffer.concat([
+    frame('ask', id, 'f' + JSON.stringify({ id: n + 1, url: 'http://a.example/', method: 'GET', redirect: 'follow', headers: [] })),
+    frame('ask', id, 'x' + (n + 1))]))));`,
+});
+
 const ends = lies({
   "nothing, and dies": "die();",
   "nothing, and exits well": "process.exit(0);",
@@ -121,4 +128,4 @@ const believed = [
   ),
 ];
 
-export const LIES: readonly Lie[] = [...frames, ...stuck, ...beats, ...answers, ...ends, ...believed];
+export const LIES: readonly Lie[] = [...frames, ...stuck, ...beats, ...answers, ...asks, ...ends, ...believed];
