@@ -143,14 +143,14 @@ describe("a handler with a grant", () => {
 
   it("sends no more than 32 MB for one event, in all bodies together", async () => {
     const before = opened.sandbox.figures().killedForNonsense;
-    const body = `const eight = 'x'.repeat(8 * 1024 * 1024); let made = 0;
-      try { for (;;) { await fetch('http://not-granted.example/', { method: 'POST', body: eight }).catch((error) => { if (error.name !== 'TypeError') throw error; }); made++; } }
+    const body = `const large = 'x'.repeat(1024 * 1024); let made = 0;
+      try { for (;;) { await fetch('http://not-granted.example/', { method: 'POST', body: large }).catch((error) => { if (error.name !== 'TypeError') throw error; }); made++; } }
       catch (error) { return { made, code: error.code }; }`;
-    const limits = { ...LIMITS_OF_EVENT, fetchRequestBytesMax: 8 * 1024 * 1024 };
-    const more = { limits, timeoutMs: 60_000, memoryBytes: 256 * 1024 * 1024 };
-    expect(await output(body, more)).toEqual({ made: 4, code: "SANDBOX_FETCH_TOO_LARGE" });
+    const limits = { ...LIMITS_OF_EVENT, fetchRequestBytesMax: 1024 * 1024 };
+    const more = { limits, timeoutMs: 60_000, memoryBytes: 128 * 1024 * 1024 };
+    expect(await output(body, more)).toEqual({ made: 32, code: "SANDBOX_FETCH_TOO_LARGE" });
     expect(opened.sandbox.figures().killedForNonsense).toBe(before);
-  });
+  }, 60_000);
 
   it("has no more than its longest body to send", async () => {
     const body =
@@ -319,6 +319,19 @@ describe("a batch that has asked for something", () => {
       "await fetch('SITE/echo?rejected' + event.data); if (event.data === 1) Promise.reject(new Error('forgotten')); return event.data";
     expect(shortly(await results(body, {}, three))).toEqual([["0"], "HANDLER_REJECTED", ["2"]]);
     expect([0, 1, 2].map((n) => asked(`/echo?rejected${n}`))).toEqual([1, 1, 1]);
+  });
+
+  it("begins no further event when it has asked a thousand times", async () => {
+    const patient = await openSandbox({ slice: "1m" });
+    const body = `for (let n = 0; n < 50; n++)
+      await Promise.all(Array.from({ length: 10 }, () => fetch('SITE/').catch(() => undefined)));`;
+    const limits = { fetchesMax: 10, fetchesPerEvent: 1000 };
+    const handler = fetching(body, { limits, timeoutMs: 20_000 });
+    await loadAll(patient.sandbox, handler);
+    const batch = three.map(({ key }, seq) => task(handler.id, { seq, key }));
+    const { results: ran } = await run(patient.sandbox, handler.id, batch);
+    expect(shortly(ran)).toEqual([[], [], "unrun"]);
+    await patient.sandbox.close();
   });
 
   it("keeps its place among those at a time when what takes it back is not heard, for its call is rejected", async () => {

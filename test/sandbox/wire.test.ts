@@ -275,7 +275,7 @@ describe("a runner that was taken over", () => {
     expect((await run(sandbox, handler.id, [task(handler.id)])).results).toMatchObject([{ at: "crashed" }]);
     await expect.poll(() => sandbox.figures().runnersReady, patient).toBe(1);
     expect(sandbox.pids[0]).not.toBe(pid);
-    expect(sandbox.figures()).toMatchObject({ runnersLost: 1 });
+    expect(sandbox.figures()).toMatchObject({ runnersLost: 1, killedForTime: 0 });
     expect(open).toBe(0);
   });
 
