@@ -196,6 +196,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     mended: (name) => hosting.mended(name),
   });
   stack.defer(() => deployments.close());
+  pipeline.begun();
 
   const report = new Report({
     config,

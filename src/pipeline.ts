@@ -136,6 +136,7 @@ export class Pipeline {
       queueMicrotask(() => done({ version: ROUTE_VERSION, results: forward(tasks) }));
       return;
     }
+    this.#suspects.handed(runner);
     const states = this.#journal.state(id, tasks.map(keyOfTask));
     if (!(states instanceof Promise)) {
       runFitting(this.#runners, runner, id, tasks, states, done);
@@ -153,6 +154,7 @@ export class Pipeline {
   // --- settle
 
   #settle(line: Line, batch: Batch, { version, results }: BatchResult): void {
+    if (!line.settings.route) this.#suspects.back(batch.runner);
     line.version = version;
     const again: Task[] = [];
     let crashed: Task[] | undefined;
@@ -212,13 +214,16 @@ export class Pipeline {
       over();
       return;
     }
+    // What is there already may be what ends the runner; more than that does not come.
+    const isAlone = this.#suspects.isFree(runner);
     this.#hand(line, runner, [task], ({ version, results }) => {
+      this.#suspects.back(runner);
       line.version = version;
       const first = results[0] as RunResult;
       const result = line.refused(task, first) ?? first;
-      if (result.at === "crashed" && result.byItself && !trial.isDoubted) {
+      if (result.at === "crashed" && (!isAlone || (result.byItself && !trial.isDoubted))) {
         // Somebody else may have ended it, a short memory or an operator; hardly twice in the same moment.
-        trial.isDoubted = true;
+        trial.isDoubted ||= isAlone;
         this.#suspects.untried(trial);
         this.#try(runner);
         return;
@@ -257,6 +262,11 @@ export class Pipeline {
     else if (settings.trust === "fresh") line.standing.renew();
     this.#placement.settle(line);
     this.#run(line);
+  }
+
+  /** All handlers that there were at the start are attached. */
+  begun(): void {
+    this.#placement.begun();
   }
 
   /** The runner where a version of the handler is to be loaded. */

@@ -19,13 +19,13 @@
 import { dirname, join, relative, sep } from "node:path";
 import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
-import type { Failure } from "../task.ts";
 import type { Clock } from "../time.ts";
 import { buildHandler, shownRoot } from "./build.ts";
 import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
 import { grantFields } from "./grants.ts";
 import type { Grants } from "./grants.ts";
+import type { LiveHandler, Candidate, Inspection } from "./handler.ts";
 import { hasChanged, looksOf } from "./looks.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { mergeSettings } from "./settings.ts";
@@ -34,32 +34,7 @@ import type { HandlerSource } from "./sources.ts";
 import { Versions, hashOf } from "./versions.ts";
 import { FolderWatch } from "./watch.ts";
 
-/** A version that runs, or is about to. */
-export interface LiveHandler {
-  readonly name: string;
-  readonly version: number;
-  /** CommonJS text without imports, and its source map as JSON. */
-  readonly code: string;
-  readonly sourceMap: string;
-  /** Where its source begins, relative to the folder that the handlers' folder lies in. */
-  readonly file: string;
-  readonly settings: HandlerSettings;
-  /** It was live when the gateway ended last. */
-  readonly hasServed: boolean;
-}
-
-/** A bundle to be looked at; nothing of it stays. */
-export interface Candidate {
-  readonly name: string;
-  readonly code: string;
-  readonly sourceMap: string;
-  readonly timeoutMs: number;
-  readonly memoryBytes: number;
-}
-
-export type Inspection =
-  | { readonly at: "ready"; readonly config: unknown }
-  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
+export type { LiveHandler, Candidate, Inspection } from "./handler.ts";
 
 export interface DeploymentsOptions {
   /** The `handlers` section of the config; `dir` is absolute. */
@@ -83,8 +58,8 @@ export interface DeploymentsOptions {
 interface Known {
   readonly name: string;
   readonly versions: Versions | undefined;
-  /** Number of the version that was live when the gateway ended last. */
-  readonly served: number | undefined;
+  /** Number of the version that was live when the gateway ended last, until another one is live. */
+  served: number | undefined;
   live: LiveHandler | undefined;
   /** What it uses has changed, and it could not go live with that: the next look tries again, though it is the same. */
   isStale: boolean;
@@ -106,6 +81,7 @@ export class Deployments {
   readonly #ending = new AbortController();
   /** Faults of the folder and of names, reported once each. */
   #reported = new Map<string, string>();
+  #isOpening = true;
   #deploys = 0;
   #failures = 0;
 
@@ -119,6 +95,7 @@ export class Deployments {
   static async open(options: DeploymentsOptions): Promise<Deployments> {
     const deployments = new Deployments(options);
     await deployments.scan();
+    deployments.#isOpening = false;
     if (options.handlers.watch) {
       deployments.#watch = new FolderWatch((noticed) => void deployments.#queue(() => deployments.#scan(noticed)));
       deployments.#watch.set(deployments.#folders());
@@ -220,7 +197,8 @@ export class Deployments {
     const versions = folder === undefined ? undefined : await Versions.open(join(folder, name));
     if (versions?.damage !== undefined)
       this.#options.log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
-    const served = versions?.liveNumber;
+    // Later on it says only what this gateway made live itself.
+    const served = this.#isOpening ? versions?.liveNumber : undefined;
     const fresh = { live: undefined, isStale: false, exported: undefined, looks: new Map(), fault: undefined };
     const known: Known = { name, versions, served, ...fresh };
     this.#known.set(name, known);
@@ -275,6 +253,7 @@ export class Deployments {
     await this.#options.live(next);
     known.live = next;
     known.isStale = false;
+    if (!next.hasServed) known.served = undefined;
     known.exported = exported;
     this.#deploys++;
     await known.versions?.setLive(next.version);

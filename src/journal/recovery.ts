@@ -21,9 +21,9 @@ import { keys } from "./keys.ts";
 import { readNotes, tell } from "./lost.ts";
 import type { LostNote } from "./lost.ts";
 import { deepest, storeCode } from "../store-error.ts";
-import { setAside, shadow } from "./store.ts";
+import { assertFree, setAside, shadow } from "./store.ts";
 import type { Store, StoreFactory } from "./store.ts";
-import { beginRun, mendTables } from "./tables.ts";
+import { beginRun, hasRunMark, mendTables } from "./tables.ts";
 
 /** Damaged stores kept aside; the oldest go. */
 const ASIDE_MAX = 3;
@@ -109,11 +109,15 @@ export async function openStore(doors: RecoveryDoors, witnessed: number): Promis
 async function look(doors: RecoveryDoors): Promise<void> {
   const { path, log } = doors;
   try {
-    if ((await mendTables(doors)) > 0) await forget(doors);
+    // Marks of a run that goes on are not this one's to change.
+    if (await hasRunMark(path)) await assertFree(path);
+    await mendTables(doors);
   } catch (error) {
     if (storeCode(error) === "LEVEL_LOCKED") throw locked(dirname(path), error);
     log.warn({ reason: messageOf(error) }, "the journal's tables could not be looked at, or not be mended");
   }
+  // Also of what was set aside by a mending that then failed, over and over perhaps.
+  await forget(doors).catch(() => undefined);
   // Without it a damaged table that ends the process is found a few starts later.
   await beginRun(path).catch(() => undefined);
 }

@@ -9,7 +9,7 @@
  * A process can die anywhere in between: what is lost is noted before a table is replaced (lost.ts), and replacing it is one
  * rename.
  */
-import { link, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, link, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { damageOf, footerOf } from "../level-table.ts";
 import type { Log } from "../log.ts";
@@ -177,6 +177,14 @@ async function lastLooks(path: string): Promise<Map<number, number>> {
 /** Called before LevelDB is let in. */
 export async function beginRun(path: string): Promise<void> {
   await writeFile(runPath(path), "");
+}
+
+/** Whether a run has begun and not ended: it goes on, or broke off. */
+export async function hasRunMark(path: string): Promise<boolean> {
+  return access(runPath(path)).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Called when it has let go of the store. */

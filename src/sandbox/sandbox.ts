@@ -20,15 +20,13 @@
  * batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
 import { availableParallelism } from "node:os";
-import type { Fetch, FetchGrant } from "../fetch.ts";
-import { DEFAULT_LIMITS } from "../limits.ts";
-import type { HandlerLimits } from "../limits.ts";
-import { parseTopicFilter } from "../topic.ts";
+import type { Fetch } from "../fetch.ts";
 import type { Log } from "../log.ts";
 import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
-import type { GuestBundle, Loaded } from "./isolates.ts";
-import { webApisOf } from "./api/web.ts";
+import { guestOf, limitsOf } from "./bundle.ts";
+import type { HandlerBundle } from "./bundle.ts";
+import type { Loaded } from "./isolates.ts";
 import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
 import { asLoad, withoutSecrets } from "./loads.ts";
@@ -43,36 +41,8 @@ import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Version, Waiting } from "./in-flight.ts";
 
+export type { HandlerBundle } from "./bundle.ts";
 export type { Load } from "./loads.ts";
-
-/** One version of a handler, built. */
-export interface HandlerBundle {
-  readonly name: string;
-  /** The handler's journal id. */
-  readonly id: number;
-  readonly version: number;
-  /** CommonJS text without imports, and its source map as JSON ("" when there is none). */
-  readonly code: string;
-  readonly sourceMap: string;
-  readonly settings: {
-    /** Longest time one event may take. */
-    readonly timeoutMs: number;
-    /** Heap of the isolate, built-ins aside. */
-    readonly memoryBytes: number;
-    /** Isolates that it may have in each runner, each with a batch of its own: for handlers that wait. Default 1. */
-    readonly concurrency?: number;
-    /** Its other budgets; what is left out is as in src/limits.ts. */
-    readonly limits?: Partial<HandlerLimits>;
-    /** ctx.params: plain JSON. */
-    readonly params: unknown;
-    /** Topic filters whose named levels are event.params; the first that matches counts. */
-    readonly topics: readonly string[];
-    /** Where it may fetch from; nowhere when left out. */
-    readonly fetch?: readonly FetchGrant[];
-    /** ctx.secrets: values by name. They are taken out of whatever it says. */
-    readonly secrets?: Readonly<Record<string, string>>;
-  };
-}
 
 export interface SandboxOptions {
   readonly settings: SandboxSettings;
@@ -148,7 +118,7 @@ export class Sandbox {
 
   /** Evaluates the bundle in an isolate of its own, for the config that it exports. Nothing stays behind. */
   async inspect(bundle: HandlerBundle, runner = 0): Promise<Load> {
-    const guest = await this.#guest(bundle);
+    const guest = await guestOf(bundle, this.#options, this.#webCode);
     const loaded = await insist(() => this.#at(runner).inspect(guest));
     return asLoad(loaded, new Stacks(bundle.sourceMap));
   }
@@ -159,7 +129,7 @@ export class Sandbox {
     const { onLog } = this.#options;
     const limits = limitsOf(bundle);
     const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
-    const guest = await this.#guest(bundle);
+    const guest = await guestOf(bundle, this.#options, this.#webCode);
     const version: Live = {
       serial: ++this.#lastSerial,
       bundle,
@@ -186,7 +156,13 @@ export class Sandbox {
       },
     };
     this.#versions.set(version.serial, version);
-    const loaded = await insist(() => this.#at(runner).load(version));
+    let loaded: Loaded | undefined;
+    try {
+      loaded = await insist(() => this.#at(runner).load(version));
+    } catch (error) {
+      this.#forget(version);
+      throw error;
+    }
     if (loaded?.at !== "ready") {
       this.#forget(version);
       return asLoad(loaded, stacks, redact);
@@ -200,7 +176,11 @@ export class Sandbox {
   /** Builds the isolate of what is live in a further runner, so that its first event there does not wait for it. */
   async prepare(runner: number, handler: number): Promise<boolean> {
     const live = this.#live.get(handler);
-    return live !== undefined && (await this.#at(runner).load(live))?.at === "ready";
+    if (live === undefined) return false;
+    const loaded = await this.#at(runner).load(live);
+    // Replaced while that waited: nobody else would take it out of there.
+    if (!this.#versions.has(live.serial)) this.#at(runner).unload(live.serial);
+    return loaded?.at === "ready";
   }
 
   /** Resolves when that runner is ready for work. Throws Fault SANDBOX_UNAVAILABLE. */
@@ -336,36 +316,6 @@ export class Sandbox {
     this.#versions.delete(version.serial);
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
-
-  async #guest(bundle: HandlerBundle): Promise<GuestBundle> {
-    const { name, version, code, settings: own } = bundle;
-    const { settings, journalId, gatewayId } = this.#options;
-    const limits = limitsOf(bundle);
-    return {
-      code,
-      web: await Promise.all(webApisOf(code).map((api) => this.#webCode(api))),
-      timeoutMs: own.timeoutMs,
-      cpuMs: Math.min(own.timeoutMs, limits.cpuMs ?? Infinity),
-      memoryBytes: own.memoryBytes,
-      concurrency: own.concurrency ?? 1,
-      idleMs: settings.idle,
-      settings: {
-        handler: name,
-        version,
-        params: own.params,
-        secrets: own.secrets ?? {},
-        filters: own.topics.map(parseTopicFilter),
-        journalId,
-        gatewayId,
-        sliceMs: settings.slice,
-        limits: { ...limits, timeoutMs: own.timeoutMs },
-      },
-    };
-  }
-}
-
-function limitsOf({ settings }: HandlerBundle): HandlerLimits {
-  return { ...DEFAULT_LIMITS, ...settings.limits };
 }
 
 export interface SandboxFigures {

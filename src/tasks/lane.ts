@@ -142,9 +142,12 @@ export class Lane {
     const tasksMax = Math.min(most, width === 1 ? BATCH_TASKS_MAX : this.#share(width));
     const batch: Batch = { runner, tasks: [] };
     this.#batches++;
-    let bytes = this.#fill(batch, port.front, 0, tasksMax);
-    bytes = this.#fill(batch, port.queue, bytes, tasksMax);
-    while (batch.tasks.length < tasksMax && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
+    // A place for a slow key's task; where there is one place only, every other time.
+    const isKept = port.slow.length > 0 && (tasksMax > 1 || this.#batches % 2 === 0);
+    const othersMax = isKept ? tasksMax - 1 : tasksMax;
+    let bytes = this.#fill(batch, port.front, 0, othersMax);
+    bytes = this.#fill(batch, port.queue, bytes, othersMax);
+    while (batch.tasks.length < othersMax && bytes < BATCH_BYTES_MAX && this.#mayTake()) {
       const task = this.#feed.take();
       if (task === undefined) break;
       const to = this.#portOf(task);

@@ -152,8 +152,10 @@ export class Line {
       const { outputsPerSecond } = limits ?? {};
       log.warn({ handler: name, outputsPerSecond, waiting: this.lane.waiting }, "handler held back: it sends too much");
     }
-    if (nowMs < this.#wakesMs) return;
-    this.#wakesMs = nowMs + waitMs - TIMER_MS;
+    // Woken anyway by then; or when it waits for less than it did, since what was put by for others was not spent.
+    const wakesMs = nowMs + waitMs - TIMER_MS;
+    if (nowMs < this.#wakesMs && this.#wakesMs <= wakesMs + TIMER_MS) return;
+    this.#wakesMs = wakesMs;
     heldBack(waitMs);
   }
 

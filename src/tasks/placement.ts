@@ -72,9 +72,18 @@ export class Placement {
       this.#place(only);
       return;
     }
+    // From now on proven ones are kept from others: those that could be proven just as well do not move away first.
+    if (isGuarded && !this.#wasGuarded) {
+      for (const { standing } of this.#options.lines()) if (standing.served(0)) standing.prove();
+    }
     this.#wasGuarded = isGuarded;
     for (const line of this.#options.lines()) this.#place(line);
     this.#options.moved();
+  }
+
+  /** All that there was at the start has come: whoever is new is as new as the others. */
+  begun(): void {
+    for (const { standing } of this.#options.lines()) if (!standing.isProven) standing.renew();
   }
 
   /** A batch of `events` of the line is back. */

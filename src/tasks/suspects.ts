@@ -32,10 +32,28 @@ interface Trial<Line> extends Suspect<Line> {
 export class Suspects<Line> {
   readonly #trials: Trial<Line>[][];
   readonly #trying: boolean[];
+  /** Batches in each runner's hands, trials among them. */
+  readonly #batches: number[];
 
   constructor(runners: number) {
     this.#trials = Array.from({ length: runners }, () => []);
     this.#trying = Array.from({ length: runners }, () => false);
+    this.#batches = Array.from({ length: runners }, () => 0);
+  }
+
+  /** A batch goes to `runner`. */
+  handed(runner: number): void {
+    this.#batches[runner] = (this.#batches[runner] as number) + 1;
+  }
+
+  /** It is back, whatever became of it. */
+  back(runner: number): void {
+    this.#batches[runner] = (this.#batches[runner] as number) - 1;
+  }
+
+  /** Nothing is in that runner: what is tried there now is tried alone, for nothing else may come. */
+  isFree(runner: number): boolean {
+    return this.#batches[runner] === 0;
   }
 
   /** Whether `runner` is kept for its suspects. */

@@ -60,6 +60,32 @@ describe("version numbers", () => {
   });
 });
 
+describe("a version has served", () => {
+  const served = ({ live }: Opened): boolean[] => live.map(({ hasServed }) => hasServed);
+
+  it("when it was live as the gateway ended, and not because it is saved again, or comes back after another", async () => {
+    folder.write("h.ts", source("return 1"));
+    const first = await again();
+    folder.remove("h.ts");
+    await first.deployments.scan();
+    folder.write("h.ts", source("return 1"));
+    await first.deployments.scan();
+    expect([numbers(first), served(first)]).toEqual([
+      [1, 1],
+      [false, false],
+    ]);
+    const second = await again();
+    for (const body of ["return 2", "return 1"]) {
+      folder.write("h.ts", source(body));
+      await second.deployments.scan();
+    }
+    expect([numbers(second), served(second)]).toEqual([
+      [1, 2, 1],
+      [true, false, false],
+    ]);
+  });
+});
+
 describe("the last good version", () => {
   it("stays live when the next one does not build, also across a restart (D1)", async () => {
     folder.write("h.ts", source("return 1"));

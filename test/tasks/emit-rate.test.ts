@@ -182,6 +182,29 @@ describe("a handler with a limit", () => {
       .toEqual(["done", "done", "retry", "done"]);
   });
 
+  it("does not wait for as long as under limits that it had before", async () => {
+    const runners = new CountingRunners(50);
+    const journal = await started(runners, { outputsPerSecond: 1, outputsBurst: 1 });
+    publish("a");
+    publish("a");
+    await expect.poll(() => pipeline?.figures().handlers[0]?.heldBackMs).toBeGreaterThan(0);
+    // Fifty seconds of outputs are to be made up for.
+    const settings: LineSettings = {
+      name: "limited",
+      id: LIMITED,
+      to: [],
+      type: "t",
+      retry: { firstMs: 1, maxMs: 2, triesMax: 3 },
+      concurrency: 1,
+      route: false,
+      trust: "same",
+      keyOf: (topic) => topic,
+    };
+    const limits = { outputsPerSecond: 200, outputsBurst: 1, stateTotalBytesMax: 1000 };
+    await pipeline?.attach({ ...settings, limits });
+    await expect.poll(() => journal.settlements.length, { timeout: 5000 }).toBe(2);
+  });
+
   it("is not held back by events that send nothing", async () => {
     const journal = await started(new CountingRunners(0), { outputsPerSecond: 1, outputsBurst: 5 });
     for (let n = 0; n < 500; n++) publish(`a/${n}`);

@@ -233,6 +233,24 @@ describe("a key whose events take a whole slice", () => {
     it.finished(fourth as Batch, []);
   });
 
+  it("has its turn also while batches are full, and where they have one place only", () => {
+    for (const most of [256, 2, 1]) {
+      const { lane: it, come } = lane();
+      come("s", 4);
+      cut(it, it.next(0), 1);
+      come("a", 600);
+      let all = "";
+      for (let n = 0; n < 6; n++) {
+        const batch = it.next(0, most);
+        if (batch === undefined) break;
+        expect(batch.tasks.length).toBeLessThanOrEqual(most);
+        all += keysOf(batch);
+        it.finished(batch, []);
+      }
+      expect(all.replaceAll("a", ""), `batches of ${most}`).toBe("sss");
+    }
+  });
+
   it("is as any other again when it has long not been slow", () => {
     const { lane: it, come } = lane();
     come("s", 2);
@@ -252,6 +270,78 @@ describe("a key whose events take a whole slice", () => {
     come("a", 1);
     cut(it, it.next(0), 50);
     expect(keysOf(it.next(0))).toBe(`${"h".repeat(150)}a`);
+  });
+});
+
+describe("what is suspected of having ended a runner", () => {
+  const [INNOCENT, HOSTILE] = [1, 2];
+  const APART = 1;
+
+  /** Batches that the test answers by hand. */
+  class ByHand extends RestingRunners {
+    readonly open: { runner: number; handler: number; tasks: number; answer: (result: RunResult) => void }[] = [];
+
+    run(...[runner, handler, batch, , done]: Parameters<Runners["run"]>): void {
+      const answer = (result: RunResult): void => done({ version: 1, results: batch.map(() => result) });
+      this.open.push({ runner, handler, tasks: batch.length, answer });
+    }
+
+    take(handler: number, runner: number): (result: RunResult) => void {
+      const at = this.open.findIndex((each) => each.handler === handler && each.runner === runner);
+      const [found] = this.open.splice(at, at < 0 ? 0 : 1);
+      if (found === undefined) throw new Error(`handler ${handler} has nothing in runner ${runner}`);
+      return found.answer;
+    }
+  }
+
+  it("is not blamed for a second runner that was killed for what somebody else did there (P4)", async () => {
+    const runners = new ByHand(1);
+    const journal = new MemoryJournal();
+    const pipeline = new Pipeline({
+      journal,
+      runners,
+      wanted: (topic) => [Number(topic)],
+      isFull: () => false,
+      uplink: () => undefined,
+      local: 0,
+      clock: systemClock,
+      random: () => 0,
+      lossesMax: 3,
+      provenAfterMs: 1e6,
+      log: createLog({ level: "silent", pretty: false }),
+    });
+    const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
+    const attach = (id: number, trust: "known" | "fresh"): Promise<void> =>
+      pipeline.attach({ ...settings, name: `h${id}`, id, trust, keyOf: (topic) => topic });
+    await attach(INNOCENT, "known");
+    await attach(HOSTILE, "fresh");
+    const event = { kind: "topic", device: "d", qos: 1, retain: false, hops: 0, timeMs: 0 } as const;
+    for (const topic of [HOSTILE, INNOCENT]) {
+      const draft = { ...event, topic: String(topic), payload: Buffer.alloc(0) };
+      pipeline.accept(draft, { committed: () => undefined }, 1);
+    }
+    const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2));
+    await turn();
+    const killed: RunResult = { at: "crashed", byItself: false };
+    runners.take(INNOCENT, 0)(killed);
+    await turn();
+    // It is tried apart, where the hostile one is at work; and that runner is killed as well.
+    const trial = runners.take(INNOCENT, APART);
+    runners.take(HOSTILE, APART)(killed);
+    trial(killed);
+    await turn();
+    // Now nothing is beside it.
+    expect(runners.open.map(({ handler }) => handler)).toEqual([INNOCENT]);
+    runners.take(INNOCENT, APART)({ at: "done", outputs: [], state: undefined });
+    await turn();
+    runners.take(HOSTILE, APART)(killed);
+    await turn();
+    const ends = journal.settlements.map(({ task: { handler }, outcome }) => [handler, outcome.at]);
+    expect(ends).toEqual([
+      [INNOCENT, "done"],
+      [HOSTILE, "dead"],
+    ]);
+    pipeline.close();
   });
 });
 
@@ -335,6 +425,20 @@ describe("a handler that is not proven", () => {
     expect(await publish(OTHER)).toEqual([0]);
     await attach(OTHER, "fresh");
     expect(await publish(OTHER)).toEqual([APART]);
+    pipeline.close();
+  });
+
+  it("is proven with the first of those that came with it, and does not move away and back", async () => {
+    const { runners, pipeline, publish, attach } = await setUp();
+    await attach(GOOD, "fresh");
+    await attach(OTHER, "fresh");
+    pipeline.begun();
+    runners.prepare = () => new Promise(() => undefined);
+    await publish(OTHER, 20);
+    runners.prepare = () => Promise.resolve(true);
+    await publish(GOOD, 20);
+    expect(await publish(OTHER)).toEqual([0]);
+    expect(pipeline.figures().handlers.map(({ proven }) => proven)).toEqual([true, true]);
     pipeline.close();
   });
 
