@@ -22,6 +22,8 @@ export interface HandlerCheck {
   readonly fault: Fault | undefined;
   /** undefined when it does not get as far as that. */
   readonly grants: ShownGrants | undefined;
+  /** Uplinks that what it returns goes to. */
+  readonly to: readonly string[] | undefined;
 }
 
 /** In the order of names. Throws a Fault when no runner can be had. */
@@ -56,10 +58,11 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
       live: async (handler) => {
         checkSettings(handler, triggers, Object.keys(config.uplinks), checks.size);
         checkSecrets(handler.settings.secrets, Object.keys(config.secrets), handler.file);
-        checks.set(handler.name, { name: handler.name, fault: undefined, grants: shownGrants(handler.settings) });
+        const { name, settings } = handler;
+        checks.set(name, { name, fault: undefined, grants: shownGrants(settings), to: settings.to });
       },
       removed: () => undefined,
-      failed: (name, fault) => checks.set(name, { name, fault, grants: undefined }),
+      failed: (name, fault) => checks.set(name, { name, fault, grants: undefined, to: undefined }),
       mended: () => undefined,
     });
     await deployments.close();

@@ -67,6 +67,11 @@ export const FAULTS = {
   CONTROL_DENIED: kind("usage", false, "Use a token whose role may do this."),
   CONTROL_HOST: kind("usage", false, "Ask by a loopback name: localhost, 127.0.0.1 or [::1]."),
   CONTROL_NOT_FOUND: kind("usage", false, "Check the path or the id; /api/v1/openapi.json lists what there is."),
+  CONTROL_NOT_DEPLOYED: kind(
+    "usage",
+    false,
+    "Put the handler back first, and then redrive; or drop the dead letters with `sluice dead drop`.",
+  ),
   CONTROL_REQUEST: kind("usage", false, "Mend the request as the message says; /api/v1/openapi.json describes each."),
   CONTROL_TOO_LARGE: kind("usage", false, "Send less, or raise `control.limits.bodyMax`."),
   CONTROL_BROKEN: kind(

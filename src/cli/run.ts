@@ -39,6 +39,7 @@ export interface RunOptions {
 
 /** Opens the gateway of the config at `path` and resolves with the exit code once it has ended. */
 export async function runGateway(path: string | undefined, { pretty, change }: RunOptions): Promise<number> {
+  process.title = "sluice"; // What `pidof` and `ps` are asked for.
   const file = configFile(path, process.env);
   const load = async (): Promise<Config> => change(await loadConfig(file, process.env, { files: true }));
   const config = await load();

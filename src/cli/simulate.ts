@@ -107,7 +107,7 @@ async function connectAll(options: SimulateOptions): Promise<Device[]> {
         client.on("error", () => undefined);
         const line = String.fromCodePoint(97 + ((first + i) % 4));
         const topic = options.topic.replaceAll("{line}", line).replaceAll("{machine}", `machine-${first + i + 1}`);
-        return { client, topic, name, n: 0, inflight: 0, c: 20 + Math.random() * 60 };
+        return { client, topic, name, n: 0, inflight: 0, c: 20 + Math.random() * 80 };
       }),
     );
     devices.push(...opened);
@@ -126,16 +126,18 @@ async function publishAll(
   const countMax = count ?? Number.POSITIVE_INFINITY;
   const endMs = seconds === undefined ? Number.POSITIVE_INFINITY : startedMs + seconds * 1000;
   let turns = 0;
-  while (!interrupted.aborted && tally.sent < countMax && performance.now() < endMs) {
+  for (let isOver = false; !interrupted.aborted && tally.sent < countMax && !isOver;) {
+    // The last turn is for what became due since the one before.
+    isOver = performance.now() >= endMs;
     const dueMs = Math.min(performance.now(), endMs) - startedMs;
-    const due = Math.floor((dueMs / 1000) * rate);
+    const due = Math.floor((dueMs / 1000) * rate + 1e-6); // The last moment is not always a whole one.
     for (; turns < due && tally.sent < countMax; turns++) {
       const device = devices[turns % devices.length] as Device;
       if (!device.client.connected) return "lost";
       if (device.inflight >= INFLIGHT_MAX) tally.held++;
       else publish(device, qos, tally);
     }
-    await turn();
+    if (!isOver) await turn();
   }
   return interrupted.aborted ? "interrupted" : "done";
 }

@@ -38,6 +38,7 @@ function show(status: StatusAnswer): string {
     "",
     table(["TASKS", ...Object.keys(ledger.events)], [["", ...Object.values(ledger.events)]]),
   ];
+  if (status.unmatched > 0) lines.push(`${status.unmatched} more events since the start that no handler wanted`);
   if (status.handlers.length > 0) {
     const rows = status.handlers.map((of) => [
       plain(of.name),

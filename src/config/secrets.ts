@@ -80,7 +80,7 @@ type Read = { readonly value: string } | { readonly flaw: string };
 function readSecret({ env: variable, file }: SecretPlaces[string], env: Environment): Read {
   if (file !== undefined) return readSecretFile(file);
   const value = env[variable ?? ""];
-  if (value === undefined) return { flaw: `names a variable that the environment does not have` };
+  if (value === undefined) return { flaw: `names ${variable ?? ""}, which the environment does not have` };
   return checked(value);
 }
 

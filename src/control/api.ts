@@ -169,7 +169,7 @@ function deadRoutes({ dead }: ControlSource): readonly ApiRoute[] {
       role: "admin",
       body: shapes.bulkBody,
       answer: shapes.bulkAnswer,
-      run: ({ body }) => each(dead, body, (id) => dead.redrive(id)),
+      run: ({ body }) => each(dead, body, (id) => redriven(dead, id, body)),
     },
     {
       method: "POST",
@@ -258,4 +258,15 @@ function letterWholeAnswer(letter: DeadLetter): LetterWholeAnswer {
   }
   const time = source === undefined ? undefined : new Date(source.timeMs).toISOString();
   return { ...letterAnswer(letter), time, data, data_base64: bytes.toString("base64") };
+}
+
+/** Of all dead letters, those stay that nobody would run; who names such a handler is told. */
+async function redriven(dead: ControlSource["dead"], id: string, body: unknown): Promise<boolean> {
+  try {
+    return await dead.redrive(id);
+  } catch (thrown) {
+    const { handler } = body as z.output<typeof shapes.bulkBody>;
+    if (handler === undefined && thrown instanceof Fault && thrown.code === "CONTROL_NOT_DEPLOYED") return false;
+    throw thrown;
+  }
 }

@@ -2,7 +2,7 @@
 import { builtinModules } from "node:module";
 import { basename, dirname, relative, resolve } from "node:path";
 import { build, stop } from "esbuild";
-import type { BuildOptions, Message, OutputFile, Plugin } from "esbuild";
+import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
 import { Fault, messageOf } from "../fault.ts";
 import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
 
@@ -15,6 +15,8 @@ export interface Build {
 }
 
 /** Text of a bundle, map aside. It is held in memory by every runner. */
+/** An ES module is strict, and what it is bundled into is not. A handler in CommonJS stays what it is. */
+const STRICT = '"use strict";';
 const CODE_BYTES_MAX = SOURCE_BYTES_MAX;
 
 const BUILTINS = new Set(builtinModules.filter((name) => !name.startsWith("_")));
@@ -104,7 +106,7 @@ export async function buildHandler(
     throw new Fault(refusal.code, `handler ${name} is not read: ${refusal.message}`, { where: relative(root, entry) });
   }
   const timeout = AbortSignal.timeout(timeoutMs);
-  let result;
+  let result: BuildResult<{ write: false; metafile: true }>;
   try {
     const options = {
       entryPoints: [entry],
@@ -126,12 +128,15 @@ export async function buildHandler(
       define: { "process.env.NODE_ENV": '"production"' },
       // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
       tsconfigRaw: {},
+      banner: { js: STRICT },
       plugins: [ownModule, noNode, onlyFiles],
     } as const satisfies BuildOptions;
-    result = await withBuilder(
-      () => build(options),
-      signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+    result = await withBuilder(() => build(options), until);
+    const isScript = Object.values(result.metafile.outputs).some(
+      ({ entryPoint }) => entryPoint !== undefined && result.metafile.inputs[entryPoint]?.format === "cjs",
     );
+    if (isScript) result = await withBuilder(() => build({ ...options, banner: {} }), until);
   } catch (cause) {
     if (timeout.aborted && cause === timeout.reason) {
       const message = `handler ${name} was not bundled within ${timeoutMs} ms`;

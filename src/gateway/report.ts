@@ -39,7 +39,24 @@ export class Report implements ControlSource {
   }
 
   get dead(): ControlSource["dead"] {
-    return this.#rooms.journal.dead;
+    const { dead } = this.#rooms.journal;
+    return {
+      list: (query) => dead.list(query),
+      get: (id) => dead.get(id),
+      drop: (id) => dead.drop(id),
+      redrive: async (id) => {
+        const letter = await dead.get(id);
+        if (letter?.kind === "task") this.#assertRuns(letter.handler);
+        return dead.redrive(id);
+      },
+    };
+  }
+
+  /** What nobody runs would wait until it expires. A route always runs while it is in the config. */
+  #assertRuns(handler: string): void {
+    const { hosting } = this.#rooms;
+    if ([...hosting.liveHandlers, ...hosting.routes].some(({ name }) => name === handler)) return;
+    throw new Fault("CONTROL_NOT_DEPLOYED", `the handler ${handler} is not deployed, so nobody would run it`);
   }
 
   ready(): readonly string[] {

@@ -181,6 +181,13 @@ describe("simulate", () => {
   });
 });
 
+describe("simulate, for so many seconds", () => {
+  it("sends all that is due in them", async () => {
+    const ran = await sluice(["simulate", "-p", String(home.mqttPort), "-n", "2", "-r", "100", "-d", "1", "--json"]);
+    expect(JSON.parse(ran.out)).toMatchObject({ sent: 100, acked: 100 });
+  });
+});
+
 describe("dead", () => {
   const dead = (...args: string[]): ReturnType<typeof sluice> => sluice(["dead", ...args, "--config", home.config]);
 
@@ -224,6 +231,21 @@ describe("dead", () => {
     await until(({ handlers }) => (handlers.find(({ name }) => name === "angry")?.version ?? 0) > version);
     expect(await dead("redrive", "--handler", "angry", "--json")).toMatchObject({ code: 0, out: '{"count":2}\n' });
     await until(({ ledger }) => ledger.events.dead === 0 && ledger.events.pending === 0);
+  });
+
+  it("keeps those of a handler that is gone, for nobody would run them", async () => {
+    await writeFile(join(home.folder, "handlers", "gone.js"), handlers["angry.js"].replace("angry/", "gone/"));
+    await until(({ handlers: all }) => all.some(({ name, version }) => name === "gone" && version > 0));
+    await publish("gone/1", "{}");
+    await until(({ ledger }) => ledger.events.dead === 1);
+    await rm(join(home.folder, "handlers", "gone.js"));
+    await until(({ handlers: all }) => !all.some(({ name }) => name === "gone"));
+    const refused = await dead("redrive", "--handler", "gone");
+    expect(refused.code).toBe(6);
+    expect(refused.err).toContain("[CONTROL_NOT_DEPLOYED]");
+    expect(await dead("redrive", "--all", "--json")).toMatchObject({ code: 0, out: '{"count":0}\n' });
+    expect((await status()).ledger.events).toMatchObject({ dead: 1, pending: 0 });
+    expect(await dead("drop", "--all", "--yes", "--json")).toMatchObject({ code: 0, out: '{"count":1}\n' });
   });
 
   it("wants to know which", async () => {

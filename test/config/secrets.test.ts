@@ -69,7 +69,7 @@ describe("a secret", () => {
     file: binary
 `;
     expect(problems(text, { SHORT: "abc" })).toEqual([
-      "2:16 CONFIG_SECRET `secrets.none.env` names a variable that the environment does not have",
+      "2:16 CONFIG_SECRET `secrets.none.env` names NOT_THERE, which the environment does not have",
       "3:17 CONFIG_SECRET `secrets.short.env` is shorter than 4 characters",
       expect.stringMatching(/^4:17 CONFIG_SECRET `secrets\.file\.file` names a file that cannot be read: ENOENT/),
       "5:19 CONFIG_SECRET `secrets.folder.file` names something that is no file",

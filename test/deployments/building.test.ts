@@ -65,6 +65,36 @@ describe("what becomes a handler", () => {
     ]);
   });
 
+  it("is strict as a module, and what it was as CommonJS; stacks point to the same lines", async () => {
+    folder.write(
+      "module.ts",
+      "export const config = { topic: 'a' };\nexport default () => {\n  (globalThis as any).x = 0; undeclared = 1;\n};",
+    );
+    folder.write(
+      "script.js",
+      "exports.config = { topic: 'a' };\nexports.default = () => { undeclared = 1; return undeclared; };",
+    );
+    opened = await openDeployments(folder);
+    const sandbox = await sharedSandbox();
+    const came: unknown[] = [];
+    for (const { code, sourceMap } of opened.live) {
+      const handler = bundle("", { code, sourceMap });
+      await sandbox.load(handler);
+      came.push((await run(sandbox, handler.id, [task(handler.id)])).results[0]);
+      sandbox.unload(handler.id);
+    }
+    expect(came).toMatchObject([
+      {
+        at: "failed",
+        failure: {
+          message: expect.stringContaining("undeclared is not defined"),
+          stack: expect.stringContaining("handlers/module.ts:3:"),
+        },
+      },
+      { at: "done" },
+    ]);
+  });
+
   it("throws with a stack that points into the user's source", async () => {
     folder.write(
       "lib/deep.ts",
