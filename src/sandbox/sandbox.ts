@@ -92,7 +92,7 @@ export class Sandbox {
     const { settings, clock, log } = options;
     this.#options = options;
     this.#webCode = command.webCode ?? (() => Promise.resolve(""));
-    this.sharedMax = settings.runners ?? availableParallelism();
+    this.sharedMax = settings.runners ?? Math.max(1, availableParallelism() - 1);
     const rssBytesMax = (): number => this.#rssBytesMax();
     const redact: Redact = (text) => this.#redacted(text);
     const shared = { command, sliceMs: settings.slice, clock, log, rssBytesMax, redact };

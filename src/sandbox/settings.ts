@@ -11,7 +11,7 @@ export const sandboxSettings = z
   .strictObject({
     runners: count.max(64).optional().meta({
       description:
-        "The most processes that run proven handlers; default: one for each core. One is in use, and more while those in use are busy. One more, apart, runs new versions and handlers that have cost an isolate or a runner.",
+        "The most processes that run proven handlers; default: one for each core but one, which is the gateway's. One is in use, and more while those in use are busy. One more, apart, runs new versions and handlers that have cost an isolate or a runner.",
     }),
     provenAfter: duration.prefault("10s").meta({
       description:
