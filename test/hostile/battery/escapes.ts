@@ -6,7 +6,7 @@ import { dead, done, rows } from "./hostile.ts";
 import type { Hostile } from "./hostile.ts";
 
 /** Names of the host's things that can be seen from a global object. */
-const SEEN = `const hosts = (global) => ["process", "require", "module", "global", "Buffer", "setImmediate", "fetch",
+const SEEN = `const hosts = (global) => ["process", "require", "module", "global", "Buffer", "setImmediate",
   "WebAssembly", "SharedArrayBuffer", "Atomics", "guest", "ivm"].filter((name) => typeof global[name] !== "undefined");`;
 
 export const escapes: readonly Hostile[] = [
