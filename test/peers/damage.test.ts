@@ -29,7 +29,7 @@ const READY_MS = 5_000;
 /** What is shown of one damage's consequences. */
 const WRONGS_MAX = 3;
 /** Gateways on damaged folders that run at the same time. */
-const TOGETHER = 3;
+const TOGETHER = 2;
 
 /** Path below data/ → kind of file. What matches none is not the journal's. */
 const KINDS: readonly (readonly [string, RegExp])[] = [
