@@ -24,7 +24,7 @@ export function hasContent(method: string, status: number): boolean {
 
 /**
  * Resolves with all of it. Rejects with ContentRefused as soon as `reserve` says no, and with what the connection or the
- * decoder says. What counts is what comes out of the decoder, so a small answer that unfolds is cut off as any other.
+ * decoder says. What counts is what comes out of the decoder, so a small answer that unfolds is cut off like a long one.
  */
 export function readContent(answer: IncomingMessage, reserve: Reserve): Promise<Buffer> {
   const coding = (answer.headers["content-encoding"] ?? "identity").trim().toLowerCase();
