@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { writeEventRecord } from "../../src/event.ts";
 import type { EventDraft } from "../../src/event.ts";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
+import type { Pipeline } from "../../src/pipeline.ts";
 import type { BatchResult } from "../../src/tasks/run.ts";
 import type { Task } from "../../src/task.ts";
 import { ParkedKeys } from "../../src/tasks/parked.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import { RestingRunners } from "../doubles/resting-runners.ts";
+import { openPipeline } from "./opened.ts";
 
 /** One runner whose batches a test answers by hand. An unloaded handler's are `unrun` at once, as the sandbox has it. */
 class HandRunners extends RestingRunners {
@@ -47,18 +47,11 @@ function setUp(): {
 } {
   const journal = new MemoryJournal();
   const runners = new HandRunners(1);
-  const pipeline = new Pipeline({
+  const pipeline = openPipeline({
     journal,
     runners,
     wanted: (topic) => [topic === "b" ? 2 : 1],
-    isFull: () => false,
     uplink: (name) => (name === "cloud" ? 5 : undefined),
-    local: 0,
-    clock: systemClock,
-    random: () => 0,
-    lossesMax: 3,
-    provenAfterMs: 0,
-    log: createLog({ level: "silent", pretty: false }),
   });
   const publish = (topic: string): void => void pipeline.accept(draft(topic), { committed: () => undefined }, 0);
   return { journal, runners, pipeline, publish };

@@ -1,15 +1,14 @@
 /** Outputs a second: what waits, for how long, and that nothing is lost over it (P6). */
 import { afterEach, describe, expect, it } from "vitest";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
+import type { Pipeline } from "../../src/pipeline.ts";
 import type { Task } from "../../src/task.ts";
 import { EmitRate } from "../../src/tasks/emit-rate.ts";
 import type { RateLimits } from "../../src/tasks/emit-rate.ts";
 import type { LineSettings } from "../../src/tasks/line.ts";
 import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
-import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import { RestingRunners } from "../doubles/resting-runners.ts";
+import { openPipeline } from "./opened.ts";
 
 describe("the bucket", () => {
   const opened = (limits: RateLimits): { rate: EmitRate; pass: (ms: number) => void } => {
@@ -105,18 +104,10 @@ describe("a handler with a limit", () => {
   const FREE = 2;
   async function started(runners: CountingRunners, limits: RateLimits): Promise<MemoryJournal> {
     const journal = new MemoryJournal();
-    pipeline = new Pipeline({
+    pipeline = openPipeline({
       journal,
       runners,
       wanted: (topic) => (topic.startsWith("free") ? [FREE] : [LIMITED]),
-      isFull: () => false,
-      uplink: () => undefined,
-      local: 0,
-      clock: systemClock,
-      random: () => 0,
-      lossesMax: 3,
-      provenAfterMs: 0,
-      log: createLog({ level: "silent", pretty: false }),
     });
     const settings = (name: string, id: number): LineSettings => ({
       name,

@@ -1,13 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { EventDraft } from "../../src/event.ts";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
 import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
 import type { Task } from "../../src/task.ts";
-import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import { RestingRunners } from "../doubles/resting-runners.ts";
+import { openPipeline } from "./opened.ts";
 
 const HANDLER = 3;
 /** Proven, so that the handler moves between its runners and the one apart. */
@@ -109,19 +107,12 @@ async function runAll(
 ): Promise<Run> {
   const journal = new MemoryJournal();
   const runners = new FatefulRunners(runnerCount);
-  const pipeline = new Pipeline({
+  const pipeline = openPipeline({
     journal,
     runners,
     wanted: () => [HANDLER],
-    isFull: () => false,
-    uplink: () => undefined,
-    local: 0,
-    clock: systemClock,
-    random: () => 0,
     // Crashes are what it is about here.
     lossesMax: 1000,
-    provenAfterMs: 0,
-    log: createLog({ level: "silent", pretty: false }),
   });
   const settings = {
     to: [],

@@ -1,12 +1,10 @@
 /** Who runs apart from whom, and who is blamed for what happens there. */
 import { describe, expect, it } from "vitest";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
+import type { Pipeline } from "../../src/pipeline.ts";
 import type { RunResult, Runners } from "../../src/tasks/run.ts";
-import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import { RestingRunners } from "../doubles/resting-runners.ts";
-import { task } from "../sandbox/opened.ts";
+import { openPipeline } from "./opened.ts";
 
 describe("what is suspected of having ended a runner", () => {
   const [INNOCENT, HOSTILE] = [1, 2];
@@ -32,18 +30,11 @@ describe("what is suspected of having ended a runner", () => {
   it("is not blamed for a second runner that was killed for what somebody else did there (P4)", async () => {
     const runners = new ByHand(1);
     const journal = new MemoryJournal();
-    const pipeline = new Pipeline({
+    const pipeline = openPipeline({
       journal,
       runners,
       wanted: (topic) => [Number(topic)],
-      isFull: () => false,
-      uplink: () => undefined,
-      local: 0,
-      clock: systemClock,
-      random: () => 0,
-      lossesMax: 3,
       provenAfterMs: 1e6,
-      log: createLog({ level: "silent", pretty: false }),
     });
     const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
     const attach = (id: number, trust: "known" | "fresh"): Promise<void> =>
@@ -108,18 +99,10 @@ describe("a handler that is not proven", () => {
     attach: (id: number, trust: "known" | "fresh" | "same") => Promise<void>;
   }> {
     const runners = new Watched(1);
-    const pipeline = new Pipeline({
+    const pipeline = openPipeline({
       journal: new MemoryJournal(),
       runners,
       wanted: (topic) => [Number(topic)],
-      isFull: () => false,
-      uplink: () => undefined,
-      local: 0,
-      clock: systemClock,
-      random: () => 0,
-      lossesMax: 3,
-      provenAfterMs: 0,
-      log: createLog({ level: "silent", pretty: false }),
     });
     const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
     const attach = (id: number, trust: "known" | "fresh" | "same"): Promise<void> =>

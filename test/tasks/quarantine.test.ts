@@ -1,12 +1,10 @@
 /** A handler that keeps costing runners stands aside; its events wait, and others go on (P5). */
 import { expect, it } from "vitest";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
 import { Quarantine } from "../../src/tasks/quarantine.ts";
 import type { BatchResult } from "../../src/tasks/run.ts";
 import type { Task } from "../../src/task.ts";
-import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
+import { openPipeline } from "./opened.ts";
 
 const MINUTE = 60_000;
 
@@ -57,7 +55,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
   const [deadly, good] = [1, 2];
   const journal = new MemoryJournal();
   const ran: number[] = [];
-  const pipeline = new Pipeline({
+  const pipeline = openPipeline({
     journal,
     runners: {
       sharedMax: 1,
@@ -75,14 +73,6 @@ it("its events wait while others go on, and a new deploy lets them run at once",
       },
     },
     wanted: (topic) => [topic.startsWith("deadly") ? deadly : good],
-    isFull: () => false,
-    uplink: () => undefined,
-    local: 0,
-    clock: systemClock,
-    random: () => 0,
-    lossesMax: 3,
-    provenAfterMs: 0,
-    log: createLog({ level: "silent", pretty: false }),
   });
   const attach = (id: number): Promise<void> =>
     pipeline.attach({

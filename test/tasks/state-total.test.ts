@@ -1,12 +1,11 @@
 /** State of all keys of a handler: what goes over its limit fails, and what ran on with it runs again (P7). */
 import { afterEach, expect, it } from "vitest";
-import { createLog } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
+import type { Pipeline } from "../../src/pipeline.ts";
 import type { Task } from "../../src/task.ts";
 import type { BatchResult, RunResult } from "../../src/tasks/run.ts";
-import { systemClock } from "../../src/time.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import { RestingRunners } from "../doubles/resting-runners.ts";
+import { openPipeline } from "./opened.ts";
 
 /**
  * Runners whose handler keeps as many characters as the payload says, and adds a `+` to what was there when it says
@@ -41,18 +40,10 @@ afterEach(() => pipeline?.close());
 async function started(triesMax: number): Promise<{ journal: MemoryJournal; runners: KeepingRunners }> {
   const journal = new MemoryJournal();
   const runners = new KeepingRunners(1);
-  pipeline = new Pipeline({
+  pipeline = openPipeline({
     journal,
     runners,
     wanted: () => [1],
-    isFull: () => false,
-    uplink: () => undefined,
-    local: 0,
-    clock: systemClock,
-    random: () => 0,
-    lossesMax: 3,
-    provenAfterMs: 0,
-    log: createLog({ level: "silent", pretty: false }),
   });
   await pipeline.attach({
     name: "keeper",
