@@ -237,7 +237,12 @@ export const FAULTS = {
   HANDLER_EXPORT_MISSING: kind(
     "handler",
     false,
-    "Export the function as default: `export default (event, ctx) => { … }`.",
+    "Export the function as default: `export default (event, ctx) => { … }`; docs/portability.md has what else runs.",
+  ),
+  HANDLER_SHAPE: kind(
+    "handler",
+    false,
+    "Export one function that takes an event; docs/portability.md has the shapes that run here.",
   ),
   HANDLER_LOAD_THREW: kind(
     "handler",

@@ -4,6 +4,7 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { build, stop } from "esbuild";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
 import { Fault, messageOf } from "../fault.ts";
+import { ownModules } from "./shims.ts";
 import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
 
 export interface Build {
@@ -30,17 +31,6 @@ const noNode: Plugin = {
       if (!path.startsWith("node:") && !BUILTINS.has(bare)) return undefined;
       return { errors: [{ text: `"${path}" belongs to Node, and handlers run without it` }] };
     });
-  },
-};
-
-/** `import { DeadLetter } from "sluice"`; everything else there is types, which leave nothing behind. */
-const ownModule: Plugin = {
-  name: "sluice",
-  setup(on) {
-    on.onResolve({ filter: /^sluice$/ }, () => ({ path: "sluice", namespace: "sluice" }));
-    on.onLoad({ filter: /.*/, namespace: "sluice" }, () => ({
-      contents: "export const DeadLetter = globalThis.DeadLetter;",
-    }));
   },
 };
 
@@ -125,11 +115,12 @@ export async function buildHandler(
       legalComments: "none",
       logLevel: "silent",
       charset: "utf8",
-      define: { "process.env.NODE_ENV": '"production"' },
+      // There is no process; but what a function of another platform is set up with stands there.
+      define: { "process.env.NODE_ENV": '"production"', "process.env": "__environment" },
       // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
       tsconfigRaw: {},
       banner: { js: STRICT },
-      plugins: [ownModule, noNode, onlyFiles],
+      plugins: [ownModules, noNode, onlyFiles],
     } as const satisfies BuildOptions;
     const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
     result = await withBuilder(() => build(options), until);

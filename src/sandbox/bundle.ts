@@ -66,6 +66,7 @@ export async function guestOf(
       filters: own.topics.map(parseTopicFilter),
       journalId,
       gatewayId,
+      memoryBytes: own.memoryBytes,
       sliceMs: settings.slice,
       limits: { ...limits, timeoutMs: own.timeoutMs },
     },

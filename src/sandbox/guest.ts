@@ -99,7 +99,7 @@ class Guest {
       this.#tell();
     });
     this.#around = surroundings(settings, this.#logger.log, this.#beside);
-    installGlobals(this.#logger.log, this.#timers, this.#random, this.#clock);
+    installGlobals(this.#logger.log, this.#timers, this.#random, this.#clock, settings.params);
   }
 
   /** Installs one of the web's globals. `seed`: bytes that nobody can foresee, a character each. */
@@ -114,7 +114,7 @@ class Guest {
     try {
       const module: { exports: unknown } = { exports: {} };
       define(module, module.exports as object);
-      const { handle, config } = readModule(module.exports);
+      const { handle, config } = readModule(module.exports, this.#settings, this.#clock.now);
       this.#handle = handle;
       return config;
     } catch (thrown) {

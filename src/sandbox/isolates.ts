@@ -42,6 +42,7 @@ export interface GuestSettings {
   readonly filters: readonly TopicFilter[];
   readonly journalId: string;
   readonly gatewayId: string;
+  readonly memoryBytes: number;
   readonly sliceMs: number;
   readonly limits: TaskLimits & LogLimits;
   /** For one captured run: the time that everything in the isolate begins with. */

@@ -3,6 +3,7 @@ import type { TaskClock } from "./clock.ts";
 import { installDate } from "./date.ts";
 import { DeadLetter } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
+import { environmentOf } from "./portable.ts";
 import { afterwards, defineProperty, resolved } from "./primordials.ts";
 import type { EventRandom } from "./random.ts";
 import type { Timers } from "./timers.ts";
@@ -12,10 +13,17 @@ export function defineGlobal(name: string, value: unknown): void {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
 }
 
-export function installGlobals(log: GuestLog, timers: Timers, random: EventRandom, clock: TaskClock): void {
+export function installGlobals(
+  log: GuestLog,
+  timers: Timers,
+  random: EventRandom,
+  clock: TaskClock,
+  params: unknown,
+): void {
   const { debug, info, warn, error } = log;
   defineGlobal("console", { debug, info, warn, error, log: info, trace: debug });
   defineGlobal("DeadLetter", DeadLetter);
+  defineGlobal("__environment", environmentOf(params)); // What bundles have for `process.env`.
   defineGlobal("setTimeout", (callback: unknown, delayMs?: unknown, ...args: unknown[]) =>
     timers.set(callback, delayMs, args, false),
   );

@@ -1,21 +1,27 @@
 /** What a user's module exports: its handler, and its config as text. */
-import type { Context } from "./context.ts";
 import { Refusal } from "./failure.ts";
+import { portableHandle } from "./portable.ts";
+import type { Handle, Surrounded } from "./portable.ts";
 import { jsonStringify } from "./primordials.ts";
 
-export type Handle = (event: unknown, context: Context) => unknown;
+export type { Handle } from "./portable.ts";
 
 const CONFIG_CHARS_MAX = 65_536;
 
-/**
- * Throws a Refusal. The shapes of a module: other platforms' (an export `handler`, a single function) would be told apart
- * here.
- */
-export function readModule(exported: unknown): { readonly handle: Handle; readonly config: string } {
+/** Throws a Refusal. A default export is a handler of ours; what is none may be one of another platform. */
+export function readModule(
+  exported: unknown,
+  around: Surrounded,
+  now: () => number,
+): { readonly handle: Handle; readonly config: string } {
   const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
-  const handle = typeof exported === "function" ? exported : named["default"];
+  const own = typeof exported === "function" ? exported : named["default"];
+  const handle = typeof own === "function" ? own : portableHandle(named, around, now);
   if (typeof handle !== "function") {
-    throw new Refusal("HANDLER_EXPORT_MISSING", "the module has no default export that is a function");
+    throw new Refusal(
+      "HANDLER_EXPORT_MISSING",
+      "the module exports no function: neither a default one nor a `handler`",
+    );
   }
   const config = named["config"];
   const text = config === undefined ? "{}" : jsonStringify(config);

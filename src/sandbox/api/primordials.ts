@@ -3,6 +3,7 @@
  * `Array.prototype` for its own purposes; what carries its results must not notice.
  */
 const { bind, call } = Function.prototype;
+const OwnPromise = Promise;
 
 /** `uncurry(String.prototype.slice)("abc", 1)`: a method as a function, out of reach of later patches. */
 const uncurry = bind.bind(call) as <This, Args extends unknown[], Result>(
@@ -25,6 +26,9 @@ export const Time = Date;
 export const Failing = Error;
 export const afterwards = uncurry(Promise.prototype.then);
 export const resolved = Promise.resolve.bind(Promise) as (value: unknown) => Promise<unknown>;
+export const later = <Value>(
+  run: (resolve: (value: Value) => void, reject: (reason: unknown) => void) => void,
+): Promise<Value> => new OwnPromise(run);
 export const decodeUri = decodeURIComponent;
 export const toPercent = escape;
 export const fromCharCode = String.fromCharCode;
