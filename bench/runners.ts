@@ -3,7 +3,7 @@ import type { Readings } from "./figures.ts";
 import { openClient, publishPacket, subscribe } from "./mqtt.ts";
 import { Mosquitto } from "./mosquitto.ts";
 import { median, quantile, round } from "./numbers.ts";
-import { pause, temporaryFolder, until } from "./processes.ts";
+import { cpuMs, pause, temporaryFolder, until } from "./processes.ts";
 import { Sluice } from "./sluice.ts";
 
 const COLD_HANDLERS = 200;
@@ -98,7 +98,7 @@ export async function runnerKilled(): Promise<Readings> {
     await pause(2_000);
     const times: number[] = [];
     for (let kill = 0; kill < KILLS; kill++) {
-      const runners = sluice.runnerPids();
+      const atWork = await busiest(sluice.runnerPids());
       const last = published;
       const back = new Promise<number>((resolve, reject) => {
         const timer = setTimeout(
@@ -112,14 +112,14 @@ export async function runnerKilled(): Promise<Readings> {
         };
       });
       const from = performance.now();
-      for (const pid of runners) process.kill(pid, "SIGKILL");
+      process.kill(atWork, "SIGKILL");
       times.push((await back) - from);
       await pause(1_500);
     }
     return {
       "runner-killed": {
         value: round(median(times), 1),
-        detail: `of ${KILLS} kills: ${times.map((ms) => Math.round(ms)).join(", ")} ms`,
+        detail: `of ${KILLS} kills: ${times.map((ms) => Math.round(ms)).join(", ")} ms; for the first there is none in reserve`,
       },
     };
   } finally {
@@ -129,6 +129,14 @@ export async function runnerKilled(): Promise<Readings> {
     await sluice.close();
     await upstream.close();
   }
+}
+
+/** The one that has work; another may be in reserve, or apart. */
+async function busiest(pids: readonly number[]): Promise<number> {
+  const before = pids.map(cpuMs);
+  await pause(300);
+  const had = pids.map((pid, at) => cpuMs(pid) - (before[at] as number));
+  return pids[had.indexOf(Math.max(...had))] as number;
 }
 
 function dataOf(payload: Buffer): { n: number } {

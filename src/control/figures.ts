@@ -111,6 +111,7 @@ export interface JournalFigures {
 export interface SandboxFigures {
   readonly runnersAwake: number;
   readonly runnersReady: number;
+  readonly runnersSpare: number;
   readonly runnersStarted: number;
   readonly runnersLost: number;
   readonly killedForMemory: number;

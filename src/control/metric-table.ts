@@ -138,6 +138,11 @@ const sandbox: readonly Metric[] = [
     ({ figures }) => figures.sandbox.runnersAwake,
   ),
   gauge("sandbox_runners_ready", "Runners that take work.", ({ figures }) => figures.sandbox.runnersReady),
+  gauge(
+    "sandbox_runners_spare",
+    "Runners kept in reserve, each for a while after one was lost.",
+    ({ figures }) => figures.sandbox.runnersSpare,
+  ),
   counter("sandbox_runners_started_total", "Runners started.", ({ figures }) => figures.sandbox.runnersStarted),
   counter(
     "sandbox_runners_lost_total",

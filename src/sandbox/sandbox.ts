@@ -6,7 +6,8 @@
  * for them and end when they have had none for long. A runner gets a version with the first batch of it, and builds its
  * isolate then (isolates.ts), so a batch may go to any of them; which key goes where is the caller's choice. A batch
  * crosses the process border once and the isolate's border once, as text (guest.ts), and its answer comes back the same
- * way. A supervisor per runner (supervisor.ts) kills it when in doubt and starts the next one.
+ * way. A supervisor per runner (supervisor.ts) kills it when in doubt and starts the next one; after a loss it keeps one
+ * in reserve (spare.ts).
  *
  *   S1  Every batch is answered exactly once, one result a task, whatever becomes of the runner.
  *   S2  A task that failed costs nobody else anything: tasks of other keys are done or `unrun`, those behind it `behind`.
@@ -238,10 +239,16 @@ export class Sandbox {
     return this.#supervisors.map((supervisor) => supervisor.pid);
   }
 
+  /** Likewise those in reserve. */
+  get sparePids(): readonly number[] {
+    return this.#supervisors.map((supervisor) => supervisor.spare.pid);
+  }
+
   figures(): SandboxFigures {
     const figures = {
       runnersAwake: 0,
       runnersReady: 0,
+      runnersSpare: 0,
       runnersStarted: 0,
       runnersLost: 0,
       killedForMemory: 0,
@@ -260,6 +267,7 @@ export class Sandbox {
     for (const supervisor of this.#supervisors) {
       if (supervisor.isAwake) figures.runnersAwake++;
       if (supervisor.isReady) figures.runnersReady++;
+      if (supervisor.spare.pid > 0) figures.runnersSpare++;
       figures.rssBytes += supervisor.rssBytes;
       figures.batchesInFlight += supervisor.inFlight;
       figures.runnersStarted += supervisor.figures.started;
@@ -287,6 +295,7 @@ export class Sandbox {
 
   /** Runners with nothing to do for `idleMs` end, but for the last: a first event is not to wait for a process. */
   #letRest(idleMs: number): void {
+    for (const { spare } of this.#supervisors) spare.rest(idleMs);
     let awake = this.#supervisors.filter(({ isAwake }) => isAwake).length;
     for (let runner = this.sharedMax; runner >= 0 && awake > 1; runner--) {
       if (this.#at(runner).rest(idleMs)) awake--;
@@ -322,6 +331,8 @@ export interface SandboxFigures {
   /** Those that have a process, or are about to. */
   readonly runnersAwake: number;
   readonly runnersReady: number;
+  /** Processes in reserve, for a while after a loss. */
+  readonly runnersSpare: number;
   readonly runnersStarted: number;
   readonly runnersLost: number;
   readonly killedForMemory: number;

@@ -26,7 +26,7 @@ export const sandboxSettings = z
       .meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),
     idle: duration.prefault("5m").meta({
       description:
-        "A handler that has run nothing for so long gives up its isolate, about 1.5MB. Its next event builds a new one, which takes a few milliseconds; what its module keeps in variables starts anew.",
+        "A handler that has run nothing for so long gives up its isolate, about 1.5MB. Its next event builds a new one, which takes a few milliseconds; what its module keeps in variables starts anew. Runners that nobody needs, and one kept in reserve after a loss, end after as long.",
     }),
     quarantineAfter: count.max(1000).default(3).meta({
       description:

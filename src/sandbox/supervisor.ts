@@ -9,7 +9,6 @@ import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Failure, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
-import type { Clock } from "../time.ts";
 import { answerAll, asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
 import type { Done, Version, Waiting } from "./in-flight.ts";
 import { LOAD_MS_MIN } from "./guest-isolate.ts";
@@ -18,21 +17,18 @@ import type { Redact } from "./redaction.ts";
 import { RequestQueue } from "./request-queue.ts";
 import type { Load } from "./request-queue.ts";
 import { Look, Pulse } from "./pulse.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import type { RunnerCommand } from "./runner-process.ts";
+import type { RunnerProcess } from "./runner-process.ts";
 import { allOf, parseBody, readAnswer, strike, WireError } from "./results.ts";
 import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
+import { Spare } from "./spare.ts";
+import type { SpareOptions } from "./spare.ts";
 import { jsonFrame, runFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 
-export interface SupervisorOptions {
+export interface SupervisorOptions extends SpareOptions {
   readonly index: number;
-  readonly command: RunnerCommand;
-  /** How much its processes stand back when others need the processor. */
-  readonly nice: number;
   readonly rssBytesMax: () => number;
   readonly sliceMs: number;
-  readonly clock: Clock;
   readonly log: Log;
   /** Takes handlers' secrets out of what a runner says. */
   readonly redact: Redact;
@@ -61,22 +57,10 @@ const FIRST_STARTS_MAX = 3;
 const RESTART = { firstMs: 100, maxMs: 5000 };
 const NO_BEAT: Beat = { alive: 0, rested: 0, yielded: 0 };
 
-export interface SupervisorFigures {
-  started: number;
-  lost: number;
-  killedForMemory: number;
-  killedForTime: number;
-  killedForNonsense: number;
-}
+const NO_FIGURES = { started: 0, lost: 0, killedForMemory: 0, killedForTime: 0, killedForNonsense: 0 };
 
 export class Supervisor {
-  readonly figures: SupervisorFigures = {
-    started: 0,
-    lost: 0,
-    killedForMemory: 0,
-    killedForTime: 0,
-    killedForNonsense: 0,
-  };
+  readonly figures = { ...NO_FIGURES };
   readonly #options: SupervisorOptions;
   readonly #inFlight: InFlightTable;
   readonly #queue: RequestQueue;
@@ -88,8 +72,8 @@ export class Supervisor {
   #usedMs: number;
   #startsFailed = 0;
   #hasBeenReady = false;
+  readonly spare: Spare;
   readonly #look = new Look(() => this.#lookAt());
-  #rssBytes = 0;
   #beat: Beat = NO_BEAT;
   /** Of runners that are gone. */
   #rested = 0;
@@ -97,6 +81,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.spare = new Spare(options);
     this.#inFlight = new InFlightTable(options.clock);
     this.#usedMs = options.clock.monotonic();
     this.#queue = new RequestQueue(options.clock, {
@@ -115,8 +100,9 @@ export class Supervisor {
     return this.#inFlight.size;
   }
 
+  /** Of the runner at work, and of the one in reserve. */
   get rssBytes(): number {
-    return this.#state.at === "ready" ? (this.#rssBytes = this.#state.runner.rssBytes()) : 0;
+    return (this.#state.at === "ready" ? this.#state.runner.rssBytes() : 0) + this.spare.rssBytes;
   }
 
   /** Isolates: how many there are as far as is known, and how many were given up so far. */
@@ -192,9 +178,8 @@ export class Supervisor {
     answerAll(this.#inFlight.takeAll(), "unrun");
     for (const { answered } of loads) answered(undefined);
     for (const { resolve } of this.#whenReady.splice(0)) resolve();
-    if (!("runner" in state)) return;
-    state.runner.kill("closed");
-    await state.runner.exited;
+    if ("runner" in state) state.runner.kill("closed");
+    await Promise.all(["runner" in state ? state.runner.exited : undefined, this.spare.close()]);
   }
 
   #loadBody({ serial, guest }: Version, lazy: boolean): LoadBody {
@@ -216,16 +201,17 @@ export class Supervisor {
 
   #start(): State {
     this.figures.started++;
-    const { command, nice } = this.#options;
-    const runner: RunnerProcess = new RunnerProcess(command, nice, {
-      frame: (frame) => this.#hear(runner, frame),
-      lost: (why, byItself) => this.#replace(runner, why, byItself),
-    });
+    const { runner, isReady } = this.spare.take((taken) => ({
+      frame: (frame) => this.#hear(taken, frame),
+      lost: (why, byItself) => this.#replace(taken, why, byItself),
+    }));
+    if (isReady) setImmediate(() => this.#ready(runner)); // What its predecessor had in hand is answered first.
     this.#look.begin();
     return { at: "starting", runner, dueMs: this.#options.clock.monotonic() + START_MS_MAX };
   }
 
   #ready(runner: RunnerProcess): void {
+    if (this.#state.at !== "starting" || this.#state.runner !== runner) return; // It was lost meanwhile.
     const ready = { at: "ready", runner, pulse: new Pulse(this.#options.clock.monotonic()) } as const;
     this.#state = ready;
     this.#hasBeenReady = true;
@@ -361,11 +347,11 @@ export class Supervisor {
   #wrongWith({ runner, pulse }: Ready): string | undefined {
     const nowMs = this.#options.clock.monotonic();
     const rssBytesMax = this.#options.rssBytesMax();
-    this.#rssBytes = runner.rssBytes();
-    if (this.#rssBytes > rssBytesMax) {
+    const rssBytes = runner.rssBytes();
+    if (rssBytes > rssBytesMax) {
       this.figures.killedForMemory++;
       const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
-      return `took ${megabytes(this.#rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`;
+      return `took ${megabytes(rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`;
     }
     const isLost = pulse.isLost(nowMs, () => runner.mainThreadMs());
     if (!isLost && !this.#inFlight.isOverdue(nowMs)) return undefined;
@@ -390,6 +376,7 @@ export class Supervisor {
       }
     } else {
       this.#state = this.#start();
+      this.spare.keep();
     }
     const lostWork = this.#inFlight.takeAll();
     this.#queue.lost(lostWork.some((request) => request.at === "load"));
