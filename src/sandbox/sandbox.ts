@@ -293,12 +293,11 @@ export class Sandbox {
     return this.#supervisors[runner] as Supervisor;
   }
 
-  /** Runners with nothing to do for `idleMs` end, but for the last: a first event is not to wait for a process. */
+  /** Runners with nothing to do for `idleMs` end, but for the first: a first event is not to wait for a process. */
   #letRest(idleMs: number): void {
-    for (const { spare } of this.#supervisors) spare.rest(idleMs);
-    let awake = this.#supervisors.filter(({ isAwake }) => isAwake).length;
-    for (let runner = this.sharedMax; runner >= 0 && awake > 1; runner--) {
-      if (this.#at(runner).rest(idleMs)) awake--;
+    for (const [runner, supervisor] of this.#supervisors.entries()) {
+      supervisor.spare.rest(idleMs);
+      if (runner > 0) supervisor.rest(idleMs);
     }
   }
 

@@ -73,7 +73,7 @@ export class Spare {
 
   /** Lets it go when nothing was lost for `idleMs`. */
   rest(idleMs: number): void {
-    if (this.#options.clock.monotonic() - this.#keptMs >= idleMs) this.#letGo();
+    if (this.#options.clock.monotonic() - this.#keptMs >= idleMs) void this.#letGo();
   }
 
   /** Resolves when its process is gone. */

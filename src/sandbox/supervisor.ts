@@ -140,15 +140,14 @@ export class Supervisor {
     this.#wake();
   }
 
-  /** Lets the process go, and says so, when nothing has been asked of it for `idleMs`; the next request starts another. */
-  rest(idleMs: number): boolean {
+  /** Lets the process go when nothing has been asked of it for `idleMs`; the next request starts another. */
+  rest(idleMs: number): void {
     const state = this.#state;
-    if (state.at !== "ready" || this.#inFlight.size > 0 || this.#queue.hasLoads) return false;
-    if (this.#options.clock.monotonic() - this.#usedMs < idleMs) return false;
+    if (state.at !== "ready" || this.#inFlight.size > 0 || this.#queue.hasLoads) return;
+    if (this.#options.clock.monotonic() - this.#usedMs < idleMs) return;
     this.#state = { at: "asleep" };
     this.#gone();
     state.runner.kill("nothing to do");
-    return true;
   }
 
   /** undefined: the runner was lost meanwhile, perhaps by this. */

@@ -106,7 +106,7 @@ describe("a runner that nobody needs", () => {
     const [, second] = sandbox.pids;
     expect(sandbox.figures()).toMatchObject({ runnersAwake: 2, runnersReady: 2 });
     await expect.poll(() => [sandbox.pids[1], alive(second as number)], patient).toEqual([0, false]);
-    // The last one stays, however long nothing comes: a first event is not to wait for a process.
+    // The first one stays, however long nothing comes: a first event is not to wait for a process.
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(sandbox.figures()).toMatchObject({ runnersAwake: 1, runnersReady: 1, runnersLost: 0 });
     expect(await there(1)).toEqual([["7"]]);
