@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -20,6 +20,7 @@ const LEAVES = new Set([
   "fault-kind",
   "fetch",
   "fetch-faults",
+  "http",
   "time",
   "log",
   "limits",
@@ -100,6 +101,14 @@ describe("the arrows", () => {
       }
     }
     expect(missing).toEqual([]);
+  });
+
+  it("nothing that the gateway is made of has Node load its own fetch (http.ts)", () => {
+    const gateway = pathToFileURL(join(root, "src/gateway.ts")).href;
+    const script = `await import("${gateway}"); console.log(process.moduleLoadList.join());`;
+    const loaded = execFileSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8" });
+    expect(loaded.split(",")).toContain("NativeModule http");
+    expect(loaded).not.toContain("undici");
   });
 });
 

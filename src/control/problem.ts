@@ -1,8 +1,8 @@
 /** Errors of the API: `application/problem+json` (RFC 9457) with the fault's code and remedy (C5). */
-import { STATUS_CODES } from "node:http";
 import { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { FaultCode } from "../fault.ts";
+import { STATUS_CODES } from "../http.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 

@@ -1,10 +1,10 @@
 /** The HTTP server: limits, who is let in, routes, errors, and an end within its deadline. */
-import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import Fastify from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
+import { STATUS_CODES } from "../http.ts";
 import { mayAct, openAccess } from "./access.ts";
 import type { Access, Role } from "./access.ts";
 import { Answer, apiRoutes } from "./api.ts";

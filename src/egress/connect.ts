@@ -5,9 +5,9 @@
  */
 import { lookup as systemLookup } from "node:dns";
 import type { LookupAddress, LookupOptions } from "node:dns";
-import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import type { LookupFunction } from "node:net";
+import { Agent as HttpAgent } from "../http.ts";
 import { isLoopback, reachOf } from "./addresses.ts";
 
 export type Lookup = (

@@ -1,9 +1,9 @@
 /** One fetch: the request, the redirects that it is led through, and the answer. */
-import { request as requestHttp } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { messageOf } from "../fault.ts";
 import type { FetchEnd, FetchFault, FetchGrant, FetchRequest } from "../fetch.ts";
+import { request as requestHttp } from "../http.ts";
 import { AddressRefused } from "./connect.ts";
 import type { Connections } from "./connect.ts";
 import { ContentRefused, hasContent, readContent } from "./content.ts";

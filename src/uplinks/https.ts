@@ -5,13 +5,13 @@
  * the batch: see {@link judge}. With `format: raw` each output is a request of its own, its attributes in `ce-` headers
  * (the binary mode of CloudEvents' HTTP binding).
  */
-import { Agent as HttpAgent, request as requestHttp, validateHeaderName, validateHeaderValue } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
+import { Agent as HttpAgent, request as requestHttp, validateHeaderName, validateHeaderValue } from "../http.ts";
 import type { OutboxEntry } from "../task.ts";
 import { deliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
