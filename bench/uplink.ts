@@ -71,6 +71,7 @@ class EndlessOutbox implements Outboxes {
     return {
       seq,
       eventSeq: seq + 1_000_000,
+      lineage: "",
       position: 0,
       handler: seq % 4,
       version: 3,

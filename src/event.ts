@@ -16,6 +16,7 @@
  *    18  u16  hops: how many handlers' ctx.publish lie between a device and this event
  *    20  u32  payload bytes
  *    24  u16 × W  ids of the handlers that want it
+ *        only when there are hops: u8 length, lineage (ASCII)
  *        topic (UTF-8), device (UTF-8), payload
  */
 
@@ -32,17 +33,24 @@ export interface EventDraft {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  /** How many handlers lie between what began it and this event; 0 for what nobody's handler caused. */
   readonly hops: number;
+  /** Which outputs led to it, see {@link lineageOf}; when there are hops, and only then. */
+  readonly lineage?: string;
   /** Milliseconds since 1970. */
   readonly timeMs: number;
 }
 
 const HEADER_BYTES = 24;
 const TOPIC_ASCII = 0b1000;
+/** More hops than this do not fit: a lineage has at most 255 characters, 10 and 10 for each hop. */
+export const HOPS_LIMIT = 16;
 
 /** Topic and device are at most 65,535 bytes each (MQTT strings), handlers at most 65,535. */
 export function eventRecordBytesMax(event: EventDraft, wantedCount: number): number {
-  return HEADER_BYTES + 2 * wantedCount + 3 * (event.topic.length + event.device.length) + event.payload.length;
+  const lineageBytes = event.hops === 0 ? 0 : 1 + (event.lineage as string).length;
+  const textBytes = 3 * (event.topic.length + event.device.length);
+  return HEADER_BYTES + 2 * wantedCount + lineageBytes + textBytes + event.payload.length;
 }
 
 /** Writes the record of `event` at `at` and returns the offset after it. `into` has {@link eventRecordBytesMax} left. */
@@ -50,6 +58,11 @@ export function writeEventRecord(into: Buffer, at: number, event: EventDraft, wa
   const { topic, device, payload } = event;
   let end = at + HEADER_BYTES;
   for (let i = 0; i < wanted.length; i++) end = into.writeUInt16BE(wanted[i] as number, end);
+  if (event.hops > 0) {
+    const bytes = into.latin1Write(event.lineage as string, end + 1);
+    into[end] = bytes;
+    end += 1 + bytes;
+  }
   const topicBytes = into.utf8Write(topic, end);
   end += topicBytes;
   const deviceBytes = device === "" ? 0 : into.utf8Write(device, end);
@@ -86,13 +99,19 @@ export const eventRecord = {
     }
     return false;
   },
+  /** "" of an event without hops. */
+  lineage(page: Buffer, at: number): string {
+    if (page.readUInt16BE(at + 18) === 0) return "";
+    const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16) + 1;
+    return page.latin1Slice(start, start + (page[start - 1] as number));
+  },
   topic(page: Buffer, at: number): string {
-    const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16);
+    const start = topicAt(page, at);
     const end = start + page.readUInt16BE(at + 12);
     return ((page[at + 4] as number) & TOPIC_ASCII) !== 0 ? page.latin1Slice(start, end) : page.utf8Slice(start, end);
   },
   device(page: Buffer, at: number): string {
-    const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16) + page.readUInt16BE(at + 12);
+    const start = topicAt(page, at) + page.readUInt16BE(at + 12);
     return page.utf8Slice(start, start + page.readUInt16BE(at + 14));
   },
   /** A view into `page`, not a copy. */
@@ -102,7 +121,33 @@ export const eventRecord = {
   },
 } as const;
 
-/** An event's id: unique for ever, for the journal's own id is drawn anew with each data folder. */
-export function eventId(journalId: string, seq: number): string {
-  return `${journalId}-${seq.toString(36)}`;
+function topicAt(page: Buffer, at: number): number {
+  const start = at + HEADER_BYTES + 2 * page.readUInt16BE(at + 16);
+  return page.readUInt16BE(at + 18) === 0 ? start : start + 1 + (page[start] as number);
+}
+
+/**
+ * An event's id: unique for ever, for the journal's own id is drawn anew with each data folder. What a handler caused is
+ * named by its lineage instead of its number, and so by what made it (G3).
+ */
+export function eventId(journalId: string, seq: number, lineage = ""): string {
+  return `${journalId}-${lineage === "" ? seq.toString(36) : lineage}`;
+}
+
+/**
+ * The lineage of the event that output `position` of a task makes: the event that began it all, and for each hop since
+ * the journal's number of the handler and the position, all in base 36: "1k~3.0~4.1". `seq` and `lineage` are of the
+ * task's event.
+ */
+export function lineageOf(seq: number, lineage: string, handler: number, position: number): string {
+  const before = lineage === "" ? seq.toString(36) : lineage;
+  return `${before}~${handler.toString(36)}.${position.toString(36)}`;
+}
+
+/** Journal numbers of the handlers of a lineage, the first one first. */
+export function handlersOf(lineage: string): number[] {
+  return lineage
+    .split("~")
+    .slice(1)
+    .map((hop) => Number.parseInt(hop, 36));
 }

@@ -3,6 +3,7 @@
 import { FETCH_FAULTS } from "./fetch-faults.ts";
 import { kind } from "./fault-kind.ts";
 import type { FaultKind } from "./fault-kind.ts";
+import { TRIGGER_FAULTS } from "./trigger-faults.ts";
 
 export type { Blame } from "./fault-kind.ts";
 
@@ -99,17 +100,8 @@ export const FAULTS = {
   CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
   CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
   CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),
-  // triggers and tasks
-  TOPIC_FILTER_INVALID: kind(
-    "handler",
-    false,
-    "Write levels separated by /, each plain text, {name} or +, and # only as the last.",
-  ),
-  TRIGGER_KEY_INVALID: kind(
-    "handler",
-    false,
-    "Use names of levels that each of the handler's filters has, or {device} or {topic}.",
-  ),
+  ...TRIGGER_FAULTS,
+  // tasks
   HANDLER_QUARANTINED: kind(
     "handler",
     true,

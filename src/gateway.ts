@@ -169,6 +169,8 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     isFull: (uplink) => outlets.isFull(uplink),
     uplink: (name) => outlets.idOf(name),
     local: journal.uplinkId(DEVICES),
+    hopsMax: config.handlers.hopsMax,
+    nameOf: (handler) => journal.handlerName(handler),
     clock,
     random: Math.random,
     lossesMax: config.sandbox.quarantineAfter,

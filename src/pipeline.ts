@@ -39,6 +39,7 @@ interface Journal {
   append(event: EventDraft, wanted: readonly number[], receiver: Receiver, tag: number, packetId?: number): Admission;
   settle: LineContext["settle"];
   fits: LineContext["fits"];
+  takesChained: LineContext["takesChained"];
   tasks(handler: number, keyOf: (topic: string, device: string) => string, wake: () => void): Feed;
   state(handler: number, keys: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]>;
   parked(handler: number): Promise<readonly ParkedKey[]>;
@@ -47,12 +48,10 @@ interface Journal {
 
 export interface PipelineOptions extends Omit<
   LineContext,
-  "settle" | "fits" | "runners" | "quarantined" | "heldBack" | "offended"
+  "settle" | "fits" | "takesChained" | "runners" | "quarantined" | "heldBack" | "offended"
 > {
   readonly journal: Journal;
   readonly runners: Runners;
-  /** Ids of the handlers that want a publish on `topic`, rising. */
-  readonly wanted: (topic: string) => readonly number[];
   /** True when the uplink takes no more outputs for now: handlers that send to it wait. Looked at again every 250 ms. */
   readonly isFull: (uplink: number) => boolean;
 }
@@ -277,13 +276,17 @@ export class Pipeline {
   }
 
   #open(settings: LineSettings): Line {
-    const { uplink, local, clock, random, log, lossesMax, provenAfterMs } = this.#options;
+    const { uplink, local, wanted, hopsMax, nameOf, clock, random, log, lossesMax, provenAfterMs } = this.#options;
     const context: LineContext = {
       runners: this.#runnersMax,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
       fits: (task, state, bytesMax) => this.#journal.fits(task, state, bytesMax),
+      takesChained: () => this.#journal.takesChained(),
       uplink,
       local,
+      wanted,
+      hopsMax,
+      nameOf,
       clock,
       random,
       log,

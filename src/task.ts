@@ -41,6 +41,8 @@ export interface Output {
   readonly topic: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  /** Of ctx.publish: ids of the handlers that listen to its topic, rising. They get it as an event, in the same commit. */
+  readonly wanted?: readonly number[] | undefined;
 }
 
 /** What running a task came to. */
@@ -59,6 +61,8 @@ export interface OutboxEntry {
   /** Rises by one per uplink: CloudEvents extension sluiceseq. */
   readonly seq: number;
   readonly eventSeq: number;
+  /** The event's lineage, or "": see event.ts. */
+  readonly lineage: string;
   /** Which of its task's outputs it is, from 0. */
   readonly position: number;
   readonly handler: number;

@@ -21,6 +21,7 @@ const LEAVES = new Set([
   "fetch",
   "fetch-faults",
   "http",
+  "trigger-faults",
   "time",
   "log",
   "limits",

@@ -83,6 +83,7 @@ export interface JournalFigures {
   readonly reopens: number;
   readonly readErrors: number;
   readonly refused: number;
+  readonly chained: number;
   readonly lateSettlements: number;
   readonly damaged: number;
   readonly markFailures: number;

@@ -38,6 +38,11 @@ export const journalMetrics: readonly Metric[] = [
     ({ figures }) => figures.journal.claims,
   ),
   counter("journal_refused_total", "Events refused, full or failing.", ({ figures }) => figures.journal.refused),
+  counter(
+    "journal_chained_total",
+    "Events that handlers made with ctx.publish.",
+    ({ figures }) => figures.journal.chained,
+  ),
   byLabel(
     "counter",
     "journal_dropped_total",

@@ -3,6 +3,7 @@
  * `handlers.defaults`. The gateway's config goes over the file's, the file's over the defaults.
  */
 import { z } from "zod";
+import { HOPS_LIMIT } from "../event.ts";
 import { messageOf } from "../fault.ts";
 import { parseOrigin } from "../fetch.ts";
 import type { FetchGrant } from "../fetch.ts";
@@ -127,6 +128,10 @@ export const handlersSettings = z
   .strictObject({
     dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
     watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
+    hopsMax: z.int().min(0).max(HOPS_LIMIT).default(8).meta({
+      description:
+        "Handlers that may lie between a device and an event that ctx.publish makes for another handler, at most 16; an event that would go further is a dead letter.",
+    }),
     defaults: z.strictObject(shared).prefault({}).meta({ description: "For handlers that say nothing else." }),
     settings: z
       .record(z.string(), handlerSettings)

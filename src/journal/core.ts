@@ -96,6 +96,8 @@ export interface Core {
   position: number;
   /** Tasks accepted, over all handlers. */
   accepted: number;
+  /** Events that handlers' outputs have made since start. */
+  chained: number;
   /** Settlements of tasks that were not in hand any more: dropped meanwhile, or settled before. */
   late: number;
   refused: number;

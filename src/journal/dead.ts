@@ -197,7 +197,7 @@ export class DeadRows {
       id: deadId(id),
       kind: row.kind,
       handler: this.#names.handler(row.handler),
-      event: eventId(this.#names.journal, row.eventSeq),
+      event: eventId(this.#names.journal, row.eventSeq, lineageIn(row)),
       eventSeq: row.eventSeq,
       key: row.key,
       version: row.version,
@@ -225,6 +225,10 @@ export class DeadRows {
       output: undefined,
     };
   }
+}
+
+function lineageIn({ kind, page, at }: DeadRow): string {
+  return kind === "task" ? eventRecord.lineage(page, at) : readOutput(page, at, 0).lineage;
 }
 
 /** How a person writes a letter's number. */

@@ -16,6 +16,7 @@ export interface JournalFigures {
   readonly reopens: number;
   readonly readErrors: number;
   readonly refused: number;
+  readonly chained: number;
   readonly lateSettlements: number;
   readonly damaged: number;
   readonly markFailures: number;
@@ -64,6 +65,7 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     reopens: writer.reopens,
     readErrors: core.disk.readErrors,
     refused: core.refused,
+    chained: core.chained,
     lateSettlements: core.late,
     damaged: core.damage.count,
     markFailures: core.mark.failures,

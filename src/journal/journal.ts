@@ -28,13 +28,13 @@
  * J8  A number is never used again: not of an event, not of an output, not of a handler.
  */
 import { join } from "node:path";
-import { eventRecordBytesMax, writeEventRecord } from "../event.ts";
 import type { EventDraft } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Outcome, Task } from "../task.ts";
 import { sleep } from "../time.ts";
+import { arrive } from "./arrive.ts";
 import { audit } from "./audit.ts";
-import { COLUMN, Consumer, HANDLER, UPLINK } from "./consumer.ts";
+import { Consumer, HANDLER, UPLINK } from "./consumer.ts";
 import type { Core, OutboxLimits } from "./core.ts";
 import type { DamageReport } from "./damage.ts";
 import { Feeds } from "./feeds.ts";
@@ -187,23 +187,7 @@ export class Journal {
       // Nobody wants it: the claim is all there is to keep.
       if (wanted.length === 0) return this.#answer(receiver, tag);
     }
-    const { events, header, handlers } = core;
-    const bytes = eventRecordBytesMax(event, wanted.length);
-    if (!events.takes(bytes, wanted.length)) group.pages.push(events.finish());
-    const seq = header.head++;
-    const into = events.room(bytes, seq, event.timeMs);
-    const { at } = events;
-    for (let i = 0; i < wanted.length; i++) {
-      const handler = handlers[wanted[i] as number] as Consumer;
-      if (handler.ordinals === handler.progress.base) handler.nextSeq = seq;
-      handler.columns[COLUMN.arrived] = (handler.columns[COLUMN.arrived] as number) + 1;
-      events.countTask(handler);
-      group.touch(handler);
-    }
-    core.accepted += wanted.length;
-    const end = writeEventRecord(into, at, event, wanted);
-    events.wrote(end);
-    group.bytes += end - at;
+    arrive(core, event, wanted);
     return this.#answer(receiver, tag);
   }
 
@@ -214,6 +198,12 @@ export class Journal {
   settle(task: Task, outcome: Outcome, version: number): void {
     if (!settle(this.#core, task, outcome, version)) this.#core.late++;
     this.#core.writer.schedule();
+  }
+
+  /** Whether there is room for the events that a handler's outputs make. It is looked at before, for settle() takes all. */
+  takesChained(): boolean {
+    const { full, writer } = this.#core;
+    return full !== "refuse" && !writer.hasGivenUp;
   }
 
   /** Stages receipts of an uplink: their entries are settled. Rejected ones are kept as dead letters. */

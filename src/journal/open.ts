@@ -214,6 +214,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     committedHead: header.head,
     position: 0,
     accepted: 0,
+    chained: 0,
     late: 0,
     refused: 0,
     roomWanted: false,

@@ -2,8 +2,9 @@
  * Settling: what a task came to, and what became of an output, staged as one atomic unit each (G2). Every row and every
  * count of a call goes into the same group, and a group is one batch.
  */
-import { eventRecord } from "../event.ts";
+import { eventRecord, lineageOf } from "../event.ts";
 import type { Failure, Outcome, Output, Task } from "../task.ts";
+import { arrive } from "./arrive.ts";
 import { COLUMN } from "./consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Core, Outbox } from "./core.ts";
@@ -74,7 +75,9 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
 }
 
 function emit(core: Core, task: Task, outputs: readonly Output[], version: number): void {
-  const origin = { eventSeq: task.seq, handler: task.handler, version, key: task.key, timeMs: core.clock.now() };
+  const lineage = eventRecord.lineage(task.page, task.at);
+  const { seq: eventSeq, handler, key } = task;
+  const origin = { eventSeq, lineage, handler, version, key, timeMs: core.clock.now() };
   for (let position = 0; position < outputs.length; position++) {
     const output = outputs[position] as Output;
     for (const uplink of output.to) {
@@ -82,7 +85,26 @@ function emit(core: Core, task: Task, outputs: readonly Output[], version: numbe
       outbox.uplink.add(COLUMN.arrived, 1);
       stageOutput(core, outbox, output, position, origin);
     }
+    if (output.wanted !== undefined && output.wanted.length > 0) chain(core, task, output, position, origin);
   }
+}
+
+/** What a handler publishes to a topic that handlers listen to is an event, there as soon and as surely as the output. */
+function chain(core: Core, task: Task, output: Output, position: number, origin: Origin): void {
+  const { page, at } = task;
+  const event = {
+    kind: "topic",
+    topic: output.topic,
+    device: eventRecord.device(page, at),
+    payload: output.data,
+    qos: output.qos,
+    retain: output.retain,
+    hops: eventRecord.hops(page, at) + 1,
+    lineage: lineageOf(task.seq, origin.lineage, task.handler, position),
+    timeMs: origin.timeMs,
+  } as const;
+  arrive(core, event, output.wanted as readonly number[]);
+  core.chained++;
 }
 
 /** Appends an output to an outbox; counting it as emitted is the caller's. */

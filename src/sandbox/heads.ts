@@ -27,14 +27,27 @@ export const HEAD = {
   kind: 11,
   timeHigh: 12,
   timeLow: 13,
+  /** The lineage of an event that a handler caused lies between here and the topic: nothing, of others. */
+  lineageAt: 14,
 } as const;
-export const HEAD_INTS = 14;
+export const HEAD_INTS = 15;
 export const HEADS_TIME = 1;
 export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
 
 /** Offsets within an event's record, see src/event.ts. */
-const RECORD = { flags: 4, kind: 5, timeHigh: 6, timeLow: 8, topic: 12, device: 14, wanted: 16, payload: 20, end: 24 };
+const RECORD = {
+  flags: 4,
+  kind: 5,
+  timeHigh: 6,
+  timeLow: 8,
+  topic: 12,
+  device: 14,
+  wanted: 16,
+  hops: 18,
+  payload: 20,
+  end: 24,
+};
 
 /** Fills in the heads of the `count` tasks of a run frame. Throws RangeError when they are not there. */
 export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks: Buffer): void {
@@ -47,7 +60,13 @@ export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks:
     const stateBytes = tasks.readUInt32BE(task + 10);
     const stateAt = task + TASK_HEAD_BYTES;
     const record = stateBytes === NO_STATE ? stateAt : stateAt + stateBytes;
-    const topicAt = record + RECORD.end + 2 * tasks.readUInt16BE(record + RECORD.wanted);
+    let topicAt = record + RECORD.end + 2 * tasks.readUInt16BE(record + RECORD.wanted);
+    heads[at + HEAD.lineageAt] = topicAt;
+    if (tasks.readUInt16BE(record + RECORD.hops) > 0) {
+      const lineageAt = topicAt + 1;
+      heads[at + HEAD.lineageAt] = lineageAt;
+      topicAt = lineageAt + tasks.readUInt8(topicAt);
+    }
     const deviceAt = topicAt + tasks.readUInt16BE(record + RECORD.topic);
     const payloadAt = deviceAt + tasks.readUInt16BE(record + RECORD.device);
     heads[at + HEAD.attempt] = tasks.readUInt16BE(task);

@@ -11,6 +11,7 @@ export const BUDGETS: Readonly<Record<string, string>> = {
   SANDBOX_FETCHES_TOO_MANY: "fetches",
   SANDBOX_FETCH_TOO_LARGE: "fetch",
   HANDLER_FETCH_TIMEOUT: "fetch",
+  TASK_CHAIN_TOO_LONG: "hops",
 };
 /** Held-back outputs, which fail nothing. */
 export const RATE = "rate";

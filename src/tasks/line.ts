@@ -9,6 +9,8 @@ import type { Failure, Outcome, Output, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Backoff, Clock } from "../time.ts";
 import { BUDGETS, RATE } from "./budgets.ts";
+import { chained } from "./chain.ts";
+import type { ChainContext } from "./chain.ts";
 import { EmitRate } from "./emit-rate.ts";
 import type { RateLimits } from "./emit-rate.ts";
 import { BATCH_TASKS_MAX, Lane } from "./lane.ts";
@@ -41,7 +43,7 @@ export interface LineSettings {
   readonly limits?: RateLimits & { readonly stateTotalBytesMax: number };
 }
 
-export interface LineContext {
+export interface LineContext extends ChainContext {
   /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
   readonly settle: (task: Task, outcome: Outcome, version: number) => void;
@@ -174,7 +176,7 @@ export class Line {
       case "done": {
         const outputs = this.#outputs(task, result.outputs);
         if (outputs instanceof Fault) {
-          this.fail(task, { code: outputs.code, message: outputs.message }, true);
+          this.fail(task, { code: outputs.code, message: outputs.message }, !outputs.passing);
         } else {
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
@@ -272,13 +274,15 @@ export class Line {
     this.lane.close();
   }
 
-  /** Fills in what the handler left out. A Fault when it names an uplink that there is not. */
+  /** Fills in what the handler left out. A Fault when it names an uplink that there is not, or a publish may not be. */
   #outputs(task: Task, raw: readonly RawOutput[]): readonly Output[] | Fault {
     const outputs: Output[] = [];
     for (const { data, json, to, type, subject, publish } of raw) {
       const uplinks = publish === undefined ? this.#uplinks(to) : [this.#context.local];
       if (uplinks instanceof Fault) return uplinks;
       const topic = publish?.topic ?? "";
+      const wanted = publish === undefined ? undefined : chained(this.#context, task, topic);
+      if (wanted instanceof Fault) return wanted;
       outputs.push({
         to: uplinks,
         data,
@@ -288,6 +292,7 @@ export class Line {
         topic,
         qos: publish?.qos ?? 1,
         retain: publish?.retain ?? false,
+        wanted,
       });
     }
     return outputs;

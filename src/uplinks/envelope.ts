@@ -79,7 +79,7 @@ export class Envelopes {
 
   /** The output's id (G3). */
   id(entry: OutboxEntry): string {
-    const event = eventId(this.#options.journalId, entry.eventSeq);
+    const event = eventId(this.#options.journalId, entry.eventSeq, entry.lineage);
     return outputId(event, this.#options.handlerName(entry.handler), entry.position);
   }
 
@@ -106,9 +106,9 @@ export class Envelopes {
     const subject = entry.subject === "" ? "" : `,"subject":${quoted(entry.subject)}`;
     const key = entry.key === "" ? "" : `,"sluicekey":${quoted(entry.key)}`;
     const type = entry.type === "" ? TYPE_UNKNOWN : quoted(entry.type);
-    const eventSeq = entry.eventSeq.toString(36);
+    const event = entry.lineage === "" ? entry.eventSeq.toString(36) : entry.lineage;
     const time = this.time(entry.timeMs);
-    return `${shared.start}${eventSeq}${shared.middle}${entry.position}","type":${type}${subject},"time":"${time}"${key},"sluiceseq":${entry.seq}${entry.json ? JSON_DATA : BYTES_DATA}`;
+    return `${shared.start}${event}${shared.middle}${entry.position}","type":${type}${subject},"time":"${time}"${key},"sluiceseq":${entry.seq}${entry.json ? JSON_DATA : BYTES_DATA}`;
   }
 
   #learn(entry: OutboxEntry): Shared {

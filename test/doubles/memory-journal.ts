@@ -77,6 +77,10 @@ export class MemoryJournal {
     return chars <= bytesMax || state.length <= (this.#states.get(name) ?? "").length;
   }
 
+  takesChained(): boolean {
+    return true;
+  }
+
   tasks(handler: number, keyOf: Consumer["keyOf"], wake: () => void): Feed {
     const consumer: Consumer = { tasks: [], keyOf, wake, waiting: 0 };
     this.#consumers.set(handler, consumer);

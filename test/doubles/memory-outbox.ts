@@ -42,6 +42,7 @@ export class MemoryOutbox implements Outboxes, OutboxFeed {
     const entry: OutboxEntry = {
       seq,
       eventSeq: 1000 + seq,
+      lineage: "",
       position: 0,
       handler: draft.handler ?? 1,
       version: 3,

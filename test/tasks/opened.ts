@@ -11,6 +11,8 @@ export function openPipeline(given: Given): Pipeline {
     isFull: () => false,
     uplink: () => undefined,
     local: 0,
+    hopsMax: 8,
+    nameOf: (handler) => `handler ${handler}`,
     clock: systemClock,
     random: () => 0,
     lossesMax: 3,

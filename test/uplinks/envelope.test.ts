@@ -18,6 +18,7 @@ const options = {
 const entryOf = (over: Partial<OutboxEntry> = {}): OutboxEntry => ({
   seq: 7,
   eventSeq: 1234,
+  lineage: "",
   position: 2,
   handler: 1,
   version: 5,

@@ -70,9 +70,11 @@ export class EventReader {
 
   /** The event whose head begins at `at` of `heads`, cut out of `text`. */
   read(text: string, heads: Int32Array, at: number): GuestEvent {
+    const lineageAt = heads[at + HEAD.lineageAt] as number;
+    const topicAt = heads[at + HEAD.topicAt] as number;
     const deviceAt = heads[at + HEAD.deviceAt] as number;
     const payloadAt = heads[at + HEAD.payloadAt] as number;
-    const topicBytes = substring(text, heads[at + HEAD.topicAt] as number, deviceAt);
+    const topicBytes = substring(text, topicAt, deviceAt);
     const deviceBytes = substring(text, deviceAt, payloadAt);
     const known = mapGet(this.#topics, topicBytes) ?? this.#topic(topicBytes);
     const device = mapGet(this.#devices, deviceBytes) ?? this.#device(deviceBytes);
@@ -89,6 +91,7 @@ export class EventReader {
       joined(heads[at + HEAD.timeHigh] as number, heads[at + HEAD.timeLow] as number),
       this.#origin.journalId,
       joined(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number),
+      lineageAt === topicAt ? "" : ownCopy(substring(text, lineageAt, topicAt)),
     );
   }
 
@@ -127,6 +130,7 @@ export class GuestEvent {
   readonly #timeMs: number;
   readonly #journalId: string;
   readonly #seq: number;
+  readonly #lineage: string;
   #data: unknown = UNDECODED;
   #contentType = "";
 
@@ -142,6 +146,7 @@ export class GuestEvent {
     timeMs: number,
     journalId: string,
     seq: number,
+    lineage: string,
   ) {
     this.type = type;
     this.source = source;
@@ -155,6 +160,7 @@ export class GuestEvent {
     this.#timeMs = timeMs;
     this.#journalId = journalId;
     this.#seq = seq;
+    this.#lineage = lineage;
   }
 
   get specversion(): string {
@@ -162,7 +168,7 @@ export class GuestEvent {
   }
 
   get id(): string {
-    return `${this.#journalId}-${inBase(this.#seq, 36)}`;
+    return `${this.#journalId}-${this.#lineage === "" ? inBase(this.#seq, 36) : this.#lineage}`;
   }
 
   get time(): string {

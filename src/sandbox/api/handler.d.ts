@@ -110,7 +110,7 @@ export interface HandlerConfig {
 /** One thing that happened. The names are those of CloudEvents 1.0, and what MQTT knows is beside them. */
 export interface SluiceEvent<Data = Parsed> {
   readonly specversion: "1.0";
-  /** Unique for ever, and the same on every try. */
+  /** Unique for ever, and the same on every try. Of what a handler published it follows from that handler's event. */
   readonly id: string;
   /** `//<gateway>/<device>`. */
   readonly source: string;
@@ -129,7 +129,7 @@ export interface SluiceEvent<Data = Parsed> {
   readonly topic: string;
   /** The named levels of the topic, by the first of the handler's filters that matches. */
   readonly params: { readonly [name: string]: string };
-  /** MQTT client id of the device, or `""`. */
+  /** MQTT client id of the device, or `""`. Of what a handler published: the device that began the chain. */
   readonly device: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
@@ -163,8 +163,9 @@ export interface HandlerContext<State extends object = Record<string, Parsed>> {
    */
   emit(data: unknown, options?: { to?: string | readonly string[]; type?: string; subject?: string }): void;
   /**
-   * Publishes to local devices, in the same commit. Text and `Uint8Array` go out as they are, everything else as
-   * JSON. Nothing leaves when the handler fails.
+   * Publishes to local devices, and to handlers that listen to the topic, for which it is an event: both in the same
+   * commit. Text and `Uint8Array` go out as they are, everything else as JSON. Nothing leaves when the handler fails. A
+   * chain of handlers that publish to one another ends as a dead letter after `handlers.hopsMax` of them.
    */
   publish(topic: string, data: unknown, options?: { qos?: 0 | 1 | 2; retain?: boolean }): void;
   /** Which try this is, from 1. */

@@ -26,3 +26,13 @@ export default ((event, ctx) => {
 }) satisfies Handler;
 `;
 }
+
+/** Hands each reading on to whoever listens to `relay/<device>`, with ctx.publish. */
+export function relayHandler(): string {
+  return `
+export const config = { topic: "load/{device}", key: "{device}" };
+export default (event, ctx) => {
+  ctx.publish("relay/" + event.params.device, event.bytes);
+};
+`;
+}
