@@ -61,7 +61,7 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
         const { name, settings } = handler;
         checks.set(name, { name, fault: undefined, grants: shownGrants(settings), to: settings.to });
       },
-      removed: () => undefined,
+      removed: () => 0,
       failed: (name, fault) => checks.set(name, { name, fault, grants: undefined, to: undefined }),
       mended: () => undefined,
     });

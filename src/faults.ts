@@ -73,6 +73,11 @@ export const FAULTS = {
     false,
     "Put the handler back first, and then redrive; or drop the dead letters with `sluice dead drop`.",
   ),
+  CONTROL_DEPLOYED: kind(
+    "usage",
+    false,
+    "Its tasks run, so they are not dropped: take the handler's file, or the route, away first.",
+  ),
   CONTROL_REQUEST: kind("usage", false, "Mend the request as the message says; /api/v1/openapi.json describes each."),
   CONTROL_TOO_LARGE: kind("usage", false, "Send less, or raise `control.limits.bodyMax`."),
   CONTROL_BROKEN: kind(

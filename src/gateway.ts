@@ -36,6 +36,8 @@ export interface GatewayOptions {
 }
 
 const IDLE_POLL_MS = 10;
+/** Names in the log line about those; `sluice status` has all. */
+const STRANDED_SHOWN_MAX = 20;
 
 interface Rooms {
   readonly outlets: Outlets;
@@ -199,6 +201,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   });
   stack.defer(() => deployments.close());
   pipeline.begun();
+  sayStranded(hosting.stranded(), log);
 
   const report = new Report({
     config,
@@ -232,6 +235,17 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     await broker.close(closing.leftMs() / 2);
   });
   return { outlets, hosting, deployments, control, broker };
+}
+
+/** Tasks of handlers that were removed while the gateway did not run, of routes that are gone, of what does not build. */
+function sayStranded(stranded: Readonly<Record<string, number>>, log: Log): void {
+  const all = Object.entries(stranded);
+  if (all.length === 0) return;
+  const waiting = Object.fromEntries(all.slice(0, STRANDED_SHOWN_MAX));
+  log.warn(
+    { handlers: all.length, waiting },
+    "tasks wait for handlers that nobody runs: put those back, or drop them with `sluice handlers drop`; else they expire (journal.retain)",
+  );
 }
 
 function openJournal(config: Config, log: Log): Promise<Journal> {

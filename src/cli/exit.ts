@@ -32,6 +32,7 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CONTROL_HOST: EXIT.denied,
   CONTROL_NOT_FOUND: EXIT.conflict,
   CONTROL_NOT_DEPLOYED: EXIT.conflict,
+  CONTROL_DEPLOYED: EXIT.conflict,
   CONTROL_REQUEST: EXIT.usage,
 };
 

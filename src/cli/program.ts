@@ -42,6 +42,11 @@ const COMMANDS: readonly Entry[] = [
     summary: "dead letters: ls, show, redrive, drop",
     load: async () => (await import("./dead.ts")).deadCommand,
   },
+  {
+    name: "handlers",
+    summary: "drop what waits for a handler that is gone",
+    load: async () => (await import("./handlers.ts")).handlersCommand,
+  },
   { name: "pub", summary: "publish a message", load: async () => (await import("./pub.ts")).pubCommand },
   { name: "sub", summary: "subscribe and print messages", load: async () => (await import("./sub.ts")).subCommand },
   {

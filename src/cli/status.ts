@@ -42,11 +42,11 @@ function show(status: StatusAnswer): string {
   if (status.handlers.length > 0) {
     const rows = status.handlers.map((of) => [
       plain(of.name),
-      of.version,
+      of.version === 0 ? "-" : of.version,
       of.waiting,
       of.parked,
       of.running,
-      plain(of.failure ?? ""),
+      of.removed ? "removed: its tasks wait until they expire, or are dropped" : plain(of.failure ?? ""),
     ]);
     lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", ""], rows));
   }

@@ -41,7 +41,7 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
   return styleText(style, text, { stream });
 }
 
-/** Columns as wide as their widest cell; numbers to the right. Cells must not hold control characters. */
+/** Columns as wide as their widest cell; numbers, and "-" where there is none, to the right. Cells must not hold control characters. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => String(row[column] ?? "").length)),
@@ -50,7 +50,7 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     row
       .map((cell, column) => {
         const width = widths[column] ?? 0;
-        return typeof cell === "number" ? String(cell).padStart(width) : cell.padEnd(width);
+        return typeof cell === "number" || cell === "-" ? String(cell).padStart(width) : cell.padEnd(width);
       })
       .join("  ")
       .trimEnd();

@@ -93,6 +93,16 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
       answer: shapes.status,
       run: () => statusAnswer(source, clock),
     },
+    {
+      method: "DELETE",
+      path: "/api/v1/handlers/{name}/tasks",
+      name: "dropTasks",
+      summary: "Give up all that waits for a handler or route that is gone; the ledger counts it as dropped.",
+      role: "admin",
+      params: shapes.handlerName,
+      answer: shapes.bulkAnswer,
+      run: async ({ params }): Promise<BulkAnswer> => ({ count: await source.dropTasks(params["name"] ?? "") }),
+    },
     ...deadRoutes(source),
   ];
   const openapi: ApiRoute = {

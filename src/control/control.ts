@@ -31,6 +31,11 @@ export interface ControlSource {
   /** What the rooms count, read at each scrape. */
   figures(): Figures;
   readonly dead: DeadLetters;
+  /**
+   * Gives up what waits for a handler that nobody runs; resolves with how many tasks. Throws CONTROL_DEPLOYED when somebody
+   * does, CONTROL_NOT_FOUND when there has never been one of the name.
+   */
+  dropTasks(handler: string): Promise<number>;
 }
 
 export interface Status {
@@ -77,12 +82,14 @@ export interface Ledger {
 
 export interface HandlerStatus {
   readonly name: string;
-  /** The live version; 0 when none has ever loaded. */
+  /** The live version; 0 when none is. */
   readonly version: number;
   /** Tasks not yet begun, in memory and on disk, parked ones excluded. */
   readonly waiting: number;
   readonly parked: number;
   readonly running: number;
+  /** Its source, or the route, is gone, and tasks wait for it all the same. */
+  readonly removed: boolean;
   /** For how long it stands aside because it has cost runners; 0 when it does not. */
   readonly quarantinedMs: number;
   /** Whether it has run for a while without costing an isolate or a runner; until then it runs apart from those that have. */

@@ -40,10 +40,13 @@ export const status = z
     handlers: z.array(
       z.object({
         name: z.string(),
-        version: z.number(),
+        version: z.number().meta({ description: "The live version; 0 when none is, and for routes." }),
         waiting: z.number(),
         parked: z.number(),
         running: z.number(),
+        removed: z.boolean().meta({
+          description: "Its source, or the route, is gone, and tasks wait for it all the same, until they expire.",
+        }),
         quarantinedMs: z.number().meta({
           description: "For how long it stands aside because it has cost runners; 0 when it does not.",
         }),
@@ -117,6 +120,8 @@ export const listQuery = z.object({
 });
 
 export const letterId = z.object({ id: z.string().min(1).max(200) });
+
+export const handlerName = z.object({ name: z.string().min(1).max(200) });
 
 export const bulkBody = z
   .strictObject({

@@ -47,8 +47,8 @@ export interface DeploymentsOptions {
   readonly inspect: (candidate: Candidate) => Promise<Inspection>;
   /** Makes it the one that runs. Rejecting with a Fault leaves the one before it live (D1). */
   readonly live: (handler: LiveHandler) => Promise<void>;
-  /** Its source is gone. */
-  readonly removed: (name: string) => void | Promise<void>;
+  /** Its source is gone. Says how many tasks wait for it. */
+  readonly removed: (name: string) => number;
   /** A version that did not go live. Logged already. */
   readonly failed: (name: string, fault: Fault) => void;
   /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
@@ -180,7 +180,7 @@ export class Deployments {
     for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
     for (const [name, fault] of faults) this.#report(name, fault);
     const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
-    for (const name of this.#known.keys()) if (!names.has(name)) await this.#remove(name);
+    for (const name of this.#known.keys()) if (!names.has(name)) this.#remove(name);
     for (const source of handlers) {
       if (this.#closed) return;
       const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
@@ -205,7 +205,7 @@ export class Deployments {
     return known;
   }
 
-  async #remove(name: string): Promise<void> {
+  #remove(name: string): void {
     const known = this.#known.get(name);
     this.#known.delete(name);
     if (known === undefined) return;
@@ -213,8 +213,13 @@ export class Deployments {
       this.#options.mended(name);
       return;
     }
-    this.#options.log.info({ handler: name }, "handler removed");
-    await this.#options.removed(name);
+    const waiting = this.#options.removed(name);
+    if (waiting === 0) this.#options.log.info({ handler: name }, "handler removed");
+    else
+      this.#options.log.warn(
+        { handler: name, waiting },
+        "handler removed, and tasks wait for it: put it back, or drop them with `sluice handlers drop`; else they expire (journal.retain)",
+      );
   }
 
   async #deploy(known: Known, source: HandlerSource): Promise<void> {

@@ -51,6 +51,17 @@ export class Hosting {
     return this.#routes;
   }
 
+  /** Whether somebody runs what waits for a handler or route of this name. A route runs while it is in the config. */
+  runs(name: string): boolean {
+    return this.#live.has(name) || this.#routes.some((route) => route.name === name);
+  }
+
+  /** Tasks of handlers and routes that nobody runs, by name; a handler of which no version is live is one of them. */
+  stranded(): Readonly<Record<string, number>> {
+    const pending = this.#rooms.journal.pending().filter(({ name }) => !this.runs(name));
+    return Object.fromEntries(pending.map(({ name, waiting, parked }) => [name, waiting + parked]));
+  }
+
   /** By handler: why its newest build is not live. */
   get failures(): ReadonlyMap<string, Fault> {
     return this.#failures;
@@ -89,8 +100,11 @@ export class Hosting {
     this.#failures.delete(name);
   }
 
-  /** Its source is gone. What waits for it stays in the journal until it comes back, or is too old. */
-  removed(name: string): void {
+  /**
+   * Its source is gone. What waits for it stays in the journal until it comes back, is too old, or is dropped; says how
+   * many tasks that are.
+   */
+  removed(name: string): number {
     const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const id = journal.handlerId(name);
     triggers.unbind(id);
@@ -99,6 +113,7 @@ export class Hosting {
     egress.forget(name);
     this.#live.delete(name);
     this.#failures.delete(name);
+    return this.stranded()[name] ?? 0;
   }
 
   failed(name: string, fault: Fault): void {

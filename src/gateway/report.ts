@@ -52,11 +52,19 @@ export class Report implements ControlSource {
     };
   }
 
-  /** What nobody runs would wait until it expires. A route always runs while it is in the config. */
+  /** What nobody runs would wait until it expires. */
   #assertRuns(handler: string): void {
-    const { hosting } = this.#rooms;
-    if ([...hosting.liveHandlers, ...hosting.routes].some(({ name }) => name === handler)) return;
+    if (this.#rooms.hosting.runs(handler)) return;
     throw new Fault("CONTROL_NOT_DEPLOYED", `the handler ${handler} is not deployed, so nobody would run it`);
+  }
+
+  async dropTasks(handler: string): Promise<number> {
+    const { hosting, journal } = this.#rooms;
+    if (hosting.runs(handler))
+      throw new Fault("CONTROL_DEPLOYED", `the handler ${handler} is there, and runs its tasks`);
+    const count = await journal.dropPending(handler);
+    if (count === undefined) throw new Fault("CONTROL_NOT_FOUND", `there has never been a handler ${handler}`);
+    return count;
   }
 
   ready(): readonly string[] {
@@ -101,20 +109,23 @@ export class Report implements ControlSource {
   }
 
   #handlers(): HandlerStatus[] {
-    const { hosting, pipeline } = this.#rooms;
+    const { hosting, pipeline, journal } = this.#rooms;
     const lines = new Map(pipeline.figures().handlers.map((line) => [line.name, line]));
     const versions = new Map(hosting.liveHandlers.map(({ name, version: live }) => [name, live]));
-    const names = [...new Set([...lines.keys(), ...versions.keys(), ...hosting.failures.keys()])].filter(
-      (name) => name !== "",
-    );
+    const pending = new Map(journal.pending().map((of) => [of.name, of]));
+    const names = [
+      ...new Set([...lines.keys(), ...versions.keys(), ...hosting.failures.keys(), ...pending.keys()]),
+    ].filter((name) => name !== "");
     return names.map((name) => {
       const line = lines.get(name);
+      const { waiting, parked } = line ?? pending.get(name) ?? { waiting: 0, parked: 0 };
       return {
         name,
-        version: versions.get(name) ?? line?.version ?? 0,
-        waiting: line?.waiting ?? 0,
-        parked: line?.parked ?? 0,
+        version: versions.get(name) ?? 0,
+        waiting,
+        parked,
         running: line?.running ?? 0,
+        removed: !hosting.runs(name) && !hosting.failures.has(name),
         quarantinedMs: line?.quarantinedMs ?? 0,
         proven: line?.proven ?? false,
         failure: (hosting.failures.get(name) ?? quarantineOf(line))?.explain(),

@@ -49,6 +49,8 @@ import { limitsOf, STATE_CACHE_BYTES_MAX } from "./options.ts";
 import type { JournalOptions } from "./options.ts";
 import type { OutboxFeed } from "./outbox-feed.ts";
 import type { ParkedKey } from "./parked.ts";
+import { dropPending, pendingOf } from "./pending.ts";
+import type { Pending } from "./pending.ts";
 import { Progress } from "./progress.ts";
 import { Retention } from "./retention.ts";
 import { Room } from "./room.ts";
@@ -292,6 +294,20 @@ export class Journal {
   async readParked(handler: number, key: string, max: number): Promise<Task[]> {
     await this.synced();
     return this.#core.parked.read(this.#core.handlers[handler] as Consumer, key, max);
+  }
+
+  /** Of every handler and route for which anything waits, also of those that are gone. */
+  pending(): readonly Pending[] {
+    return pendingOf(this.#core.handlers);
+  }
+
+  /**
+   * Gives up, in one commit, all that waits for the handler or route of this name: nobody may run it any more. Resolves
+   * with how many tasks; undefined when there has never been one of this name.
+   */
+  async dropPending(name: string): Promise<number | undefined> {
+    const handler = this.#core.handlers[this.#handlerIds.get(name) ?? 0];
+    return handler === undefined ? undefined : dropPending(this.#core, handler);
   }
 
   // --- the books

@@ -1,8 +1,9 @@
 import { connect } from "node:net";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import type { StatusAnswer } from "../../src/control/shapes.ts";
 import { makeHome, runHome, sluice, start } from "./sluice.ts";
 
 // Each command is a process of its own; on a busy box a dozen of them take their time.
@@ -80,6 +81,51 @@ describe("sluice run", () => {
     expect(ran.err).toContain("[CONFIG_UNKNOWN]");
     expect(ran.err).toContain("`log.level` must be one of");
     await expect(once(connect(home.mqttPort, "127.0.0.1"), "connect")).rejects.toThrow();
+  });
+});
+
+describe("a handler that is removed while tasks wait for it", () => {
+  it("stands in the log and in status with them, also after a restart, until they are dropped", async () => {
+    const failing = `export const config = { topic: "bad", retry: { backoff: "1h", backoffMax: "1h" } };
+export default () => { throw new Error("not yet"); };`;
+    await using home = await runHome({ "bad.js": failing });
+    const { config } = home;
+    const asked = async (method: string, path: string): Promise<unknown> => {
+      const headers = { authorization: `Bearer ${await home.token()}` };
+      return (await fetch(home.controlUrl + path, { method, headers })).json();
+    };
+    const drop = (name: string): Promise<unknown> => asked("DELETE", `/api/v1/handlers/${name}/tasks`);
+    const lines = { input: "1\n2\n" };
+    expect((await sluice(["pub", "-p", String(home.mqttPort), "-t", "bad", "-q", "1", "-l"], lines)).code).toBe(0);
+    expect(await drop("bad")).toMatchObject({ status: 409, code: "CONTROL_DEPLOYED" });
+    expect(await drop("bat")).toMatchObject({ status: 404, code: "CONTROL_NOT_FOUND" });
+
+    await rm(join(home.folder, "handlers", "bad.js"));
+    expect(await home.gateway.said("handler removed, and tasks wait for it")).toMatch(/"handler":"bad","waiting":2,/);
+    const removed = [{ name: "bad", version: 0, waiting: 0, parked: 2, running: 0, removed: true }];
+    expect(await asked("GET", "/api/v1/status")).toMatchObject({ handlers: removed });
+
+    home.gateway.child.kill("SIGTERM");
+    await home.gateway.ended;
+    const again = start(["run", "--config", config]);
+    try {
+      const log = await again.said("the gateway is ready");
+      expect(log).toMatch(/"waiting":\{"bad":2\},"msg":"tasks wait for handlers that nobody runs/);
+      const status = await sluice(["status", "--config", config]);
+      expect(status.out).toMatch(/^bad +- +0 +2 +0 +removed:/m);
+      expect(status.out).toMatch(/^ +2 +0 +0 +0 +0 +2$/m);
+      const unsure = await sluice(["handlers", "drop", "bad", "--config", config]);
+      expect(unsure.code).toBe(2);
+      expect(unsure.err).toContain("[CLI_NOT_CONFIRMED]");
+      const dropped = await sluice(["handlers", "drop", "bad", "--yes", "--json", "--config", config]);
+      expect(dropped).toMatchObject({ code: 0, out: '{"count":2}\n' });
+      const { handlers, ledger } = (await asked("GET", "/api/v1/status")) as StatusAnswer;
+      expect(handlers).toEqual([]);
+      expect(ledger.events).toEqual({ accepted: 2, done: 0, dead: 0, expired: 0, dropped: 2, pending: 0 });
+    } finally {
+      again.child.kill("SIGKILL");
+      await again.ended;
+    }
   });
 });
 

@@ -32,6 +32,20 @@ describe("/api/v1/status", () => {
   });
 });
 
+describe("what waits for handlers", () => {
+  it("is dropped when the handler is gone, and only then", async () => {
+    await using opened = await openControl();
+    opened.source.gone.add("left over");
+    const drop = (name: string): Promise<Response> =>
+      opened.ask(`/api/v1/handlers/${encodeURIComponent(name)}/tasks`, { method: "DELETE" });
+    expect(await (await drop("left over")).json()).toEqual({ count: 2 });
+    expect(await (await drop("left over")).json()).toEqual({ count: 0 });
+    const refused = await drop("overheat");
+    expect(refused.status).toBe(409);
+    expect(await refused.json()).toMatchObject({ code: "CONTROL_DEPLOYED" });
+  });
+});
+
 describe("dead letters", () => {
   it("are listed page by page, oldest first, by handler", async () => {
     await using opened = await openControl();
@@ -168,6 +182,7 @@ describe("the API's description", () => {
     );
     expect(operations.map(({ path, method }) => `${method} ${path}`).sort()).toEqual([
       "delete /api/v1/dead/{id}",
+      "delete /api/v1/handlers/{name}/tasks",
       "get /api/v1/dead",
       "get /api/v1/dead/{id}",
       "get /api/v1/openapi.json",

@@ -92,6 +92,7 @@ export async function openDeployments(
     },
     removed: (name) => {
       removed.push(name);
+      return 0;
     },
     failed: (name, fault) => {
       failed.push([name, fault]);

@@ -4,6 +4,7 @@
  */
 import type { ControlSource, DeadLetter, Status } from "../../src/control/control.ts";
 import type { Figures } from "../../src/control/figures.ts";
+import { Fault } from "../../src/fault.ts";
 
 export class MemorySource implements ControlSource {
   reasons: string[] = [];
@@ -32,6 +33,7 @@ export class MemorySource implements ControlSource {
           waiting: 1,
           parked: 0,
           running: 0,
+          removed: false,
           quarantinedMs: 0,
           proven: true,
           failure: undefined,
@@ -72,6 +74,14 @@ export class MemorySource implements ControlSource {
       },
       pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4, budgets: { time: 2 }, heldBackMs: 1500 }] },
     };
+  }
+
+  /** Two tasks wait for each. */
+  readonly gone = new Set<string>();
+
+  async dropTasks(handler: string): Promise<number> {
+    if (handler === "overheat") throw new Fault("CONTROL_DEPLOYED", "overheat is there");
+    return this.gone.delete(handler) ? 2 : 0;
   }
 
   readonly dead = {

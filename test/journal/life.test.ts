@@ -8,6 +8,7 @@ import {
   byTopic,
   dataFolder,
   done,
+  drain,
   draft,
   nothing,
   openJournal,
@@ -117,5 +118,43 @@ describe("the life of an event", () => {
     const ledger = second.ledger();
     expect(ledger.events).toEqual({ accepted: 4, done: 4, dead: 0, expired: 0, dropped: 0, pending: 0 });
     expect(await second.audit()).toEqual(ledger);
+  });
+
+  it("gives up what waits for a handler, parked, in hand or neither, and says how much that was, also after a restart", async () => {
+    const path = await dataFolder();
+    const first = await openJournal(path);
+    const [gone, other] = [first.handlerId("gone"), first.handlerId("other")];
+    for (let tag = 0; tag < 10; tag++) first.append(draft(`t/${tag}`), [gone, other], new Remembering(), tag);
+    await first.synced();
+    const feed = first.tasks(gone, byTopic, nothing);
+    const [one, two, three] = await takeTasks(feed, 3);
+    if (!one || !two || !three) throw new Error("tasks are missing");
+    first.settle(one, { at: "retry", dueMs: 5000, failure: { code: "X", message: "no" } }, 1);
+    first.settle(two, done(), 1);
+    // Not on disk yet.
+    first.append(draft("t/late"), [gone], new Remembering(), 10);
+    expect(first.pending()).toContainEqual({ name: "gone", waiting: 9, parked: 1 });
+    expect(await first.dropPending("gone")).toBe(10);
+    expect(await first.dropPending("gone")).toBe(0);
+    expect(await first.dropPending("unheard of")).toBeUndefined();
+    expect(first.pending()).toEqual([{ name: "other", waiting: 10, parked: 0 }]);
+    // What was in hand comes back too late to change anything.
+    first.settle(three, done(), 1);
+    await first.synced();
+    const books = { accepted: 11, done: 1, dead: 0, expired: 0, dropped: 10, pending: 0 };
+    expect(first.handlerLedger(gone)).toEqual(books);
+    expect(first.figures().dropped).toMatchObject({ asked: 10, full: 0 });
+    feed.close();
+    // What comes from now on is run.
+    first.append(draft("t/new"), [gone], new Remembering(), 11);
+    await first.close();
+
+    const second = await openJournal(path);
+    expect(second.damage).toEqual([]);
+    expect(await second.audit()).toEqual(second.ledger());
+    expect(second.handlerLedger(gone)).toEqual({ ...books, accepted: 12, pending: 1 });
+    expect(await second.parked(gone)).toEqual([]);
+    const left = await drain(second.tasks(gone, byTopic, nothing));
+    expect(left.map(({ key }) => key)).toEqual(["t/new"]);
   });
 });
