@@ -1,4 +1,5 @@
 /** `sluice check`: is the config good, and does every handler build and load? Starts nothing and writes nothing. */
+import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { configFile, ConfigFault, loadConfig } from "../config.ts";
 import type { Config } from "../config.ts";
@@ -54,8 +55,7 @@ async function check(options: CheckOptions): Promise<number> {
     else sayFault(thrown);
     return exitOf(thrown.code);
   }
-  const { checkHandlers } = await import("../check.ts");
-  const handlers = await checkHandlers(config);
+  const handlers = await handlersOf(config);
   // Perhaps a handler that comes later: worth a word, no reason to fail.
   const unused = Object.keys(config.handlers.settings).filter(
     (name) => !handlers.some((handler) => handler.name === name),
@@ -81,6 +81,17 @@ async function check(options: CheckOptions): Promise<number> {
       say(`${paint("yellow", "!", process.stderr)} handlers.settings.${name}: there is no handler ${name}`);
   }
   return failed.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** A folder that the config names is there: the config was refused otherwise. */
+async function handlersOf(config: Config): Promise<readonly HandlerCheck[]> {
+  const { dir } = config.handlers;
+  if (!existsSync(dir)) {
+    say(`${paint("yellow", "!", process.stderr)} no handlers: there is no folder ${plain(dir)} (\`handlers.dir\`)`);
+    return [];
+  }
+  const { checkHandlers } = await import("../check.ts");
+  return checkHandlers(config);
 }
 
 function grantLines({ fetch, secrets }: NonNullable<HandlerCheck["grants"]>): string[] {

@@ -350,13 +350,17 @@ export class Deployments {
     if (this.#reported.get(name) === text) return;
     this.#reported.set(name, text);
     this.#failures++;
-    this.#options.log.error({ handler: name, fault }, "handler not taken on");
+    const { log } = this.#options;
+    if (fault.code !== "DEPLOY_DIR_UNREADABLE") log.error({ handler: name, fault }, "handler not taken on");
+    else if (this.#isOpening) log.warn({ fault }, "no handlers: their folder cannot be read");
+    else log.error({ fault }, "the handlers' folder cannot be read any more; what is live goes on");
     this.#options.failed(name, fault);
   }
 
   /** What was wrong with a name, not with a build of it, is no more: the source is looked at as if for the first time. */
   #retract(name: string): void {
     this.#reported.delete(name);
+    if (name === "") this.#options.log.info({ dir: this.#handlers.dir }, "the handlers' folder is read again");
     this.#options.mended(name);
     const known = this.#known.get(name);
     if (known === undefined) return;

@@ -126,7 +126,9 @@ export type HandlerLayer = z.output<typeof handlerSettings>;
 /** The `handlers` section of the gateway's config. */
 export const handlersSettings = z
   .strictObject({
-    dir: filePath.default("../handlers").meta({ description: "The folder with a file or folder for each handler." }),
+    dir: filePath
+      .default("../handlers")
+      .meta({ description: "The folder with a file or folder for each handler. It must be there where it is named." }),
     watch: z.boolean().default(true).meta({ description: "Whether a handler is taken on as soon as it is saved." }),
     hopsMax: z.int().min(0).max(HOPS_LIMIT).default(8).meta({
       description:

@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { runCommandLine } from "../../src/cli/program.ts";
-import { makeHome, sluice } from "./sluice.ts";
+import { makeHome, sluice, start } from "./sluice.ts";
 
 // Each command is a process of its own; on a busy box a dozen of them take their time.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -25,16 +25,43 @@ describe("check", () => {
   it("and run refuse the same configs with 3", async () => {
     await using home = await makeHome({}, "routes:\n  - { from: a, to: [cloud], key: '{b}' }\n");
     const other = join(home.folder, "files.yaml");
+    const folder = join(home.folder, "folder.yaml");
+    await writeFile(folder, "handlers:\n  dir: handlres\n");
     await writeFile(other, 'uplinks:\n  a: { kind: https, url: "https://h", tls: { ca: none.pem } }\n');
     for (const [file, where] of [
       [home.config, "sluice.yaml:7:34: "],
       [other, "files.yaml:2:50: "],
+      [folder, "folder.yaml:2:8: `handlers.dir` names a folder that cannot be read: ENOENT"],
     ] as const) {
       for (const command of ["check", "run"]) {
         const ran = await sluice([command, "--config", file]);
         expect(ran).toMatchObject({ code: 3, out: "" });
         expect(ran.err).toContain(where);
       }
+    }
+  });
+
+  it("warns of a folder of handlers that is not there and that nobody has named, and so does run", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "sluice-bare-"));
+    try {
+      await mkdir(join(folder, "config"));
+      const config = join(folder, "config", "sluice.yaml");
+      const anyPort =
+        'broker: { listeners: [{ url: "mqtt://127.0.0.1:0" }] }\ncontrol: { url: "http://127.0.0.1:0" }\n';
+      await writeFile(config, `gateway: { data: ../data }\n${anyPort}`);
+      const ran = await sluice(["check", "--config", config]);
+      expect(ran.code).toBe(0);
+      expect(ran.err).toMatch(/^! no handlers: there is no folder \S+\/handlers /);
+      const gateway = start(["run", "--config", config]);
+      try {
+        const log = await gateway.said("the gateway is ready");
+        expect(log).toMatch(/^\{"level":40,.*DEPLOY_DIR_UNREADABLE.*"no handlers: their folder cannot be read"/m);
+      } finally {
+        gateway.child.kill("SIGKILL");
+        await gateway.ended;
+      }
+    } finally {
+      await rm(folder, { recursive: true, maxRetries: 5 });
     }
   });
 

@@ -1,6 +1,7 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createLog } from "../../src/log.ts";
 import { patient } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
@@ -82,6 +83,28 @@ describe("a watched folder", () => {
     await opened.deployments.scan();
     expect(opened.mended.toSorted()).toEqual(["a", "b"]);
     expect(codes()).toEqual(["b@1"]);
+  });
+
+  it("that goes takes no handler along: that it is gone is told once, and that it is back", async () => {
+    folder.write("a.ts", source("return 1"));
+    const log = createLog({ level: "silent", pretty: false });
+    const said: string[] = [];
+    log.error = ((_: object, message: string) => void said.push(message)) as typeof log.error;
+    log.info = ((_: object, message: string) => void said.push(message)) as typeof log.info;
+    opened = await openDeployments(folder, {}, { log });
+    renameSync(folder.dir, join(folder.root, "aside"));
+    await opened.deployments.scan();
+    await opened.deployments.scan();
+    expect(opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_DIR_UNREADABLE"]);
+    expect(opened.deployments.handlers.map(({ name }) => name)).toEqual(["a"]);
+    renameSync(join(folder.root, "aside"), folder.dir);
+    await opened.deployments.scan();
+    expect(said).toEqual([
+      "handler live",
+      "the handlers' folder cannot be read any more; what is live goes on",
+      "the handlers' folder is read again",
+    ]);
+    expect([opened.removed, opened.mended]).toEqual([[], [""]]);
   });
 
   it("does nothing more for a save that changes nothing", async () => {
