@@ -37,6 +37,7 @@ import { audit } from "./audit.ts";
 import { Consumer, HANDLER, UPLINK } from "./consumer.ts";
 import type { Core, OutboxLimits } from "./core.ts";
 import type { DamageReport } from "./damage.ts";
+import { deadId } from "./dead.ts";
 import { Feeds } from "./feeds.ts";
 import { figuresOf } from "./figures.ts";
 import type { JournalFigures } from "./figures.ts";
@@ -195,11 +196,15 @@ export class Journal {
 
   /**
    * Stages what a task came to: its end, its outputs and its state, its further try or its dead letter, and the ledger
-   * (G2). A task that is not in hand any more, because it was dropped meanwhile, is left as it is.
+   * (G2). A task that is not in hand any more, because it was dropped meanwhile, is left as it is. Says the id of the dead
+   * letter, when it became one.
    */
-  settle(task: Task, outcome: Outcome, version: number): void {
-    if (!settle(this.#core, task, outcome, version)) this.#core.late++;
-    this.#core.writer.schedule();
+  settle(task: Task, outcome: Outcome, version: number): string | undefined {
+    const core = this.#core;
+    const isSettled = settle(core, task, outcome, version);
+    if (!isSettled) core.late++;
+    core.writer.schedule();
+    return isSettled && outcome.at === "dead" ? deadId(core.dead.next - 1) : undefined;
   }
 
   /** Whether there is room for the events that a handler's outputs make. It is looked at before, for settle() takes all. */

@@ -46,7 +46,8 @@ export interface LineSettings {
 export interface LineContext extends ChainContext {
   /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
-  readonly settle: (task: Task, outcome: Outcome, version: number) => void;
+  /** Says the id of the dead letter, when it became one. */
+  readonly settle: (task: Task, outcome: Outcome, version: number) => string | undefined;
   /** Whether all states of the task's handler stay within `bytesMax` when its key's becomes `state`, or shrink by it. */
   readonly fits: (task: Task, state: string, bytesMax: number) => boolean;
   /** Journal id of an uplink by its name, or undefined when there is none. */
@@ -90,6 +91,8 @@ export interface LineFigures {
 
 /** That a handler is held back is said once in so long. */
 const HELD_BACK_LOG_MS = 60_000;
+/** A topic or key may have 64 KB; `sluice dead show` has all of it. */
+const SHOWN_CHARS_MAX = 200;
 /** A timer may come so much early. */
 const TIMER_MS = 5;
 
@@ -224,8 +227,10 @@ export class Line {
     const tries = task.attempt + 1;
     if (final || tries >= retry.triesMax) {
       this.#dead++;
-      log.warn({ handler: name, code: failure.code, reason: failure.message, tries }, "dead letter");
-      this.#context.settle(task, { at: "dead", failure }, this.version);
+      const id = this.#context.settle(task, { at: "dead", failure }, this.version);
+      const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
+      const { code, message: reason } = failure;
+      log.warn({ handler: name, id, topic, key, code, reason, tries }, "dead letter");
       if (task.parked) this.parked.settled(task.key, 1);
       return;
     }
@@ -308,4 +313,8 @@ export class Line {
     }
     return [...new Set(ids)];
   }
+}
+
+function shortened(text: string): string {
+  return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX - 1)}…` : text;
 }

@@ -223,6 +223,24 @@ describe("dead", () => {
     expect(events.accepted).toBe(events.done + events.dead + events.expired + events.dropped + events.pending);
   });
 
+  it("stand in the log with id, topic and key, shortened, as they come to be", async () => {
+    const topic = `angry/${"é".repeat(1000)}`;
+    await publish(topic, "{}");
+    await until(({ ledger }) => ledger.events.dead === 1);
+    const [letter] = (JSON.parse(await ask("/api/v1/dead")) as { letters: { id: string }[] }).letters;
+    const log = await home.gateway.said(`"id":"${letter?.id ?? ""}"`);
+    const line = JSON.parse(log.trim().split("\n").at(-1) ?? "") as Record<string, unknown>;
+    const shown = `${topic.slice(0, 199)}…`;
+    expect(line).toMatchObject({
+      msg: "dead letter",
+      handler: "angry",
+      topic: shown,
+      key: shown,
+      reason: "Error: never",
+    });
+    expect((await dead("drop", letter?.id ?? "", "--yes")).code).toBe(0);
+  });
+
   it("redrives all of a handler that was mended", async () => {
     await publish("angry/1", "{}", "{}");
     const before = await until(({ ledger }) => ledger.events.dead === 2);

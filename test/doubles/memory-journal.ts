@@ -52,7 +52,7 @@ export class MemoryJournal {
     return "taken";
   }
 
-  settle(task: Task, outcome: Outcome, version: number): void {
+  settle(task: Task, outcome: Outcome, version: number): string | undefined {
     this.settlements.push({ task, outcome, version });
     const consumer = this.#consumers.get(task.handler);
     if (consumer !== undefined && !task.parked) consumer.waiting--;
@@ -67,6 +67,7 @@ export class MemoryJournal {
       `${task.handler}/${task.key}`,
       kept.sort((a, b) => a.seq - b.seq),
     );
+    return outcome.at === "dead" ? `d${task.seq}` : undefined;
   }
 
   /** Whether the states of the handler stay within `bytesMax` characters when the task's key has `state`. */
