@@ -7,6 +7,7 @@ import type { GuestBundle, Loaded } from "./isolates.ts";
 import { allOf, asFailure, parse, WireError } from "./results.ts";
 import type { Beat } from "./runner.ts";
 import type { AnswerReader, Fate, RunResult } from "./results.ts";
+import type { Spent } from "./wire.ts";
 
 /** A loaded version, as the supervisor needs it. */
 export interface Version {
@@ -17,7 +18,8 @@ export interface Version {
   readonly asker: Asker;
 }
 
-export type Done = (version: Version | undefined, results: readonly RunResult[]) => void;
+/** `spent` is what the runner says that it took; left out where it does not say. */
+export type Done = (version: Version | undefined, results: readonly RunResult[], spent?: Spent) => void;
 
 /** Work that has not been sent. The version is chosen when it is: the newest one then. */
 export interface Waiting {
@@ -25,8 +27,10 @@ export interface Waiting {
   readonly batch: readonly Task[];
   readonly states: readonly (string | undefined)[];
   readonly done: Done;
-  /** Of a captured run: the time that it begins with. */
-  readonly capturedMs: number | undefined;
+  /** The time that its clocks are to begin with; that of its sending when undefined. */
+  readonly atMs: number | undefined;
+  /** In an isolate of its own, where nothing real goes into it. */
+  readonly isCaptured: boolean;
   /** The time that its clocks began with, when it was sent. */
   startMs: number;
 }

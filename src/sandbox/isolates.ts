@@ -31,7 +31,7 @@ import { fillHeads } from "./heads.ts";
 import { Meter } from "./meter.ts";
 import type { Reply } from "./reply.ts";
 import { mustTurn, turn } from "./turns.ts";
-import type { RunHead } from "./wire.ts";
+import type { RunHead, Spent } from "./wire.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
 export interface GuestSettings {
@@ -74,6 +74,13 @@ export type Ran =
   | { readonly at: "lost"; readonly lines: string; readonly index: number; readonly failure: GuestFailure }
   | { readonly at: "stuck"; readonly index: number };
 
+/** And what it took. */
+export interface Metered {
+  readonly ran: Ran;
+  readonly spent: Spent;
+}
+
+const NANOSECONDS = 1_000_000;
 /** Longer strings are kept outside the isolate's heap, where its garbage collector does not feel them. */
 const PART_BYTES = 1000;
 /** Batches up to this size are run on this thread first, for so long. */
@@ -107,8 +114,17 @@ export class VersionIsolate {
     return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
-  run(head: RunHead, asking: Asking): Promise<Ran> {
-    return this.#queue(() => this.#run(head, asking));
+  run(head: RunHead, asking: Asking): Promise<Metered> {
+    return this.#queue(async () => {
+      const before = this.#alive;
+      const beforeCpu = before?.cpuTime ?? 0n;
+      const startedMs = performance.now();
+      const ran = await this.#run(head, asking);
+      const tookMs = performance.now() - startedMs;
+      // An isolate that was built for the batch has had all its time for it; of one that is lost nothing is known.
+      const cpu = (this.#alive?.cpuTime ?? 0n) - (this.#alive === before ? beforeCpu : 0n);
+      return { ran, spent: { tookMs, cpuMs: Number(cpu) / NANOSECONDS } };
+    });
   }
 
   /** Batches that run or wait. */

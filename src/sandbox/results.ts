@@ -6,6 +6,8 @@
 import { isUtf8 } from "node:buffer";
 import type { Failure, Task } from "../task.ts";
 import { isJson } from "./json.ts";
+import { RAN_HEAD_BYTES } from "./wire.ts";
+import type { Spent } from "./wire.ts";
 
 /** An output as a handler gave it; what it leaves out is filled in from the handler's config and the event. */
 export interface RawOutput {
@@ -34,7 +36,7 @@ export type RunResult =
   /** It was not started, which costs no try. */
   | { readonly at: "unrun" };
 
-export interface BatchResult {
+export interface BatchResult extends Spent {
   /** The version that ran the batch. */
   readonly version: number;
   /** The time that the tasks' clocks began with, milliseconds since 1970: a captured run repeats from it. 0: it was not sent. */
@@ -99,21 +101,26 @@ const line = {
 
 /** Reads the body of a `ran` frame for `batch`. Throws WireError. */
 export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerReader): RunResult[] {
-  if (body.length < 4) throw new WireError("an answer ends before its head does");
-  const linesAt = 4 + body.readUInt32BE(0);
+  if (body.length < RAN_HEAD_BYTES) throw new WireError("an answer ends before its head does");
+  const linesAt = RAN_HEAD_BYTES + body.readUInt32BE(8);
   if (linesAt > body.length) throw new WireError("an answer's failure is longer than the answer");
-  if (!isUtf8(body.subarray(4))) throw new WireError("an answer is not UTF-8");
+  if (!isUtf8(body.subarray(RAN_HEAD_BYTES))) throw new WireError("an answer is not UTF-8");
   const results = readLines(body, linesAt, batch, reader);
-  if (linesAt === 4) {
+  if (linesAt === RAN_HEAD_BYTES) {
     if (results.length !== batch.length) throw new WireError(`${results.length} results for ${batch.length} tasks`);
     return results;
   }
-  const lost = asRecord(parse(body, 4, linesAt), "a failure");
+  const lost = asRecord(parse(body, RAN_HEAD_BYTES, linesAt), "a failure");
   const index = lost["index"];
   if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index >= batch.length) {
     throw new WireError("a failure without a task");
   }
   return strike(results, batch, index, reader.failure(asFailure(lost)), "isolate");
+}
+
+/** What a runner says that the batch of a `ran` frame took. Of an answer that was read. */
+export function readSpent(body: Buffer): Spent {
+  return { tookMs: body.readUInt32BE(0) / 1000, cpuMs: body.readUInt32BE(4) / 1000 };
 }
 
 /**

@@ -114,10 +114,10 @@ async function run(frame: Frame): Promise<void> {
   if (pool === undefined) throw new Error(`no version is loaded as ${head.serial}`);
   const asking = new Asking((ask) => say(textFrame("ask", frame.id, ask)));
   askings.set(frame.id, asking);
-  const ran = await pool.run(head, asking);
+  const { ran, spent } = await pool.run(head, asking);
   askings.delete(frame.id);
   if (ran.at === "stuck") say(jsonFrame("stuck", frame.id, { index: ran.index }));
-  else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined));
+  else say(ranFrame(frame.id, ran.lines, ran.at === "lost" ? { ...ran.failure, index: ran.index } : undefined, spent));
 }
 
 /**

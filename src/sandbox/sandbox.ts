@@ -41,9 +41,13 @@ import type { SandboxSettings } from "./settings.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Version, Waiting } from "./in-flight.ts";
+import { sumOf } from "./sandbox-figures.ts";
+import type { SandboxFigures } from "./sandbox-figures.ts";
+import type { Spent } from "./wire.ts";
 
 export type { HandlerBundle } from "./bundle.ts";
 export type { Load } from "./loads.ts";
+export type { SandboxFigures } from "./sandbox-figures.ts";
 
 export interface SandboxOptions {
   readonly settings: SandboxSettings;
@@ -59,6 +63,24 @@ export interface SandboxOptions {
   readonly command?: RunnerCommand;
 }
 
+/**
+ * Where a handler's version runs: the live one, one that is tried beside it, and one on which past events are run again.
+ * Each slot has one version of a handler at a time.
+ */
+export type Slot = "live" | "candidate" | "replay";
+
+export interface LoadOptions {
+  readonly slot?: Slot;
+  readonly makesRequests?: boolean;
+}
+
+export interface RunOptions {
+  readonly slot?: Slot;
+  /** Milliseconds since 1970. */
+  readonly atMs?: number | undefined;
+  readonly isCaptured?: boolean;
+}
+
 interface Live extends Version {
   readonly bundle: HandlerBundle;
   readonly redact: Redact;
@@ -72,6 +94,7 @@ const ISOLATE_RSS_BYTES = 5 * 1024 * 1024;
 /** How much runners stand back when others need the processor; what is not proven also for those that are. */
 const NICE = { shared: 5, apart: 10 };
 const REST_EVERY_MS = 1000;
+const NOTHING_SPENT: Spent = { tookMs: 0, cpuMs: 0 };
 
 export class Sandbox {
   /** The most that are for proven handlers; the one apart comes after them. */
@@ -80,6 +103,11 @@ export class Sandbox {
   readonly #webCode: (name: string) => Promise<string>;
   readonly #supervisors: Supervisor[];
   readonly #live = new Map<number, Live>();
+  /** Versions that are in a slot beside the live one. */
+  readonly #aside: Readonly<Record<Exclude<Slot, "live">, Map<number, Live>>> = {
+    candidate: new Map(),
+    replay: new Map(),
+  };
   /** Live ones and those about to be, by serial. */
   readonly #versions = new Map<number, Live>();
   /** By handler that is live, since the start. */
@@ -124,8 +152,15 @@ export class Sandbox {
     return asLoad(loaded, new Stacks(bundle.sourceMap));
   }
 
-  /** Loads the version into that runner, then makes it the one that runs, anywhere. Failed: the one before goes on. */
-  async load(bundle: HandlerBundle, runner = 0): Promise<Load> {
+  /**
+   * Loads the version into that runner, then makes it the one that runs in its slot, anywhere. Failed: the one before goes
+   * on. `makesRequests`: whether its fetches are made; where not, they fail.
+   */
+  async load(
+    bundle: HandlerBundle,
+    runner = 0,
+    { slot = "live", makesRequests = true }: LoadOptions = {},
+  ): Promise<Load> {
     const stacks = new Stacks(bundle.sourceMap);
     const { onLog } = this.#options;
     const limits = limitsOf(bundle);
@@ -140,7 +175,7 @@ export class Sandbox {
         handler: bundle.name,
         grants: bundle.settings.fetch ?? [],
         limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
-        fetch: this.#options.fetch ?? noFetch,
+        fetch: makesRequests ? (this.#options.fetch ?? noFetch) : noFetch,
       },
       reader: {
         failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
@@ -168,8 +203,9 @@ export class Sandbox {
       this.#forget(version);
       return asLoad(loaded, stacks, redact);
     }
-    const before = this.#live.get(bundle.id);
-    this.#live.set(bundle.id, version);
+    const slotted = this.#slot(slot);
+    const before = slotted.get(bundle.id);
+    slotted.set(bundle.id, version);
     if (before !== undefined) this.#forget(before);
     return asLoad(loaded, stacks);
   }
@@ -196,6 +232,8 @@ export class Sandbox {
 
   /** Batches in flight are still answered; later ones are `unrun`. */
   unload(handler: number): void {
+    this.unloadAside(handler, "candidate");
+    this.unloadAside(handler, "replay");
     const live = this.#live.get(handler);
     if (live === undefined) return;
     this.#live.delete(handler);
@@ -203,13 +241,21 @@ export class Sandbox {
     this.#forget(live);
   }
 
+  /** What is in that slot beside the live version goes. Batches of a candidate that are not sent yet go to the live one. */
+  unloadAside(handler: number, slot: Exclude<Slot, "live">): void {
+    const version = this.#aside[slot].get(handler);
+    if (version === undefined) return;
+    this.#aside[slot].delete(handler);
+    this.#forget(version);
+  }
+
   /**
    * Runs `batch` (tasks of one handler) in order on the runner of that number. `states` are aligned with the batch; only
    * a key's first task needs it. `done` is called exactly once (S1), never before this returns.
    *
-   * The tasks' clocks begin with the time when the batch is sent. With `capturedMs`, milliseconds since 1970, it is a captured
-   * run: in an isolate of its own, with that time, with chance drawn from the events, and without waiting for timers. The
-   * same tasks and states come to the same answer then, whenever it is made.
+   * The tasks' clocks begin with the time when the batch is sent, or with `atMs`. A captured run is one in an isolate of its
+   * own, with chance drawn from the events, and without waiting for timers. The same tasks, states and `atMs` come to the
+   * same answer then, whenever it is made.
    */
   run(
     runner: number,
@@ -217,18 +263,25 @@ export class Sandbox {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    capturedMs?: number,
+    { slot = "live", atMs, isCaptured = false }: RunOptions = {},
   ): void {
     this.#batches++;
     this.#tasks += batch.length;
     const work: Waiting = {
-      version: () => this.#live.get(handler),
+      version: () => (slot === "live" ? undefined : this.#aside[slot].get(handler)) ?? this.#live.get(handler),
       batch,
       states,
-      done: (version, results) => {
-        done({ version: (version as Live | undefined)?.bundle.version ?? 0, startMs: work.startMs, results });
+      done: (version, results, { tookMs, cpuMs } = NOTHING_SPENT) => {
+        done({
+          version: (version as Live | undefined)?.bundle.version ?? 0,
+          startMs: work.startMs,
+          tookMs,
+          cpuMs,
+          results,
+        });
       },
-      capturedMs,
+      atMs,
+      isCaptured,
       startMs: 0,
     };
     this.#at(runner).run(work);
@@ -245,48 +298,23 @@ export class Sandbox {
   }
 
   figures(): SandboxFigures {
-    const figures = {
-      runnersAwake: 0,
-      runnersReady: 0,
-      runnersSpare: 0,
-      runnersStarted: 0,
-      runnersLost: 0,
-      killedForMemory: 0,
-      killedForTime: 0,
-      killedForNonsense: 0,
-      isolates: 0,
-      isolatesRested: 0,
-      isolatesYielded: 0,
-      rssBytes: 0,
-      batchesInFlight: 0,
+    return {
+      ...sumOf(this.#supervisors),
       batches: this.#batches,
       tasks: this.#tasks,
       handlers: this.#live.size,
       logLinesDropped: Object.fromEntries(this.#logLinesDropped),
     };
-    for (const supervisor of this.#supervisors) {
-      if (supervisor.isAwake) figures.runnersAwake++;
-      if (supervisor.isReady) figures.runnersReady++;
-      if (supervisor.spare.pid > 0) figures.runnersSpare++;
-      figures.rssBytes += supervisor.rssBytes;
-      figures.batchesInFlight += supervisor.inFlight;
-      figures.runnersStarted += supervisor.figures.started;
-      figures.runnersLost += supervisor.figures.lost;
-      figures.killedForMemory += supervisor.figures.killedForMemory;
-      figures.killedForTime += supervisor.figures.killedForTime;
-      figures.killedForNonsense += supervisor.figures.killedForNonsense;
-      const { alive, rested, yielded } = supervisor.isolates;
-      figures.isolates += alive;
-      figures.isolatesRested += rested;
-      figures.isolatesYielded += yielded;
-    }
-    return figures;
   }
 
   /** What is in flight is answered `unrun`. Resolves when all processes are gone. */
   async close(): Promise<void> {
     clearInterval(this.#rest);
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+  }
+
+  #slot(slot: Slot): Map<number, Live> {
+    return slot === "live" ? this.#live : this.#aside[slot];
   }
 
   #at(runner: number): Supervisor {
@@ -324,30 +352,6 @@ export class Sandbox {
     this.#versions.delete(version.serial);
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
-}
-
-export interface SandboxFigures {
-  /** Those that have a process, or are about to. */
-  readonly runnersAwake: number;
-  readonly runnersReady: number;
-  /** Processes in reserve, for a while after a loss. */
-  readonly runnersSpare: number;
-  readonly runnersStarted: number;
-  readonly runnersLost: number;
-  readonly killedForMemory: number;
-  readonly killedForTime: number;
-  readonly killedForNonsense: number;
-  /** As far as runners have told: they do while they work. */
-  readonly isolates: number;
-  readonly isolatesRested: number;
-  readonly isolatesYielded: number;
-  readonly rssBytes: number;
-  readonly batchesInFlight: number;
-  readonly batches: number;
-  readonly tasks: number;
-  readonly handlers: number;
-  /** By handler. */
-  readonly logLinesDropped: Readonly<Record<string, number>>;
 }
 
 async function insist(load: () => Promise<Loaded | undefined>): Promise<Loaded | undefined> {

@@ -18,7 +18,7 @@ import { RequestQueue } from "./request-queue.ts";
 import type { Load } from "./request-queue.ts";
 import { Look, Pulse } from "./pulse.ts";
 import type { RunnerProcess } from "./runner-process.ts";
-import { allOf, parseBody, readAnswer, strike, WireError } from "./results.ts";
+import { allOf, parseBody, readAnswer, readSpent, strike, WireError } from "./results.ts";
 import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
 import { Spare } from "./spare.ts";
 import type { SpareOptions } from "./spare.ts";
@@ -224,7 +224,7 @@ export class Supervisor {
   }
 
   #send({ runner, pulse }: Ready, work: Waiting): void {
-    const { version: newest, batch, states, done, capturedMs } = work;
+    const { version: newest, batch, states, done, isCaptured: captured } = work;
     const version = newest();
     if (version === undefined) {
       queueMicrotask(() => done(undefined, allOf(batch, "unrun")));
@@ -234,11 +234,10 @@ export class Supervisor {
       this.#known.add(version.serial);
       runner.send(jsonFrame("load", 0, this.#loadBody(version, true)));
     }
-    const captured = capturedMs !== undefined;
     const budgetMs = (this.#options.sliceMs + version.guest.timeoutMs) * (captured ? batch.length : 1);
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
     this.#begin(pulse);
-    work.startMs = capturedMs ?? this.#options.clock.now();
+    work.startMs = work.atMs ?? this.#options.clock.now();
     runner.send(runFrame(id, version.serial, { atMs: work.startMs, captured }, batch, states));
   }
 
@@ -291,7 +290,7 @@ export class Supervisor {
     } else if (kind === "ran") {
       const results = readAnswer(body, entry.batch, entry.version.reader);
       this.#inFlight.take(id);
-      entry.done(entry.version, results);
+      entry.done(entry.version, results, readSpent(body));
       if (this.#queue.hasLoads) this.#queue.takeTurns();
     } else if (kind === "ask") {
       this.#inFlight.fetching.hear(runner, id, entry.version.asker, body);

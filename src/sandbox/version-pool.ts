@@ -7,7 +7,7 @@
 import type ivm from "isolated-vm";
 import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
-import type { GuestBundle, Loaded, Ran } from "./isolates.ts";
+import type { GuestBundle, Loaded, Metered } from "./isolates.ts";
 import type { RunHead } from "./wire.ts";
 
 export class VersionPool {
@@ -29,12 +29,12 @@ export class VersionPool {
     return (this.#isolates[0] as VersionIsolate).load();
   }
 
-  run(head: RunHead, asking: Asking): Promise<Ran> {
+  run(head: RunHead, asking: Asking): Promise<Metered> {
     return head.captured ? this.#runCaptured(head, asking) : this.#next().run(head, asking);
   }
 
   /** In an isolate of its own: what others have left behind in module variables is no part of the run. */
-  async #runCaptured(head: RunHead, asking: Asking): Promise<Ran> {
+  async #runCaptured(head: RunHead, asking: Asking): Promise<Metered> {
     const settings = { ...this.#bundle.settings, capturedMs: head.atMs };
     const isolate = new VersionIsolate(this.#library, this.#guestCode, { ...this.#bundle, settings });
     this.#captured.add(isolate);

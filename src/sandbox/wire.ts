@@ -16,8 +16,9 @@
  *     4  u48  sequence number of the event
  *    10  u32  bytes of state, or 0xFFFFFFFF when the key has none (or an earlier task of the batch carries it)
  *    14       state (JSON as UTF-8), then the event's record as it is (see event.ts)
- * Body of `ran`:   u32 bytes of the failure that cost the isolate (0: none), that failure as JSON with the index of
- *                  the task it struck, then the answer's lines (see api/answer.ts), UTF-8.
+ * Body of `ran`:   u32 µs that the batch took, u32 µs of processor time, u32 bytes of the failure that cost the isolate
+ *                  (0: none), that failure as JSON with the index of the task it struck, then the answer's lines (see
+ *                  api/answer.ts), UTF-8.
  * Body of `ask`:   what the batch with that request id asks of the gateway, a line of api/asks.ts, UTF-8.
  * Body of `fetched`: u32 id of the ask, u32 bytes of the head, the head as JSON (see fetching.ts), then the bytes of what
  *                  came. The request id is the batch's; whoever has no such batch any more lets it go.
@@ -56,6 +57,9 @@ export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
 export const NO_STATE = 0xffff_ffff;
 const RUN_HEAD_BYTES = 13;
 const FETCHED_HEAD_BYTES = 8;
+/** What stands before the failure in the body of `ran`. */
+export const RAN_HEAD_BYTES = 12;
+const MICROSECONDS_MAX = 0xffff_ffff;
 /** What stands before a task's state in the body of `run`. */
 export const TASK_HEAD_BYTES = 14;
 /** Tasks in one batch, at most: whoever makes batches keeps to it. */
@@ -187,14 +191,22 @@ export function runFrame(
   return used;
 }
 
+/** What running a batch took: time on the clock, from its turn to its answer, and processor time. */
+export interface Spent {
+  readonly tookMs: number;
+  readonly cpuMs: number;
+}
+
 /** `failure` is what took the isolate down in the middle of the batch. */
-export function ranFrame(id: number, lines: string, failure: unknown): Buffer {
+export function ranFrame(id: number, lines: string, failure: unknown, { tookMs, cpuMs }: Spent): Buffer {
   const failed = failure === undefined ? "" : JSON.stringify(failure);
   const failedBytes = Buffer.byteLength(failed);
-  const frame = Buffer.allocUnsafe(HEAD_BYTES + 4 + failedBytes + 3 * lines.length);
-  frame.writeUInt32BE(failedBytes, HEAD_BYTES);
-  frame.utf8Write(failed, HEAD_BYTES + 4);
-  const at = HEAD_BYTES + 4 + failedBytes;
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + RAN_HEAD_BYTES + failedBytes + 3 * lines.length);
+  frame.writeUInt32BE(Math.min(MICROSECONDS_MAX, Math.round(tookMs * 1000)), HEAD_BYTES);
+  frame.writeUInt32BE(Math.min(MICROSECONDS_MAX, Math.round(cpuMs * 1000)), HEAD_BYTES + 4);
+  frame.writeUInt32BE(failedBytes, HEAD_BYTES + 8);
+  frame.utf8Write(failed, HEAD_BYTES + RAN_HEAD_BYTES);
+  const at = HEAD_BYTES + RAN_HEAD_BYTES + failedBytes;
   const used = frame.subarray(0, at + frame.utf8Write(lines, at));
   head(used, "ran", id);
   return used;

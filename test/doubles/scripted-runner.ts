@@ -42,7 +42,7 @@ function obey(kind, id, body) {
   }
   if (kind !== "run" || body.includes("hold")) return;
   if (body.includes("stuck")) say("stuck", id, json({ index: 0 }));
-  else say("ran", id, Buffer.concat([Buffer.alloc(4), Buffer.from(".\\n".repeat(body.readUInt16BE(4)))]));
+  else say("ran", id, Buffer.concat([Buffer.alloc(12), Buffer.from(".\\n".repeat(body.readUInt16BE(4)))]));
 }`;
 
 export const scriptedRunner: RunnerCommand = {

@@ -116,13 +116,19 @@ export function run(
   states: readonly (string | undefined)[] = [],
   runner = 0,
   capturedMs?: number,
-): Promise<BatchResult> {
+): Promise<Ran> {
   return new Promise((resolve) =>
-    sandbox.run(runner, handler, batch, states, (result) => resolve(kept(result)), capturedMs),
+    sandbox.run(runner, handler, batch, states, (result) => resolve(kept(result)), {
+      atMs: capturedMs,
+      isCaptured: capturedMs !== undefined,
+    }),
   );
 }
 
-function kept({ version, startMs, results }: BatchResult): BatchResult {
+/** What a batch came to, which the same run comes to again, whatever it took. */
+type Ran = Omit<BatchResult, "tookMs" | "cpuMs">;
+
+function kept({ version, startMs, results }: BatchResult): Ran {
   const keep = (result: RunResult): RunResult =>
     result.at === "done"
       ? { ...result, outputs: result.outputs.map((output) => ({ ...output, data: Buffer.from(output.data) })) }

@@ -65,7 +65,7 @@ describe("an answer", () => {
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
     readAnswer(
-      Buffer.from(ranFrame(1, lines, failure).subarray(9)),
+      Buffer.from(ranFrame(1, lines, failure, { tookMs: 1.5, cpuMs: 1e9 }).subarray(9)),
       Array.from({ length: count }, () => task(1)),
       reader,
     );
@@ -105,8 +105,8 @@ describe("an answer", () => {
 
   it.each(
     [
-      [0, 1, 2, 3, 255].map((byte) => Buffer.from([byte, 0, 0, 9])),
-      [[Buffer.alloc(0)], [Buffer.from([0, 0, 0, 0, 0xff, 0x0a])]],
+      [0, 1, 2, 3, 255].map((byte) => Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, byte, 0, 0, 9])),
+      [[Buffer.alloc(0)], [Buffer.alloc(11)], [Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x0a])]],
     ]
       .flat(2)
       .map((body) => [body]),
@@ -222,7 +222,10 @@ describe("a runner that was taken over", () => {
   });
 
   it.each([
-    ["an unknown request", "channel.write(frame(kinds.indexOf('ran'), 4242, '\\0\\0\\0\\0.\\n'))"],
+    [
+      "an unknown request",
+      "channel.write(frame(kinds.indexOf('ran'), 4242, '\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n'))",
+    ],
     ["the wrong kind of answer", "channel.write(frame(kinds.indexOf('loaded'), id, '{}'))"],
     ["stuck without a task", "channel.write(frame(kinds.indexOf('stuck'), id, '{\"index\":7}'))"],
     ["no JSON", "channel.write(frame(kinds.indexOf('stuck'), id, '{'))"],
@@ -285,7 +288,7 @@ describe("a runner that was taken over", () => {
       states.push("asked");
       return () => states.push("aborted");
     };
-    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));`;
+    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n"));`;
     opened = await openSandbox({}, { command: impostor(deed), fetch });
     const handler = bundle("");
     await opened.sandbox.load(handler);
@@ -304,7 +307,7 @@ describe("a runner that was taken over", () => {
     };
     const deed = `${ask("id", { body: "\u00ff" })} setTimeout(() => {
       channel.write(frame(kinds.indexOf("ask"), id, "x1"));
-      channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0.\\n"));
+      channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n"));
     }, 50);`;
     opened = await openSandbox({}, { command: impostor(deed), fetch });
     const grants = [{ origin: "http://a.example", private: false }];

@@ -36,8 +36,8 @@ const frame = (kind, id, body = "", length = 5 + body.length) => {
 const raw = (what) => channel.write(what);
 const say = (kind, id, body) => raw(frame(kind, id, Buffer.from(body)));
 const answer = (lines, failure = "") => {
-  const head = Buffer.alloc(4);
-  head.writeUInt32BE(Buffer.byteLength(failure), 0);
+  const head = Buffer.alloc(12);
+  head.writeUInt32BE(Buffer.byteLength(failure), 8);
   return Buffer.concat([head, Buffer.from(failure), Buffer.from(lines)]);
 };
 const ran = (id, lines, failure) => say("ran", id, answer(lines, failure));
