@@ -16,6 +16,8 @@
  * L5  A key whose events take a runner's whole slice is *slow* for a while: its tasks go out behind those of other keys,
  *     one with each batch that has others. So it has its turn, and the others do not wait for all that has piled up of it,
  *     as long as that is less than L4 lets the lane hold.
+ * L6  A key is the candidate's or the live version's by its hash and the share alone, so it stays on one side while the
+ *     share does.
  */
 import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
@@ -40,9 +42,21 @@ export interface Feed {
   close(): void;
 }
 
+/** Which of a handler's versions runs something: the one that is live, or one that is tried on a share of the keys. */
+export type Side = "live" | "candidate";
+
 export interface Batch {
   readonly runner: number;
+  readonly side: Side;
+  /** Where it was waited for. */
+  readonly port: number;
   readonly tasks: Task[];
+}
+
+/** A share of the keys, from 0 to 1, runs on the candidate, in these runners. */
+export interface Canary {
+  readonly places: readonly number[];
+  readonly share: number;
 }
 
 /** A key in a runner's hands: by which batch, and what has come for it since. */
@@ -57,7 +71,7 @@ interface Slow {
   until: number;
 }
 
-/** What waits for one runner. `front` goes first: tasks that were there before those of the queue; `slow` last. */
+/** What waits for one runner and side. `front` goes first: tasks that were there before those of the queue; `slow` last. */
 interface Port {
   front: Task[];
   queue: Task[];
@@ -72,8 +86,13 @@ export class Lane {
   readonly #width: () => number;
   /** A task whose key is parked and that is not itself parked yet. The pipeline settles it as "behind". */
   readonly #behind: (task: Task) => void;
+  readonly #runners: number;
+  /** By runner those of the live version, then likewise those of the candidate. */
   readonly #ports: Port[];
   #places: readonly number[] = [0];
+  #canary: Canary | undefined;
+  /** Numbers of ports that tasks are dealt to. */
+  #open: readonly number[] = [0];
   readonly #busy = new Map<string, Busy>();
   readonly #slow = new Map<string, Slow>();
   /** Batches handed out so far. */
@@ -94,7 +113,8 @@ export class Lane {
     this.#parked = parked;
     this.#width = width;
     this.#behind = behind;
-    this.#ports = Array.from({ length: runners }, () => ({ front: [], queue: [], slow: [], outstanding: 0 }));
+    this.#runners = runners;
+    this.#ports = Array.from({ length: 2 * runners }, () => ({ front: [], queue: [], slow: [], outstanding: 0 }));
   }
 
   /** Tasks in runners' hands. */
@@ -112,15 +132,26 @@ export class Lane {
     return this.#held === 0 && this.waiting === 0;
   }
 
-  /** Runners that tasks are dealt to; others may still have batches. */
+  /** Runners that the live version's tasks are dealt to; others may still have batches. */
   get places(): readonly number[] {
     return this.#places;
   }
 
-  /** From now on tasks are dealt to `places`, what waits for a runner included. */
-  place(places: readonly number[]): void {
-    if (places === this.#places) return;
+  /** What `next` is to be called with: one for each runner and side that tasks are dealt to. */
+  get ports(): readonly number[] {
+    return this.#open;
+  }
+
+  runnerOf(port: number): number {
+    return port % this.#runners;
+  }
+
+  /** From now on tasks are dealt to `places`, and a share of the keys to the canary's; what waits already included. */
+  place(places: readonly number[], canary?: Canary): void {
+    if (places === this.#places && canary === this.#canary) return;
     this.#places = places;
+    this.#canary = canary;
+    this.#open = canary === undefined ? places : [...places, ...canary.places.map((runner) => runner + this.#runners)];
     const waiting = this.#ports.map(
       (port) => [port.front.splice(0), port.queue.splice(0), port.slow.splice(0)] as const,
     );
@@ -132,15 +163,16 @@ export class Lane {
   }
 
   /**
-   * The next batch for `runner`, of at most `most` tasks, now in its hands; undefined when it has enough to do or there is
-   * nothing (L3).
+   * The next batch for the runner and side of `number`, of at most `most` tasks, now in its hands; undefined when it has
+   * enough to do or there is nothing (L3).
    */
-  next(runner: number, most = BATCH_TASKS_MAX): Batch | undefined {
-    const port = this.#ports[runner] as Port;
+  next(number: number, most = BATCH_TASKS_MAX): Batch | undefined {
+    const port = this.#ports[number] as Port;
     const width = this.#width();
     if (port.outstanding > width) return undefined;
     const tasksMax = Math.min(most, width === 1 ? BATCH_TASKS_MAX : this.#share(width));
-    const batch: Batch = { runner, tasks: [] };
+    const side = number < this.#runners ? "live" : "candidate";
+    const batch: Batch = { runner: this.runnerOf(number), side, port: number, tasks: [] };
     this.#batches++;
     // A place for a slow key's task; where there is one place only, every other time.
     const isKept = port.slow.length > 0 && (tasksMax > 1 || this.#batches % 2 === 0);
@@ -179,7 +211,7 @@ export class Lane {
    * keys. `ran`: so many tasks of it had been run when the slice was over.
    */
   finished(batch: Batch, again: readonly Task[], ran = batch.tasks.length): void {
-    (this.#ports[batch.runner] as Port).outstanding--;
+    (this.#ports[batch.port] as Port).outstanding--;
     this.#inFlight -= batch.tasks.length;
     if (ran < batch.tasks.length && ran > 0 && ran <= SLOW_TASKS) this.#mark((batch.tasks[ran - 1] as Task).key);
     const first: Task[] = again.length === 0 ? [] : [...again];
@@ -199,9 +231,9 @@ export class Lane {
   }
 
   #toFront(tasks: Task[]): void {
-    for (const place of this.#places) {
-      const port = this.#ports[place] as Port;
-      const own = this.#places.length === 1 ? tasks : tasks.filter((task) => this.#portOf(task) === port);
+    for (const number of this.#open) {
+      const port = this.#ports[number] as Port;
+      const own = this.#open.length === 1 ? tasks : tasks.filter((task) => this.#portOf(task) === port);
       if (own.length === 0) continue;
       if (this.#slow.size === 0) {
         port.front = own.concat(port.front);
@@ -255,10 +287,12 @@ export class Lane {
     }
   }
 
-  #portOf(task: Task): Port {
-    const places = this.#places;
-    const runner = places.length === 1 ? places[0] : places[hash(task.key) % places.length];
-    return this.#ports[runner as number] as Port;
+  #portOf({ key }: Task): Port {
+    const canary = this.#canary;
+    const isCandidates = canary !== undefined && shareOf(key) < canary.share;
+    const places = isCandidates ? canary.places : this.#places;
+    const runner = (places.length === 1 ? places[0] : places[hash(key) % places.length]) as number;
+    return this.#ports[isCandidates ? runner + this.#runners : runner] as Port;
   }
 
   /** A batch runs its tasks one after another: what waits is for all that run side by side. */
@@ -307,6 +341,11 @@ export class Lane {
     batch.tasks.push(task);
     return true;
   }
+}
+
+/** Where a key lies between 0 and 1, whatever runner it is dealt to. */
+function shareOf(key: string): number {
+  return (Math.imul(hash(key) ^ 0x5bd1e995, 0x9e3779b1) >>> 0) / 0x1_0000_0000;
 }
 
 /** FNV-1a over UTF-16 code units: spreads keys over runners, nothing more. */

@@ -10,14 +10,15 @@ import { task } from "../sandbox/opened.ts";
 
 describe("a lane", () => {
   const places = fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 4 });
+  const canary = fc.option(fc.record({ places, share: fc.constantFrom(0.1, 0.5, 1) }), { nil: undefined });
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ at: fc.constant("come" as const), key: fc.integer({ min: 0, max: 4 }) }) },
-    { weight: 4, arbitrary: fc.record({ at: fc.constant("next" as const), runner: fc.integer({ min: 0, max: 3 }) }) },
+    { weight: 4, arbitrary: fc.record({ at: fc.constant("next" as const), port: fc.integer({ min: 0, max: 7 }) }) },
     { weight: 3, arbitrary: fc.record({ at: fc.constant("back" as const), again: fc.boolean(), which: fc.nat() }) },
-    { weight: 1, arbitrary: fc.record({ at: fc.constant("place" as const), places }) },
+    { weight: 1, arbitrary: fc.record({ at: fc.constant("place" as const), places, canary }) },
   );
 
-  it("keeps every key in order however its runners change, and forgets nothing (L1, E2)", () => {
+  it("keeps every key in order however its runners and sides change, and forgets nothing (L1, E2)", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), fc.integer({ min: 1, max: 3 }), (steps, width) => {
         const feed: Task[] = [];
@@ -45,19 +46,19 @@ describe("a lane", () => {
           ends.push(...batch.tasks.slice(0, batch.tasks.length - kept.length));
           lane.finished(batch, kept, batch.tasks.length - kept.length);
         };
-        const next = (runner: number): boolean => {
-          const batch = lane.next(runner);
+        const next = (port: number): boolean => {
+          const batch = lane.next(port);
           if (batch !== undefined) out.push(batch);
           return batch !== undefined;
         };
         for (const each of steps) {
           if (each.at === "come") feed.push(task(1, { seq: ++lastSeq, key: `k${each.key}` }));
-          else if (each.at === "next") next(each.runner);
-          else if (each.at === "place") lane.place(each.places);
+          else if (each.at === "next") next(each.port);
+          else if (each.at === "place") lane.place(each.places, each.canary);
           else if (out.length > 0) back(each.which % out.length, each.again);
         }
         for (let quiet = 0; quiet < 2;) {
-          const handed = lane.places.some(next);
+          const handed = lane.ports.some(next);
           if (out.length > 0) back(0, false);
           quiet = handed || out.length > 0 ? 0 : quiet + 1;
         }
@@ -69,6 +70,49 @@ describe("a lane", () => {
         }
       }),
       { numRuns: 500 },
+    );
+  });
+
+  it("runs a share of the keys on the candidate, each key always on the same side (L6)", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0.05, max: 0.95, noNaN: true }), places, (share, candidates) => {
+        const feed = Array.from({ length: 4000 }, (_, n) => task(1, { seq: n + 1, key: `device-${n % 2000}` }));
+        const parked = new ParkedKeys(
+          systemClock,
+          () => 1000,
+          () => undefined,
+        );
+        const source = { take: () => feed.shift(), close: () => undefined, waiting: 0 };
+        const lane = new Lane(
+          1,
+          4,
+          source,
+          parked,
+          () => 1,
+          () => undefined,
+        );
+        lane.place([0, 1], { places: candidates, share });
+        const sides = new Map<string, Set<string>>();
+        for (let quiet = false; !quiet;) {
+          quiet = true;
+          for (const port of lane.ports) {
+            const batch = lane.next(port);
+            if (batch === undefined) continue;
+            quiet = false;
+            expect((batch.side === "live" ? [0, 1] : candidates).includes(batch.runner)).toBe(true);
+            for (const { key } of batch.tasks) sides.set(key, (sides.get(key) ?? new Set()).add(batch.side));
+            lane.finished(batch, []);
+          }
+        }
+        expect(sides.size).toBe(2000);
+        const counts = { live: 0, candidate: 0 };
+        for (const [side, ...others] of sides.values()) {
+          expect(others).toEqual([]);
+          counts[side as "live" | "candidate"]++;
+        }
+        expect(Math.abs(counts.candidate / 2000 - share)).toBeLessThan(0.05);
+      }),
+      { numRuns: 20 },
     );
   });
 });
