@@ -9,6 +9,7 @@ import { Deployments } from "./deployments/deployments.ts";
 import type { LiveHandler } from "./deployments/deployments.ts";
 import { shownGrants } from "./deployments/grants.ts";
 import type { ShownGrants } from "./deployments/grants.ts";
+import { shownTriggers } from "./deployments/shown.ts";
 import { Fault } from "./fault.ts";
 import { checkSecrets } from "./gateway/secrets.ts";
 import { createLog } from "./log.ts";
@@ -22,6 +23,8 @@ export interface HandlerCheck {
   readonly fault: Fault | undefined;
   /** undefined when it does not get as far as that. */
   readonly grants: ShownGrants | undefined;
+  /** What runs it, a line each: "topic plant/+". */
+  readonly triggers: readonly string[] | undefined;
   /** Uplinks that what it returns goes to. */
   readonly to: readonly string[] | undefined;
 }
@@ -59,10 +62,16 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
         checkSettings(handler, triggers, Object.keys(config.uplinks), checks.size);
         checkSecrets(handler.settings.secrets, Object.keys(config.secrets), handler.file);
         const { name, settings } = handler;
-        checks.set(name, { name, fault: undefined, grants: shownGrants(settings), to: settings.to });
+        checks.set(name, {
+          name,
+          fault: undefined,
+          grants: shownGrants(settings),
+          triggers: shownTriggers(settings),
+          to: settings.to,
+        });
       },
       removed: () => 0,
-      failed: (name, fault) => checks.set(name, { name, fault, grants: undefined, to: undefined }),
+      failed: (name, fault) => checks.set(name, { name, fault, grants: undefined, triggers: undefined, to: undefined }),
       mended: () => undefined,
     });
     await deployments.close();
@@ -74,12 +83,13 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
 
 /** What the gateway would refuse when the handler goes live. */
 function checkSettings(
-  { file, settings }: LiveHandler,
+  { name, file, settings }: LiveHandler,
   triggers: Triggers,
   uplinks: readonly string[],
   id: number,
 ): void {
-  triggers.bind(id, { topics: settings.topics, key: settings.key });
+  const { topics, key, schedule } = settings;
+  triggers.bind(id, { name, topics, key, schedule });
   const unknown = settings.to.find((name) => !uplinks.includes(name));
   if (unknown === undefined) return;
   const meant = nearest(unknown, uplinks);

@@ -134,6 +134,13 @@ export function eventId(journalId: string, seq: number, lineage = ""): string {
   return `${journalId}-${lineage === "" ? seq.toString(36) : lineage}`;
 }
 
+/** What an event is about: its topic; of an inner topic, `$kind/what/subject` (triggers/inner.ts), the last part. */
+export function subjectOf(topic: string): string {
+  if (!topic.startsWith("$")) return topic;
+  const second = topic.indexOf("/", topic.indexOf("/") + 1);
+  return second === -1 ? topic : topic.slice(second + 1);
+}
+
 /**
  * The lineage of the event that output `position` of a task makes: the event that began it all, and for each hop since
  * the journal's number of the handler and the position, all in base 36: "1k~3.0~4.1". `seq` and `lineage` are of the

@@ -24,7 +24,7 @@ import type { Log } from "./log.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sleep, systemClock as clock } from "./time.ts";
-import { Triggers } from "./triggers/triggers.ts";
+import { Ticker, Triggers } from "./triggers/triggers.ts";
 import { version } from "./version.ts";
 
 export interface GatewayOptions {
@@ -202,6 +202,18 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   stack.defer(() => deployments.close());
   pipeline.begun();
   sayStranded(hosting.stranded(), log);
+  const ticker = new Ticker({
+    schedules: triggers.schedule,
+    ticks: {
+      last: (handler) => journal.once.lastTick(handler),
+      tick: (handler, mark, event) => journal.once.tick(handler, mark, event),
+    },
+    clock,
+    log: room("triggers"),
+    handlerName: (handler) => journal.handlerName(handler),
+  });
+  ticker.start();
+  stack.defer(() => ticker.close());
 
   const report = new Report({
     config,
@@ -212,6 +224,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     pipeline,
     hosting,
     deployments,
+    ticker,
     broker: () => late.broker,
   });
   const control = await Control.open({ settings: config.control, data, source: report, clock, log: room("control") });

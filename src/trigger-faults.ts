@@ -12,6 +12,11 @@ export const TRIGGER_FAULTS = {
     false,
     "Use names of levels that each of the handler's filters has, or {device} or {topic}.",
   ),
+  TRIGGER_SCHEDULE_INVALID: kind(
+    "handler",
+    false,
+    "Write five fields (minute, hour, day, month, weekday) or six with seconds first, as in `*/5 * * * *`, and a time zone such as Europe/Berlin.",
+  ),
   TASK_CHAIN_TOO_LONG: kind(
     "handler",
     false,

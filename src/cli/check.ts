@@ -64,15 +64,22 @@ async function check(options: CheckOptions): Promise<number> {
   if (options.json === true) {
     printJson({
       config: file,
-      handlers: handlers.map(({ name, fault, grants, to }) => ({ name, ok: fault === undefined, to, ...grants })),
+      handlers: handlers.map(({ name, fault, grants, triggers, to }) => ({
+        name,
+        ok: fault === undefined,
+        triggers,
+        to,
+        ...grants,
+      })),
       unused,
       problems: failed.flatMap(({ fault }) => (fault === undefined ? [] : findingsOf(fault))),
     });
   } else {
     print(`${paint("green", "✓")} ${file}`);
-    for (const { name, fault, grants, to } of handlers) {
+    for (const { name, fault, grants, triggers, to } of handlers) {
       if (fault === undefined) {
         print(`${paint("green", "✓")} ${name}`);
+        for (const line of triggers ?? []) print(`    ${plain(line)}`);
         if (to?.length === 0) print("    names no uplink in `to`: what it returns goes nowhere");
         if (grants !== undefined) for (const line of grantLines(grants)) print(`    ${line}`);
       } else say(`${paint("red", "✗", process.stderr)} ${name === "" ? "handlers" : plain(name)}\n${explained(fault)}`);

@@ -46,9 +46,10 @@ function show(status: StatusAnswer): string {
       of.waiting,
       of.parked,
       of.running,
+      plain(of.triggers.join("; ")),
       of.removed ? "removed: its tasks wait until they expire, or are dropped" : plain(of.failure ?? ""),
     ]);
-    lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", ""], rows));
+    lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", "run by", ""], rows));
   }
   if (status.uplinks.length > 0) {
     const books = Object.keys(Object.values(ledger.uplinks)[0] ?? {});

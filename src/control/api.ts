@@ -231,7 +231,7 @@ function statusAnswer(source: ControlSource, clock: Clock): StatusAnswer {
     reasons,
     ledger: rest.ledger,
     unmatched: rest.unmatched,
-    handlers: [...handlers],
+    handlers: handlers.map((handler) => ({ ...handler, triggers: [...handler.triggers] })),
     uplinks: [...uplinks],
     journal: rest.journal,
     damage: [...damage],

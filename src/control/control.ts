@@ -82,6 +82,8 @@ export interface Ledger {
 
 export interface HandlerStatus {
   readonly name: string;
+  /** What runs it, a line each; none of a route. */
+  readonly triggers: readonly string[];
   /** The live version; 0 when none is. */
   readonly version: number;
   /** Tasks not yet begun, in memory and on disk, parked ones excluded. */

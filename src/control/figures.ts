@@ -9,6 +9,13 @@ export interface Figures {
   /** By uplink. */
   readonly uplinks: Readonly<Record<string, UplinkFigures>>;
   readonly pipeline: PipelineFigures;
+  readonly triggers: TriggerFigures;
+}
+
+export interface TriggerFigures {
+  readonly ticks: number;
+  readonly missed: number;
+  readonly rewound: number;
 }
 
 export interface BrokerFigures {

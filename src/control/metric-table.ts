@@ -4,6 +4,7 @@
  */
 import { brokerMetrics } from "./broker-metrics.ts";
 import { journalMetrics } from "./journal-metrics.ts";
+import { triggerMetrics } from "./trigger-metrics.ts";
 import type { HandlerFetches } from "./figures.ts";
 import { byLabel, counter, gauge, perHandler, perUplink } from "./metric.ts";
 import type { Metric } from "./metric.ts";
@@ -235,6 +236,7 @@ export const METRICS: readonly Metric[] = [
   ...gateway,
   ...ledger,
   ...handlers,
+  ...triggerMetrics,
   ...deployments,
   ...sandbox,
   ...egress,

@@ -40,6 +40,7 @@ export const status = z
     handlers: z.array(
       z.object({
         name: z.string(),
+        triggers: z.array(z.string()).meta({ description: 'What runs it: "topic plant/+", "schedule every 10 s".' }),
         version: z.number().meta({ description: "The live version; 0 when none is, and for routes." }),
         waiting: z.number(),
         parked: z.number(),

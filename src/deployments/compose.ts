@@ -28,8 +28,9 @@ export function composeSettings({ name, file, exported, gateway, suggest }: Comp
   }
   const own = Object.hasOwn(gateway.settings, name) ? gateway.settings[name] : undefined;
   const settings = mergeSettings(name, [gateway.defaults, parsed.data, own ?? {}]);
-  if (settings.topics.length === 0) {
-    throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: it has no topic`, { where: file });
+  if (settings.topics.length === 0 && settings.schedule === undefined) {
+    const why = "it has no topic and no schedule";
+    throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: ${why}`, { where: file });
   }
   return settings;
 }

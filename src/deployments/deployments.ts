@@ -26,6 +26,7 @@ import type { Suggest } from "./compose.ts";
 import { grantFields } from "./grants.ts";
 import type { Grants } from "./grants.ts";
 import type { LiveHandler, Candidate, Inspection } from "./handler.ts";
+import { shownTriggers } from "./shown.ts";
 import { hasChanged, looksOf } from "./looks.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { mergeSettings } from "./settings.ts";
@@ -263,7 +264,7 @@ export class Deployments {
     this.#deploys++;
     await known.versions?.setLive(next.version);
     const { name: handler, version, settings } = next;
-    const fields = { handler, version, topics: settings.topics, ...grantFields(settings, before) };
+    const fields = { handler, version, triggers: shownTriggers(settings), ...grantFields(settings, before) };
     this.#options.log.info(fields, "handler live");
   }
 

@@ -11,6 +11,8 @@ import type { HandlerLimits } from "../limits.ts";
 import { durationWithin, filePath, secretName, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 import { limitSettings, limitsOf } from "./limits.ts";
+import { scheduleOf, triggerSettings } from "./trigger-settings.ts";
+import type { ScheduleSettings } from "./trigger-settings.ts";
 
 const count = z.int().min(1);
 
@@ -115,6 +117,7 @@ const own = z.strictObject({
     .record(z.string(), z.json())
     .optional()
     .meta({ description: "Handed to the handler as ctx.params; merged by name." }),
+  ...triggerSettings,
   ...grants,
   ...shared,
 });
@@ -146,6 +149,7 @@ export type HandlersSettings = z.output<typeof handlersSettings>;
 /** All layers merged and complete. */
 export interface HandlerSettings {
   readonly topics: readonly string[];
+  readonly schedule: ScheduleSettings | undefined;
   /** undefined: the topic. */
   readonly key: string | undefined;
   readonly to: readonly string[];
@@ -184,6 +188,7 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
   const { triesMax, backoff, backoffMax } = { ...BUILT_IN.retry, ...merged.retry };
   return {
     topics: listOf(merged.topic),
+    schedule: scheduleOf(merged.schedule),
     key: merged.key,
     to: listOf(merged.to),
     type: merged.type ?? `sluice.${handler}`,

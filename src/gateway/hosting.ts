@@ -78,9 +78,10 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
-    const { topics, key, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
+    const { topics, key, schedule, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
-    triggers.check({ topics, key });
+    const wants = { name, topics, key, schedule };
+    triggers.check(wants);
     checkSecrets(settings.secrets, [...this.secrets.keys()], file);
     const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
     const id = journal.handlerId(name);
@@ -94,7 +95,7 @@ export class Hosting {
       throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
     }
     egress.meet(name);
-    const keyOf = triggers.bind(id, { topics, key });
+    const keyOf = triggers.bind(id, wants);
     await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits });
     this.#live.set(name, handler);
     this.#failures.delete(name);
@@ -108,6 +109,7 @@ export class Hosting {
     const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const id = journal.handlerId(name);
     triggers.unbind(id);
+    journal.once.forgetTicks(id);
     pipeline.detach(id);
     sandbox.unload(id);
     egress.forget(name);

@@ -4,13 +4,15 @@ import { zeroFigures } from "../broker/figures.ts";
 import type { Config } from "../config.ts";
 import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
 import type { Figures } from "../control/figures.ts";
-import type { Deployments } from "../deployments/deployments.ts";
+import type { Deployments, LiveHandler } from "../deployments/deployments.ts";
+import { shownTriggers } from "../deployments/shown.ts";
 import type { Egress } from "../egress/egress.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { LineFigures } from "../tasks/line.ts";
+import type { Ticker } from "../triggers/triggers.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";
 import type { Hosting } from "./hosting.ts";
@@ -26,6 +28,7 @@ export interface ReportRooms {
   readonly pipeline: Pipeline;
   readonly hosting: Hosting;
   readonly deployments: Deployments;
+  readonly ticker: Ticker;
   /** Undefined until it is open, which is last. */
   readonly broker: () => Broker | undefined;
 }
@@ -96,7 +99,7 @@ export class Report implements ControlSource {
   }
 
   figures(): Figures {
-    const { broker, outlets, pipeline, journal, sandbox, egress, deployments } = this.#rooms;
+    const { broker, outlets, pipeline, journal, sandbox, egress, deployments, ticker } = this.#rooms;
     return {
       broker: broker()?.figures() ?? { ...zeroFigures(), held: 0 },
       journal: journal.figures(),
@@ -105,13 +108,14 @@ export class Report implements ControlSource {
       deployments: deployments.figures(),
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),
+      triggers: ticker.figures(),
     };
   }
 
   #handlers(): HandlerStatus[] {
     const { hosting, pipeline, journal } = this.#rooms;
     const lines = new Map(pipeline.figures().handlers.map((line) => [line.name, line]));
-    const versions = new Map(hosting.liveHandlers.map(({ name, version: live }) => [name, live]));
+    const versions = new Map(hosting.liveHandlers.map((live) => [live.name, live]));
     const pending = new Map(journal.pending().map((of) => [of.name, of]));
     const names = [
       ...new Set([...lines.keys(), ...versions.keys(), ...hosting.failures.keys(), ...pending.keys()]),
@@ -121,7 +125,8 @@ export class Report implements ControlSource {
       const { waiting, parked } = line ?? pending.get(name) ?? { waiting: 0, parked: 0 };
       return {
         name,
-        version: versions.get(name) ?? 0,
+        triggers: shownTriggersOf(versions.get(name)),
+        version: versions.get(name)?.version ?? 0,
         waiting,
         parked,
         running: line?.running ?? 0,
@@ -132,6 +137,10 @@ export class Report implements ControlSource {
       };
     });
   }
+}
+
+function shownTriggersOf(live: LiveHandler | undefined): readonly string[] {
+  return live === undefined ? [] : shownTriggers(live.settings);
 }
 
 function quarantineOf(line: LineFigures | undefined): Fault | undefined {

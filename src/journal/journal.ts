@@ -48,6 +48,7 @@ import { DeadLetters } from "./letters.ts";
 import { consumersOf, newOutbox, openCore } from "./open.ts";
 import { limitsOf, STATE_CACHE_BYTES_MAX } from "./options.ts";
 import type { JournalOptions } from "./options.ts";
+import { Once } from "./once.ts";
 import type { OutboxFeed } from "./outbox-feed.ts";
 import type { ParkedKey } from "./parked.ts";
 import { dropPending, pendingOf } from "./pending.ts";
@@ -81,6 +82,7 @@ export class Journal {
   /** Called when a dead task has been redriven: it is parked under `key`, due now. */
   onParked: (handler: number, key: string) => void = () => undefined;
   readonly dead: DeadLetters;
+  readonly once: Once;
   readonly #core: Core;
   readonly #ended: () => Promise<void>;
   readonly #retention: Retention;
@@ -116,6 +118,7 @@ export class Journal {
     this.#feeds = new Feeds(core, this.#retention.soon);
     this.#room = new Room(core, this.#retention, () => this.onRoom());
     core.room = this.#room;
+    this.once = new Once(core, this.#room);
   }
 
   /** Drawn with the data folder: 12 hex characters. See eventId(). */

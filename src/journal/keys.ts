@@ -10,6 +10,7 @@ const PARKED = 0x20;
 const DEAD = 0x21;
 const STATE = 0x22;
 const CLAIM = 0x23;
+const TICK = 0x24;
 const PAGE = 0x30;
 
 /** Every key is below this one. */
@@ -98,6 +99,10 @@ export const keys = {
     device: row.utf8Slice(3, row.length),
     packetId: row.readUInt16BE(1),
   }),
+
+  tick: (handler: number): Buffer => Buffer.of(TICK, handler >>> 8, handler & 0xff),
+  ticks: (): Range => table(TICK),
+  tickOf: (row: Buffer): number => row.readUInt16BE(1),
 
   page(page: PageKey): Buffer {
     const row = Buffer.allocUnsafe(PAGE_KEY_BYTES);

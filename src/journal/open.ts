@@ -32,6 +32,7 @@ import { States } from "./state.ts";
 import { storeCode } from "../store-error.ts";
 import { levelStore } from "./store.ts";
 import type { StoreFactory } from "./store.ts";
+import { Ticks } from "./ticks.ts";
 import { Writer } from "./writer.ts";
 
 export interface OpenOptions {
@@ -206,6 +207,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     parked: new Parked(disk),
     dead: new DeadRows(disk, names, header.deadNext),
     claims: new Claims(limits.claimsMax),
+    ticks: new Ticks(),
     writer,
     events: new PageWriter(EVENTS),
     filling: [],

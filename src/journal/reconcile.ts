@@ -18,11 +18,12 @@ import { isSealed } from "./seal.ts";
 /** Rows that are of no use any more. */
 export type Stale = Buffer[];
 
-/** Finds parked tasks, dead letters and claims, and counts what is not there any more. */
+/** Finds parked tasks, dead letters, claims and ticks, and counts what is not there any more. */
 export async function countRows(core: Core, stale: Stale): Promise<void> {
   await findParked(core, stale);
   await findDead(core, stale);
   await findClaims(core, stale);
+  await findTicks(core, stale);
   const tasks = countBy(core, "task");
   const outputs = countBy(core, "output");
   for (const handler of core.handlers) {
@@ -105,6 +106,20 @@ async function findClaims(core: Core, stale: Stale): Promise<void> {
       return true;
     },
     (error) => core.damage.report({ where: "claims", from: -1, to: -1, what: messageOf(error) }),
+  );
+}
+
+async function findTicks(core: Core, stale: Stale): Promise<void> {
+  await core.disk.walk(
+    keys.ticks(),
+    (key, row) => {
+      if (core.ticks.found(key, row)) return true;
+      const what = "how far a schedule had ticked is damaged: it begins anew";
+      core.damage.report({ where: "ticks", from: -1, to: -1, what }, row);
+      stale.push(key);
+      return true;
+    },
+    (error) => core.damage.report({ where: "ticks", from: -1, to: -1, what: messageOf(error) }),
   );
 }
 

@@ -39,6 +39,14 @@ export function parseKeyTemplate(template: string | undefined, filters: readonly
   return names.includes("device") ? render : remembering(render);
 }
 
+/** For a handler without topic filters. Throws Fault TRIGGER_KEY_INVALID when the template names a level all the same. */
+export function assertNamesNoLevels(template: string | undefined): void {
+  for (const [, name] of template?.matchAll(PLACEHOLDER) ?? []) {
+    if (name === "device" || name === "topic") continue;
+    throw new Fault("TRIGGER_KEY_INVALID", `key "${template}": the handler has no topic, and so no level {${name}}`);
+  }
+}
+
 function cut(key: string): string {
   return key.length <= KEY_LENGTH_MAX ? key : key.slice(0, KEY_LENGTH_MAX);
 }

@@ -10,10 +10,16 @@
  * T3  `bind` either takes effect as a whole or throws a Fault and changes nothing.
  */
 import type { EventKind } from "../event.ts";
+import { isInner } from "./inner.ts";
+import { assertNamesNoLevels } from "./key.ts";
 import type { KeyOf } from "./key.ts";
+import type { ScheduleConfig } from "./plan.ts";
+import { ScheduleTrigger } from "./schedule.ts";
 import { TopicTrigger } from "./topic.ts";
 
 export type { KeyOf } from "./key.ts";
+export type { ScheduleConfig } from "./plan.ts";
+export { Ticker } from "./ticker.ts";
 
 /** What a handler's config says of its triggers. */
 export interface TriggerConfig {
@@ -21,6 +27,9 @@ export interface TriggerConfig {
   readonly topics: readonly string[];
   /** Key template; the topic when undefined. */
   readonly key: string | undefined;
+  /** The handler's name: the key of what comes from nobody's topic. */
+  readonly name?: string;
+  readonly schedule?: ScheduleConfig | undefined;
 }
 
 export interface Trigger {
@@ -32,11 +41,13 @@ export interface Trigger {
   match(topic: string): readonly number[];
 }
 
-const KINDS: readonly (() => Trigger)[] = [() => new TopicTrigger()];
+const KINDS: readonly (() => Trigger)[] = [() => new TopicTrigger(), () => new ScheduleTrigger()];
+const byTopic: KeyOf = (topic) => topic;
 
 export class Triggers {
   readonly #byKind = new Map<EventKind, Trigger>();
   readonly topic: Trigger;
+  readonly schedule: ScheduleTrigger;
 
   constructor() {
     for (const make of KINDS) {
@@ -44,19 +55,28 @@ export class Triggers {
       this.#byKind.set(trigger.kind, trigger);
     }
     this.topic = this.#byKind.get("topic") as Trigger;
+    this.schedule = this.#byKind.get("schedule") as ScheduleTrigger;
   }
 
   /** Throws the Fault of the first kind that would refuse the config. */
   check(config: TriggerConfig): void {
+    if (config.topics.length === 0) assertNamesNoLevels(config.key);
     for (const make of KINDS) make().bind(0, config);
   }
 
   /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
   bind(handler: number, config: TriggerConfig): KeyOf {
     this.check(config);
-    let keyOf: KeyOf | undefined;
-    for (const trigger of this.#byKind.values()) keyOf = trigger.bind(handler, config) ?? keyOf;
-    return keyOf ?? ((topic) => topic);
+    let inner: KeyOf | undefined;
+    let keyOf = byTopic;
+    for (const trigger of this.#byKind.values()) {
+      const bound = trigger.bind(handler, config);
+      if (trigger.kind === "topic") keyOf = bound ?? byTopic;
+      else inner ??= bound;
+    }
+    if (inner === undefined) return keyOf;
+    const others = inner;
+    return (topic, device) => (isInner(topic) ? others(topic, device) : keyOf(topic, device));
   }
 
   unbind(handler: number): void {

@@ -118,7 +118,7 @@ describe("check of grants", () => {
     const env = { CHECK_KEY: "a-value" };
     const ran = await sluice(["check", "--config", home.config], { env });
     expect(ran).toMatchObject({ code: 0, err: "" });
-    const aimless = "    names no uplink in `to`: what it returns goes nowhere\n";
+    const aimless = "    topic a\n    names no uplink in `to`: what it returns goes nowhere\n";
     expect(ran.out).toContain(
       `✓ caller\n${aimless}    may fetch from https://api.example.com, http://10.0.0.5:8080\n    has secrets apiKey\n✓ local\n${aimless}    may fetch from http://historian.local (private)\n✓ plain\n${aimless}`,
     );
@@ -127,7 +127,7 @@ describe("check of grants", () => {
       handlers: [
         { name: "caller", ok: true, fetch: ["https://api.example.com", "http://10.0.0.5:8080"], secrets: ["apiKey"] },
         { name: "local", ok: true, fetch: ["http://historian.local (private)"], secrets: [] },
-        { name: "plain", ok: true, fetch: [], secrets: [] },
+        { name: "plain", ok: true, triggers: ["topic a"], fetch: [], secrets: [] },
       ],
     });
     expect(ran.out + JSON.stringify(json)).not.toContain("a-value");

@@ -33,7 +33,7 @@ describe("the log line of a deploy", () => {
     const opened = await openDeployments(folder, {}, { log });
     open.push(opened);
     expect(lines).toEqual([
-      { handler: "a", version: 1, topics: ["a"], fetch: ["https://api.example.com"], secrets: ["key"] },
+      { handler: "a", version: 1, triggers: ["topic a"], fetch: ["https://api.example.com"], secrets: ["key"] },
     ]);
     folder.write(
       "a.ts",
@@ -43,7 +43,7 @@ describe("the log line of a deploy", () => {
     expect(lines[1]).toEqual({
       handler: "a",
       version: 2,
-      topics: ["a"],
+      triggers: ["topic a"],
       fetch: ["https://api.example.com", "http://b.local (private)"],
       granted: ["fetch http://b.local (private)"],
       revoked: ["secret key"],
@@ -53,7 +53,7 @@ describe("the log line of a deploy", () => {
     expect(lines[2]).toEqual({
       handler: "a",
       version: 2,
-      topics: ["a"],
+      triggers: ["topic a"],
       secrets: ["other"],
       granted: ["secret other"],
       revoked: ["fetch https://api.example.com", "fetch http://b.local (private)"],

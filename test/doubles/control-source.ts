@@ -29,6 +29,7 @@ export class MemorySource implements ControlSource {
       handlers: [
         {
           name: "overheat",
+          triggers: ["topic plant/+"],
           version: 2,
           waiting: 1,
           parked: 0,
@@ -72,6 +73,7 @@ export class MemorySource implements ControlSource {
           healthy: true,
         },
       },
+      triggers: { ticks: 41, missed: 3, rewound: 0 },
       pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4, budgets: { time: 2 }, heldBackMs: 1500 }] },
     };
   }

@@ -5,6 +5,7 @@ import type { TopicFilter } from "../../topic.ts";
 import {
   Table,
   Time,
+  charCodeAt,
   defineProperty,
   freeze,
   inBase,
@@ -39,6 +40,9 @@ const REMEMBERED_MAX = 4096;
 
 interface KnownTopic {
   readonly topic: string;
+  /** Of an inner topic, `$kind/what/subject`, what it says; of others the type by kind, and the topic. */
+  readonly type: string | undefined;
+  readonly subject: string;
   readonly params: Readonly<Record<string, string>>;
 }
 
@@ -80,8 +84,9 @@ export class EventReader {
     const device = mapGet(this.#devices, deviceBytes) ?? this.#device(deviceBytes);
     const flags = heads[at + HEAD.flags] as number;
     return new GuestEvent(
-      TYPES[heads[at + HEAD.kind] as number] ?? KIND_TYPES.topic,
+      known.type ?? TYPES[heads[at + HEAD.kind] as number] ?? KIND_TYPES.topic,
       device.source,
+      known.subject,
       known.topic,
       known.params,
       device.device,
@@ -104,7 +109,8 @@ export class EventReader {
       params = match;
       break;
     }
-    return remember(this.#topics, ownCopy(bytes), { topic, params: freeze(params) });
+    const known = { topic, ...innerNames(topic), params: freeze(params) };
+    return remember(this.#topics, ownCopy(bytes), known);
   }
 
   #device(bytes: string): KnownDevice {
@@ -113,6 +119,25 @@ export class EventReader {
     const source = device === "" ? `//${gatewayId}` : `//${gatewayId}/${device}`;
     return remember(this.#devices, ownCopy(bytes), { device, source });
   }
+}
+
+const DOLLAR = 0x24;
+const SLASH = 0x2f;
+
+/** What an inner topic says (triggers/inner.ts): `$schedule/tick/report`, `$on/device.connected/press-7`. */
+function innerNames(topic: string): { readonly type: string | undefined; readonly subject: string } {
+  if (charCodeAt(topic, 0) !== DOLLAR) return { type: undefined, subject: topic };
+  let first = -1;
+  let second = -1;
+  for (let i = 1; i < topic.length && second === -1; i++) {
+    if (charCodeAt(topic, i) !== SLASH) continue;
+    if (first === -1) first = i;
+    else second = i;
+  }
+  if (second === -1) return { type: undefined, subject: topic };
+  const kind = substring(topic, 1, first);
+  const what = substring(topic, first + 1, second);
+  return { type: kind === "on" ? `sluice.${what}` : `sluice.${kind}.${what}`, subject: substring(topic, second + 1) };
 }
 
 const UNDECODED = {};
@@ -137,6 +162,7 @@ export class GuestEvent {
   constructor(
     type: string,
     source: string,
+    subject: string,
     topic: string,
     params: Readonly<Record<string, string>>,
     device: string,
@@ -150,7 +176,7 @@ export class GuestEvent {
   ) {
     this.type = type;
     this.source = source;
-    this.subject = topic;
+    this.subject = subject;
     this.topic = topic;
     this.params = params;
     this.device = device;

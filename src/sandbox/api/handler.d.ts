@@ -35,6 +35,18 @@ export interface HandlerConfig {
    */
   readonly topic?: string | readonly string[];
   /**
+   * When the handler gets a tick: a cron pattern of five fields, or six with seconds first, or an interval. An instant ticks
+   * once, also across restarts. `missed` says what becomes of instants at which the gateway was not running. Default: `"skip"`.
+   */
+  readonly schedule?:
+    | string
+    | {
+        readonly cron: string;
+        /** Such as `"Europe/Berlin"`. Default: UTC. */ readonly timeZone?: string;
+        readonly missed?: Missed;
+      }
+    | { readonly every: Duration; readonly missed?: Missed };
+  /**
    * What orders events and scopes `ctx.state`: events of one key run one at a time, in order. Names in braces are
    * levels of the topic, as in `"{line}/{machine}"`. Default: the topic.
    */
@@ -107,6 +119,17 @@ export interface HandlerConfig {
   };
 }
 
+/** Of a schedule's instants at which nobody was there: none, one tick for all of them, or each, at most 1,000. */
+export type Missed = "skip" | "once" | "all";
+
+/** `event.data` of a schedule's tick; the type is `"sluice.schedule.tick"`, the subject the handler. */
+export interface Tick {
+  /** The instant, RFC 3339. */
+  readonly scheduled: string;
+  /** Instants since the last tick that made none. */
+  readonly missed: number;
+}
+
 /** One thing that happened. The names are those of CloudEvents 1.0, and what MQTT knows is beside them. */
 export interface SluiceEvent<Data = Parsed> {
   readonly specversion: "1.0";
@@ -114,9 +137,9 @@ export interface SluiceEvent<Data = Parsed> {
   readonly id: string;
   /** `//<gateway>/<device>`. */
   readonly source: string;
-  /** `"sluice.mqtt.publish"` for an event that a device published. */
+  /** `"sluice.mqtt.publish"` for an event that a device or a handler published, `"sluice.schedule.tick"` for a tick. */
   readonly type: string;
-  /** The topic. */
+  /** The topic; what else the event is about, where nobody published it. */
   readonly subject: string;
   /** When the gateway accepted it, RFC 3339. */
   readonly time: string;

@@ -1,0 +1,17 @@
+/** Metrics of what makes events of its own accord. */
+import { counter } from "./metric.ts";
+import type { Metric } from "./metric.ts";
+
+export const triggerMetrics: readonly Metric[] = [
+  counter("schedule_ticks_total", "Ticks of schedules that made an event.", ({ figures }) => figures.triggers.ticks),
+  counter(
+    "schedule_missed_total",
+    "Instants of schedules that made none: nobody was there, and the policy leaves them out.",
+    ({ figures }) => figures.triggers.missed,
+  ),
+  counter(
+    "schedule_rewound_total",
+    "Schedules begun anew because the clock was a day behind them.",
+    ({ figures }) => figures.triggers.rewound,
+  ),
+];
