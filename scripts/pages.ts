@@ -5,10 +5,15 @@
 import { configJsonSchema } from "../src/config.ts";
 import type { JsonSchema } from "../src/config/json-schema.ts";
 import { METRICS } from "../src/control/metric-table.ts";
+import { casesJsonSchema } from "../src/harness/cases.ts";
 import { FAULTS } from "../src/fault.ts";
 
 export function schemaFile(): string {
   return `${JSON.stringify(configJsonSchema(), null, 2)}\n`;
+}
+
+export function casesSchemaFile(): string {
+  return `${JSON.stringify(casesJsonSchema(), null, 2)}\n`;
 }
 
 export function configPage(): string {

@@ -1,6 +1,7 @@
 /** Leaf: the table of everything that can go wrong, one line a code, grouped by room. */
 
 import { FETCH_FAULTS } from "./fetch-faults.ts";
+import { HARNESS_FAULTS } from "./harness-faults.ts";
 import { kind } from "./fault-kind.ts";
 import type { FaultKind } from "./fault-kind.ts";
 import { TRIGGER_FAULTS } from "./trigger-faults.ts";
@@ -105,6 +106,7 @@ export const FAULTS = {
   CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
   CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
   CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),
+  ...HARNESS_FAULTS,
   ...TRIGGER_FAULTS,
   // tasks
   HANDLER_QUARANTINED: kind(

@@ -18,6 +18,7 @@ const LEAVES = new Set([
   "fault",
   "faults",
   "fault-kind",
+  "harness-faults",
   "fetch",
   "fetch-faults",
   "http",
@@ -38,6 +39,8 @@ const ROOTS: Record<string, true | ((target: string) => boolean)> = {
   gateway: true,
   // The other composition: it builds and loads handlers for `sluice check`, and runs nothing.
   check: true,
+  // What handlers' tests import.
+  testing: (target) => target.startsWith("harness/"),
   config: (target) => /^[a-z-]+\/([a-z-]+-)?settings$/.test(target) || target.startsWith("config/"),
   // The hot path on one screen, and the lanes it is made of.
   pipeline: (target) => target.startsWith("tasks/"),
@@ -47,10 +50,15 @@ const ROOTS: Record<string, true | ((target: string) => boolean)> = {
 const GRANTED: { readonly from: string; readonly to: RegExp; readonly because: string }[] = [
   {
     from: "cli",
-    to: /^(gateway$|check$|config$|config\/|control\/)/,
-    because: "commands start the gateway and speak to its control API",
+    to: /^(gateway$|check$|config$|config\/|control\/|harness\/)/,
+    because: "commands start the gateway, speak to its control API, and try handlers out",
   },
   { from: "gateway", to: /./, because: "these are the parts of the composition root" },
+  {
+    from: "harness",
+    to: /^(config$|config\/|deployments\/|sandbox\/|triggers\/|egress\/egress$)/,
+    because: "it is a composition of its own: handlers without a gateway",
+  },
   { from: "config", to: /\/([a-z-]+-)?settings$/, because: "the schema is composed of the rooms' schemas" },
   { from: "gateway", to: /./, because: "the composition root, in parts" },
 ];

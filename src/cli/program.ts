@@ -28,6 +28,16 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./check.ts")).checkCommand,
   },
   {
+    name: "test",
+    summary: "run the cases of handlers, without a gateway",
+    load: async () => (await import("./test.ts")).testCommand,
+  },
+  {
+    name: "invoke",
+    summary: "run one event through a handler, without a gateway",
+    load: async () => (await import("./invoke.ts")).invokeCommand,
+  },
+  {
     name: "init",
     summary: "write a config and a sample handler",
     load: async () => (await import("./init.ts")).initCommand,

@@ -35,8 +35,8 @@ export interface Source {
   keyPlace(path: Path): { readonly line: number; readonly column: number };
 }
 
-/** Reads `text`. Never throws for what is in it: problems are listed. */
-export function readSource(text: string, env: Environment): Source {
+/** Reads `text`. Never throws for what is in it: problems are listed. Without an `env`, `${…}` is text like any other. */
+export function readSource(text: string, env: Environment | undefined): Source {
   const lines = new LineCounter();
   const doc = parseDocument(text, { version: "1.2", lineCounter: lines, prettyErrors: false });
   const walk = new Walk(doc, lines, env);
@@ -79,9 +79,9 @@ class Walk {
   #nodes = 0;
   readonly #doc: Document;
   readonly #lines: LineCounter;
-  readonly #env: Environment;
+  readonly #env: Environment | undefined;
 
-  constructor(doc: Document, lines: LineCounter, env: Environment) {
+  constructor(doc: Document, lines: LineCounter, env: Environment | undefined) {
     this.#doc = doc;
     this.#lines = lines;
     this.#env = env;
@@ -144,7 +144,8 @@ class Walk {
 
   /** `${NAME}`, `${NAME:default}`; `$${` stands for `${` itself. A variable that is set but empty counts as set. */
   #text(text: string, path: Path): string {
-    if (!text.includes("${")) return text;
+    const env = this.#env;
+    if (env === undefined || !text.includes("${")) return text;
     return text.replaceAll(VARIABLE, (whole: string, escaped?: string, name = "", fallback?: string): string => {
       if (escaped !== undefined) return escaped;
       this.substituted.add(keyOf(path));
@@ -154,7 +155,7 @@ class Walk {
         this.#report(path, `${whole} names no variable`, "CONFIG_VARIABLE", remedy);
         return "";
       }
-      const found = this.#env[name] ?? fallback;
+      const found = env[name] ?? fallback;
       if (found !== undefined) return found;
       const remedy = `Set ${name} in the gateway's environment, or give a default: \${${name}:default}.`;
       this.#report(path, `the environment has no ${name}`, "CONFIG_VARIABLE", remedy);

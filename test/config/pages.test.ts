@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { configPage, faultsPage, metricsPage, schemaFile } from "../../scripts/pages.ts";
+import { casesSchemaFile, configPage, faultsPage, metricsPage, schemaFile } from "../../scripts/pages.ts";
 import { parseConfig } from "../../src/config.ts";
 import { METRICS } from "../../src/control/metric-table.ts";
 import { processMetrics } from "../../src/control/metrics.ts";
@@ -12,6 +12,10 @@ const read = (name: string): string => readFileSync(new URL(name, root), "utf8")
 describe("what is written from the code is current (else: npm run generate)", () => {
   it("config/schema.json", () => {
     expect(read("config/schema.json")).toBe(schemaFile());
+  });
+
+  it("config/cases.schema.json", () => {
+    expect(read("config/cases.schema.json")).toBe(casesSchemaFile());
   });
 
   it("docs/config.md", () => {

@@ -1,0 +1,130 @@
+/** Behind `sluice/testing`: a workbench with one handler, and its sitting. */
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { handlersSettings } from "../deployments/settings.ts";
+import { Fault } from "../fault.ts";
+import { parseDuration } from "../quantity.ts";
+import { answering } from "./fetch-answers.ts";
+import type { Fetched } from "./fetch-answers.ts";
+import { workbenchOptions, findConfig } from "./open.ts";
+import { Sitting } from "./sitting.ts";
+import type { Came } from "./sitting.ts";
+import type { HandlerRun, OpenedHandler, OpenHandlerOptions, SendOptions } from "./testing-api.d.ts";
+import { sourceAt, Workbench } from "./workbench.ts";
+import type { WorkbenchOptions } from "./workbench.ts";
+
+const START = Date.UTC(2026, 0, 1);
+
+export async function openHandler(file: string | URL, options: OpenHandlerOptions = {}): Promise<OpenedHandler> {
+  const path = file instanceof URL ? fileURLToPath(file) : resolve(file);
+  const source = sourceAt(path);
+  const bench = await Workbench.open(await surroundings(path, source.name, options));
+  try {
+    const { params, secrets, state, fetch } = options;
+    const taken = await bench.take(await bench.build(source), { params, secrets });
+    const fetched: Fetched[] = [];
+    const sitting = new Sitting(bench, taken, {
+      states: state,
+      ...(fetch === undefined ? {} : { fetch: answering(fetch, fetched) }),
+    });
+    return new Opened(bench, source.name, sitting, fetched, timeOf(options.time));
+  } catch (error) {
+    await bench.close();
+    throw error;
+  }
+}
+
+/** Of a gateway's config where one is named, with what the test sets over it. */
+async function surroundings(path: string, name: string, options: OpenHandlerOptions): Promise<WorkbenchOptions> {
+  const named = options.config === undefined ? undefined : { config: options.config, env: process.env };
+  const found = named === undefined ? undefined : workbenchOptions(await findConfig(named), named);
+  const given = handlersSettings.safeParse({ dir: dirname(path), settings: { [name]: options.settings ?? {} } });
+  if (!given.success) {
+    const problems = given.error.issues.map((issue) => `${issue.path.slice(2).join(".")} ${issue.message}`).join("; ");
+    throw new Fault("DEPLOY_CONFIG_INVALID", `the settings of handler ${name}: ${problems}`, { where: path });
+  }
+  if (found === undefined) return { handlers: given.data };
+  const own = { ...found.handlers.settings[name], ...given.data.settings[name] };
+  const settings = { ...found.handlers.settings, [name]: own };
+  return { ...found, handlers: { ...found.handlers, settings } };
+}
+
+function timeOf(time: string | Date | undefined): number {
+  if (time === undefined) return START;
+  const ms = new Date(time).getTime();
+  if (Number.isNaN(ms)) throw new TypeError(`${String(time)} is no time`);
+  return ms;
+}
+
+class Opened implements OpenedHandler {
+  readonly name: string;
+  time: Date;
+  readonly #bench: Workbench;
+  readonly #sitting: Sitting;
+  readonly #fetched: Fetched[];
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(bench: Workbench, name: string, sitting: Sitting, fetched: Fetched[], timeMs: number) {
+    this.#bench = bench;
+    this.name = name;
+    this.#sitting = sitting;
+    this.#fetched = fetched;
+    this.time = new Date(timeMs);
+  }
+
+  /** One after the other, in the order of the calls. */
+  send(topic: string, payload?: unknown, options: SendOptions = {}): Promise<HandlerRun> {
+    const sent = this.#last.then(() => this.#send(topic, payload, options));
+    this.#last = sent.catch(() => undefined);
+    return sent;
+  }
+
+  async #send(topic: string, payload: unknown, { after, ...options }: SendOptions): Promise<HandlerRun> {
+    const timeMs = this.time.getTime() + msOf(after);
+    this.time = new Date(timeMs);
+    this.#fetched.length = 0;
+    const came: Came = await this.#sitting.send({
+      device: "test",
+      ...options,
+      topic,
+      payload: bytesOf(payload),
+      timeMs,
+    });
+    const { at, key, outputs, published, logs, failure, tookMs } = came;
+    return { at, key, outputs, published, logs, fetched: [...this.#fetched], failure, tookMs };
+  }
+
+  state(key: string): unknown {
+    return this.#sitting.state(key);
+  }
+
+  setState(key: string, state: object | undefined): void {
+    this.#sitting.setState(key, state);
+  }
+
+  get states(): Readonly<Record<string, unknown>> {
+    return this.#sitting.states;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#bench.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function bytesOf(payload: unknown): Uint8Array {
+  if (payload instanceof Uint8Array) return payload;
+  if (typeof payload === "string") return Buffer.from(payload);
+  return Buffer.from(payload === undefined ? "" : JSON.stringify(payload));
+}
+
+function msOf(after: number | string | undefined): number {
+  if (after === undefined) return 0;
+  const ms = typeof after === "number" ? after : parseDuration(after);
+  if (ms === undefined || !Number.isFinite(ms)) throw new TypeError(`${after} is no duration: write 500ms, 10s or 5m`);
+  return ms;
+}

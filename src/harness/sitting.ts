@@ -1,0 +1,223 @@
+/** A sitting: one handler is sent events, one by one, and the states of its keys are kept in between. */
+import { isUtf8 } from "node:buffer";
+import { readdir, readFile } from "node:fs/promises";
+import { eventRecordBytesMax, writeEventRecord } from "../event.ts";
+import type { EventKind } from "../event.ts";
+import { Fault } from "../fault.ts";
+import type { Fetch } from "../fetch.ts";
+import type { RunResult } from "../sandbox/results.ts";
+import type { Failure, Task } from "../task.ts";
+import type { LogLine, Taken, Workbench } from "./workbench.ts";
+
+/** What a sitting sends. */
+export interface Sent {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly kind?: EventKind | undefined;
+  readonly device?: string | undefined;
+  readonly qos?: 0 | 1 | 2 | undefined;
+  readonly retain?: boolean | undefined;
+  /** When it is accepted and handled, milliseconds since 1970. */
+  readonly timeMs: number;
+  /** Which try this is, from 1. */
+  readonly attempt?: number | undefined;
+}
+
+/** What a handler sent to uplinks. */
+export interface SentOutput {
+  readonly to: readonly string[];
+  /** Parsed when it is JSON; else a text when the bytes are UTF-8, else a Uint8Array. */
+  readonly data: unknown;
+  readonly type: string;
+  readonly subject: string;
+}
+
+/** What it published to local devices. */
+export interface Published {
+  readonly topic: string;
+  readonly data: unknown;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+}
+
+/** What became of one event. */
+export interface Came {
+  /** `unmatched`: no filter of the handler matches its topic, so it was not run. */
+  readonly at: "done" | "failed" | "unmatched";
+  readonly key: string;
+  readonly outputs: readonly SentOutput[];
+  readonly published: readonly Published[];
+  readonly logs: readonly LogLine[];
+  /** Why it failed; `dead`: a gateway would not try it again. */
+  readonly failure?: (Failure & { readonly dead: boolean }) | undefined;
+  /** Time that it took, all in all; of a live sitting also the runner's processor time, where it can be known. Milliseconds. */
+  readonly tookMs: number;
+  readonly cpuMs?: number | undefined;
+}
+
+export interface SittingOptions {
+  /** States by key, before the first event. */
+  readonly states?: Readonly<Record<string, unknown>> | undefined;
+  /** Answers what the handler fetches: then timers are waited for. */
+  readonly fetch?: Fetch | undefined;
+  /** In the isolates that a gateway would use, with waits that are waited for (no H1 and H3). */
+  readonly live?: boolean | undefined;
+}
+
+const RUNNER = 0;
+/** A runner may be lost to somebody else's doing; to one's own it is lost again. */
+const RUNS_MAX = 2;
+
+export class Sitting {
+  readonly #bench: Workbench;
+  readonly #taken: Taken;
+  readonly #options: SittingOptions;
+  readonly #states = new Map<string, string>();
+  #seq = 0;
+
+  constructor(bench: Workbench, taken: Taken, options: SittingOptions = {}) {
+    this.#bench = bench;
+    this.#taken = taken;
+    this.#options = options;
+    for (const [key, state] of Object.entries(options.states ?? {})) this.setState(key, state);
+  }
+
+  /** The state of a key; undefined when it has none. */
+  state(key: string): unknown {
+    const text = this.#states.get(key);
+    return text === undefined ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  setState(key: string, state: unknown): void {
+    if (state === undefined || state === null) this.#states.delete(key);
+    else this.#states.set(key, JSON.stringify(state));
+  }
+
+  get states(): Readonly<Record<string, unknown>> {
+    return Object.fromEntries([...this.#states.keys()].map((key) => [key, this.state(key)]));
+  }
+
+  async send(sent: Sent): Promise<Came> {
+    const { hands, triggers } = this.#bench;
+    const { id, keyOf } = this.#taken;
+    const { topic, kind = "topic", device = "", attempt = 1 } = sent;
+    const key = keyOf(topic, device);
+    const nothing = { key, outputs: [], published: [], logs: [], tookMs: 0 };
+    if (kind === "topic" && !triggers.match(kind, topic).includes(id)) return { at: "unmatched", ...nothing };
+    const task: Task = {
+      handler: id,
+      seq: ++this.#seq,
+      ...this.#record(sent),
+      key,
+      attempt: attempt - 1,
+      parked: false,
+    };
+    hands.logs = [];
+    hands.timeMs = sent.timeMs;
+    hands.fetch = this.#options.fetch;
+    const isLive = this.#options.live === true;
+    const pid = this.#bench.sandbox.pids[RUNNER] ?? 0;
+    const cpuBefore = isLive ? await cpuMsOf(pid) : undefined;
+    const startMs = performance.now();
+    const result = await this.#run(task, sent.timeMs);
+    const tookMs = performance.now() - startMs;
+    const cpuAfter = isLive ? await cpuMsOf(pid) : undefined;
+    const cpuMs = cpuBefore === undefined || cpuAfter === undefined ? undefined : cpuAfter - cpuBefore;
+    const came = { ...nothing, logs: hands.logs, tookMs, cpuMs };
+    if (result.at === "failed") return { ...came, at: "failed", failure: this.#failure(result, attempt) };
+    const unknown = this.#unknownUplink(result.outputs);
+    if (unknown !== undefined) {
+      const failure = { code: unknown.code, message: unknown.message, dead: true };
+      return { ...came, at: "failed", failure };
+    }
+    if (result.state !== undefined) {
+      if (result.state === "") this.#states.delete(key);
+      else this.#states.set(key, result.state);
+    }
+    return { ...came, at: "done", ...this.#sent(result.outputs, topic) };
+  }
+
+  #record(sent: Sent): { page: Buffer; at: number } {
+    const { topic, payload, kind = "topic", device = "", qos = 1, retain = false, timeMs } = sent;
+    const draft = { kind, topic, device, payload, qos, retain, hops: 0, timeMs };
+    const page = Buffer.alloc(eventRecordBytesMax(draft, 1));
+    writeEventRecord(page, 0, draft, [this.#taken.id]);
+    return { page, at: 0 };
+  }
+
+  async #run(task: Task, timeMs: number): Promise<Ended> {
+    const isCaptured = this.#options.live !== true && this.#options.fetch === undefined;
+    let result: RunResult = { at: "unrun" };
+    for (let runs = 0; runs < RUNS_MAX; runs++) {
+      result = await this.#runOnce(task, isCaptured ? timeMs : undefined);
+      if (result.at === "done" || result.at === "failed") return result;
+    }
+    const message = "the event took its runner's process down";
+    return { at: "failed", failure: { code: "TASK_CRASHED_RUNNER", message }, final: true };
+  }
+
+  #runOnce(task: Task, capturedMs: number | undefined): Promise<RunResult> {
+    const states = [this.#states.get(task.key)];
+    return new Promise((resolve) => {
+      const done = ({ results }: { results: readonly RunResult[] }): void => {
+        const result = results[0] ?? { at: "unrun" };
+        // What it sent is a view that is good until this returns.
+        if (result.at !== "done") resolve(result);
+        else resolve({ ...result, outputs: result.outputs.map((one) => ({ ...one, data: Buffer.from(one.data) })) });
+      };
+      this.#bench.sandbox.run(RUNNER, task.handler, [task], states, done, capturedMs);
+    });
+  }
+
+  #failure({ failure, final }: Extract<Ended, { at: "failed" }>, attempt: number): Failure & { dead: boolean } {
+    return { ...failure, dead: final || attempt >= this.#taken.settings.retry.triesMax };
+  }
+
+  #unknownUplink(outputs: Outputs): Fault | undefined {
+    const { uplinks } = this.#bench.options;
+    if (uplinks === undefined) return undefined;
+    const unknown = outputs.flatMap(({ to }) => to ?? []).find((name) => !uplinks.includes(name));
+    return unknown === undefined ? undefined : new Fault("OUTPUT_UPLINK_UNKNOWN", `no uplink is named "${unknown}"`);
+  }
+
+  #sent(outputs: Outputs, topic: string): { outputs: SentOutput[]; published: Published[] } {
+    const { settings } = this.#taken;
+    const sent: SentOutput[] = [];
+    const published: Published[] = [];
+    for (const { data, json, to, type, subject, publish } of outputs) {
+      const decoded = decode(Buffer.from(data), json);
+      if (publish !== undefined) published.push({ ...publish, data: decoded });
+      else
+        sent.push({
+          to: [...new Set(to ?? settings.to)],
+          data: decoded,
+          type: type ?? settings.type,
+          subject: subject ?? topic,
+        });
+    }
+    return { outputs: sent, published };
+  }
+}
+
+type Ended = Extract<RunResult, { at: "done" | "failed" }>;
+type Outputs = Extract<RunResult, { at: "done" }>["outputs"];
+
+function decode(data: Buffer, json: boolean): unknown {
+  if (json) return JSON.parse(data.toString()) as unknown;
+  return isUtf8(data) ? data.toString() : new Uint8Array(data);
+}
+
+/** Processor time of all threads of a process, as Linux counts it; undefined elsewhere. */
+async function cpuMsOf(pid: number): Promise<number | undefined> {
+  try {
+    const threads = await readdir(`/proc/${pid}/task`);
+    const times = await Promise.all(
+      threads.map(async (thread) =>
+        Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, "utf8")).split(" ")[0]),
+      ),
+    );
+    return times.reduce((sum, ns) => sum + ns, 0) / 1e6;
+  } catch {
+    return undefined;
+  }
+}
