@@ -84,9 +84,14 @@ function report(came: Came, state: unknown, file: string): void {
   sayFailure(came);
   const { tookMs, cpuMs, key, at } = came;
   if (at === "unmatched") return;
-  const cpu = cpuMs === undefined ? "" : `, ${cpuMs.toFixed(1)} ms of processor`;
   const kept = state === undefined ? "" : `, state of ${key}: ${JSON.stringify(state)}`;
-  say(paint("dim", `${file}: ${at} in ${tookMs.toFixed(1)} ms${cpu}${kept}`, process.stderr));
+  say(
+    paint(
+      "dim",
+      `${file}: ${at} in ${tookMs.toFixed(1)} ms, ${cpuMs.toFixed(1)} ms of processor${kept}`,
+      process.stderr,
+    ),
+  );
 }
 
 async function payloadOf({ message, file, stdin }: InvokeOptions): Promise<Buffer> {

@@ -1,11 +1,10 @@
 /** A sitting: one handler is sent events, one by one, and the states of its keys are kept in between. */
 import { isUtf8 } from "node:buffer";
-import { readdir, readFile } from "node:fs/promises";
 import { eventRecordBytesMax, writeEventRecord } from "../event.ts";
 import type { EventKind } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Fetch } from "../fetch.ts";
-import type { RunResult } from "../sandbox/results.ts";
+import type { BatchResult, RunResult } from "../sandbox/results.ts";
 import type { Failure, Task } from "../task.ts";
 import type { LogLine, Taken, Workbench } from "./workbench.ts";
 
@@ -50,9 +49,9 @@ export interface Came {
   readonly logs: readonly LogLine[];
   /** Why it failed; `dead`: a gateway would not try it again. */
   readonly failure?: (Failure & { readonly dead: boolean }) | undefined;
-  /** Time that it took, all in all; of a live sitting also the runner's processor time, where it can be known. Milliseconds. */
+  /** Time that it took in the isolate, and its processor time. Milliseconds. */
   readonly tookMs: number;
-  readonly cpuMs?: number | undefined;
+  readonly cpuMs: number;
 }
 
 export interface SittingOptions {
@@ -102,7 +101,7 @@ export class Sitting {
     const { id, keyOf } = this.#taken;
     const { topic, kind = "topic", device = "", attempt = 1 } = sent;
     const key = keyOf(topic, device);
-    const nothing = { key, outputs: [], published: [], logs: [], tookMs: 0 };
+    const nothing = { key, outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
     if (kind === "topic" && !triggers.match(kind, topic).includes(id)) return { at: "unmatched", ...nothing };
     const task: Task = {
       handler: id,
@@ -113,16 +112,8 @@ export class Sitting {
       parked: false,
     };
     hands.logs = [];
-    hands.timeMs = sent.timeMs;
     hands.fetch = this.#options.fetch;
-    const isLive = this.#options.live === true;
-    const pid = this.#bench.sandbox.pids[RUNNER] ?? 0;
-    const cpuBefore = isLive ? await cpuMsOf(pid) : undefined;
-    const startMs = performance.now();
-    const result = await this.#run(task, sent.timeMs);
-    const tookMs = performance.now() - startMs;
-    const cpuAfter = isLive ? await cpuMsOf(pid) : undefined;
-    const cpuMs = cpuBefore === undefined || cpuAfter === undefined ? undefined : cpuAfter - cpuBefore;
+    const { result, tookMs, cpuMs } = await this.#run(task, sent.timeMs);
     const came = { ...nothing, logs: hands.logs, tookMs, cpuMs };
     if (result.at === "failed") return { ...came, at: "failed", failure: this.#failure(result, attempt) };
     const unknown = this.#unknownUplink(result.outputs);
@@ -145,27 +136,31 @@ export class Sitting {
     return { page, at: 0 };
   }
 
-  async #run(task: Task, timeMs: number): Promise<Ended> {
-    const isCaptured = this.#options.live !== true && this.#options.fetch === undefined;
-    let result: RunResult = { at: "unrun" };
+  async #run(task: Task, timeMs: number): Promise<Spent & { result: Ended }> {
     for (let runs = 0; runs < RUNS_MAX; runs++) {
-      result = await this.#runOnce(task, isCaptured ? timeMs : undefined);
-      if (result.at === "done" || result.at === "failed") return result;
+      const { result, ...spent } = await this.#runOnce(task, timeMs);
+      if (result.at === "done" || result.at === "failed") return { result, ...spent };
     }
     const message = "the event took its runner's process down";
-    return { at: "failed", failure: { code: "TASK_CRASHED_RUNNER", message }, final: true };
+    const failure = { code: "TASK_CRASHED_RUNNER", message };
+    return { result: { at: "failed", failure, final: true }, tookMs: 0, cpuMs: 0 };
   }
 
-  #runOnce(task: Task, capturedMs: number | undefined): Promise<RunResult> {
+  #runOnce(task: Task, atMs: number): Promise<Spent & { result: RunResult }> {
     const states = [this.#states.get(task.key)];
+    const isCaptured = this.#options.live !== true && this.#options.fetch === undefined;
     return new Promise((resolve) => {
-      const done = ({ results }: { results: readonly RunResult[] }): void => {
+      const done = ({ results, tookMs, cpuMs }: BatchResult): void => {
         const result = results[0] ?? { at: "unrun" };
+        const spent = { tookMs, cpuMs };
         // What it sent is a view that is good until this returns.
-        if (result.at !== "done") resolve(result);
-        else resolve({ ...result, outputs: result.outputs.map((one) => ({ ...one, data: Buffer.from(one.data) })) });
+        if (result.at !== "done") resolve({ result, ...spent });
+        else {
+          const outputs = result.outputs.map((one) => ({ ...one, data: Buffer.from(one.data) }));
+          resolve({ result: { ...result, outputs }, ...spent });
+        }
       };
-      this.#bench.sandbox.run(RUNNER, task.handler, [task], states, done, capturedMs);
+      this.#bench.sandbox.run(RUNNER, task.handler, [task], states, done, { atMs, isCaptured });
     });
   }
 
@@ -199,25 +194,11 @@ export class Sitting {
   }
 }
 
+type Spent = Pick<BatchResult, "tookMs" | "cpuMs">;
 type Ended = Extract<RunResult, { at: "done" | "failed" }>;
 type Outputs = Extract<RunResult, { at: "done" }>["outputs"];
 
 function decode(data: Buffer, json: boolean): unknown {
   if (json) return JSON.parse(data.toString()) as unknown;
   return isUtf8(data) ? data.toString() : new Uint8Array(data);
-}
-
-/** Processor time of all threads of a process, as Linux counts it; undefined elsewhere. */
-async function cpuMsOf(pid: number): Promise<number | undefined> {
-  try {
-    const threads = await readdir(`/proc/${pid}/task`);
-    const times = await Promise.all(
-      threads.map(async (thread) =>
-        Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, "utf8")).split(" ")[0]),
-      ),
-    );
-    return times.reduce((sum, ns) => sum + ns, 0) / 1e6;
-  } catch {
-    return undefined;
-  }
 }

@@ -33,6 +33,7 @@ import { Sandbox } from "../sandbox/sandbox.ts";
 import { sandboxSettings } from "../sandbox/settings.ts";
 import type { SandboxSettings } from "../sandbox/settings.ts";
 import type { LogLevel } from "../sandbox/results.ts";
+import { systemClock } from "../time.ts";
 import { Triggers } from "../triggers/triggers.ts";
 import type { KeyOf } from "../triggers/triggers.ts";
 
@@ -81,8 +82,6 @@ export interface LogLine {
 
 /** What the sitting that runs an event has to say to the sandbox. */
 export interface Hands {
-  /** What time it is, milliseconds since 1970. */
-  timeMs: number;
   fetch: Fetch | undefined;
   logs: LogLine[];
 }
@@ -108,13 +107,13 @@ export class Workbench {
 
   /** `programs`: what a runner is made of, when somebody has begun to build it. Throws Fault SANDBOX_UNAVAILABLE. */
   static async open(options: WorkbenchOptions, programs: Promise<Programs> = buildPrograms()): Promise<Workbench> {
-    const hands: Hands = { timeMs: 0, fetch: undefined, logs: [] };
+    const hands: Hands = { fetch: undefined, logs: [] };
     const sandbox = await Sandbox.open({
       command: runnerCommand(await programs),
       settings: { ...(options.sandbox ?? sandboxSettings.parse({})), runners: 1 },
       journalId: JOURNAL_ID,
       gatewayId: options.gatewayId ?? "edge-1",
-      clock: { now: () => hands.timeMs, monotonic: () => performance.now() },
+      clock: systemClock,
       log: createLog({ level: "silent", pretty: false }),
       onLog: (_handler, _version, level, message) => hands.logs.push({ level, message }),
       fetch: (request, done) => (hands.fetch ?? nobody)(request, done),
