@@ -6,7 +6,7 @@ import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
-import { confirm, paint, plain, print, printJson, say, table } from "./terminal.ts";
+import { confirm, paint, plain, print, printJson, say, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
   readonly config?: string;
@@ -67,12 +67,13 @@ function listCommand(done: (code: number) => void): Command {
           of.handler,
           of.key,
           of.tries,
-          firstLine(`${of.failure.code}: ${of.failure.message}`),
+          `${of.failure.code}: ${of.failure.message}`,
         ]);
         print(
           table(
             ["ID", "died", "handler", "key", "tries", "failure"],
             rows.map((row) => row.map(shown)),
+            terminalWidth(),
           ),
         );
         if (isMore) say(`there are more: --limit ${options.limit * 2}`);
@@ -196,9 +197,4 @@ function show(letter: LetterWholeAnswer): string {
 
 function shown<T extends string | number>(cell: T): T | string {
   return typeof cell === "string" ? plain(cell) : cell;
-}
-
-function firstLine(text: string): string {
-  const line = text.split("\n")[0] ?? "";
-  return line.length > 80 ? `${line.slice(0, 79)}…` : line;
 }

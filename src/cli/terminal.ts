@@ -41,20 +41,44 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
   return styleText(style, text, { stream });
 }
 
-/** Columns as wide as their widest cell; numbers, and "-" where there is none, to the right. Cells must not hold control characters. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+/** The least of a table's last column that is shown, however narrow the terminal is. */
+const LAST_COLUMN_MIN = 20;
+
+/** How wide stdout is, in characters; undefined where it is no terminal, for then nothing is cut. */
+export function terminalWidth(): number | undefined {
+  const { isTTY, columns } = process.stdout;
+  return isTTY && columns > 0 ? columns : undefined;
+}
+
+/**
+ * Columns as wide as their widest cell; numbers, and "-" where there is none, to the right. Cells must not hold control
+ * characters. With a `width`, the last column is cut to what is left of it.
+ */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+  width = Infinity,
+): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => String(row[column] ?? "").length)),
   );
+  const last = head.length - 1;
+  const before = widths.slice(0, last).reduce((sum, columns) => sum + columns + 2, 0);
+  const lastMax = Math.max(LAST_COLUMN_MIN, width - before);
   const line = (row: readonly (string | number)[]): string =>
     row
       .map((cell, column) => {
-        const width = widths[column] ?? 0;
-        return typeof cell === "number" || cell === "-" ? String(cell).padStart(width) : cell.padEnd(width);
+        const columns = widths[column] ?? 0;
+        if (typeof cell === "number" || cell === "-") return String(cell).padStart(columns);
+        return column === last ? cut(cell, lastMax) : cell.padEnd(columns);
       })
       .join("  ")
       .trimEnd();
   return [paint("bold", line(head)), ...rows.map(line)].join("\n");
+}
+
+function cut(text: string, charsMax: number): string {
+  return text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text;
 }
 
 /** Text of others on a terminal, as one line: without the characters that could move the cursor or change colours. */
