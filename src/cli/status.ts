@@ -24,12 +24,13 @@ Examples:
       const gateway = await findGateway(options.config, process.env);
       const status = await gateway.ask<StatusAnswer>("GET", "/api/v1/status");
       if (options.json === true) printJson(status);
-      else print(show(status));
+      else print(statusText(status));
       done(EXIT.ok);
     });
 }
 
-function show(status: StatusAnswer): string {
+/** The status as people read it. */
+export function statusText(status: StatusAnswer): string {
   const { ledger, journal } = status;
   const ready = status.ready ? paint("green", "ready") : paint("yellow", `not ready: ${status.reasons.join("; ")}`);
   const lines = [
@@ -38,7 +39,10 @@ function show(status: StatusAnswer): string {
     "",
     table(["TASKS", ...Object.keys(ledger.events)], [["", ...Object.values(ledger.events)]]),
   ];
-  if (status.unmatched > 0) lines.push(`${status.unmatched} more events since the start that no handler wanted`);
+  if (status.unmatched > 0)
+    lines.push(
+      `${status.unmatched} more ${status.unmatched === 1 ? "event" : "events"} since the start that no handler wanted`,
+    );
   if (status.handlers.length > 0) {
     const rows = status.handlers.map((of) => [
       plain(of.name),
@@ -51,17 +55,10 @@ function show(status: StatusAnswer): string {
     ]);
     lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", "run by", ""], rows));
   }
-  if (status.uplinks.length > 0) {
+  const uplinks = uplinkRows(status);
+  if (uplinks.length > 0) {
     const books = Object.keys(Object.values(ledger.uplinks)[0] ?? {});
-    const rows = status.uplinks.map((of) => [
-      of.name,
-      of.kind,
-      of.state,
-      ...Object.values(ledger.uplinks[of.name] ?? {}),
-      // The remedy is in the log; here the books need the room.
-      plain((of.failure ?? "").split("\n")[0] ?? ""),
-    ]);
-    lines.push("", table(["UPLINK", "kind", "state", ...books, ""], rows));
+    lines.push("", table(["UPLINK", "kind", "state", ...books, ""], uplinks));
   }
   if (status.damage.length > 0) {
     lines.push("", paint("red", "DAMAGE"));
@@ -69,4 +66,28 @@ function show(status: StatusAnswer): string {
       lines.push(`  ${plain(where)} ${from} to ${to}: ${plain(what)}`);
   }
   return lines.join("\n");
+}
+
+/** Outbox of what handlers publish to devices on this box; in the ledger as soon as one does. */
+const DEVICES = "$devices";
+
+function uplinkRows({ uplinks, ledger }: StatusAnswer): (string | number)[][] {
+  const known = uplinks.map((of) => [
+    of.name,
+    of.kind,
+    of.state,
+    ...Object.values(ledger.uplinks[of.name] ?? {}),
+    // The remedy is in the log; here the books need the room.
+    plain((of.failure ?? "").split("\n")[0] ?? ""),
+  ]);
+  const names = new Set(uplinks.map(({ name }) => name));
+  const others = Object.entries(ledger.uplinks).filter(
+    ([name, { waiting, rejected }]) => !names.has(name) && (name === DEVICES || waiting + rejected > 0),
+  );
+  const rest = others.map(([name, books]) =>
+    name === DEVICES
+      ? [name, "local", "-", ...Object.values(books), "what handlers published to devices on this box"]
+      : [plain(name), "-", "removed", ...Object.values(books), "its outputs wait until it is back, or they expire"],
+  );
+  return [...known, ...rest];
 }

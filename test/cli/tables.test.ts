@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
+import { statusText } from "../../src/cli/status.ts";
 import { table } from "../../src/cli/terminal.ts";
 
 describe("a table", () => {
@@ -25,5 +26,53 @@ describe("a table", () => {
 
   it("shows a little of the last column, however narrow the terminal is", () => {
     expect(lines(1)[1]).toBe(`d1   5  ${"x".repeat(19)}…`);
+  });
+});
+
+describe("status", () => {
+  const books = { emitted: 5, delivered: 2, expired: 0, dropped: 0, rejected: 0, waiting: 3 };
+  const handler = { waiting: 1, parked: 2, running: 0, removed: false, quarantinedMs: 0, proven: true };
+  const uplink = { kind: "file", state: "idle", healthy: true, breakerOpen: false, waitingBytes: 1, full: false };
+  const text = stripVTControlCharacters(
+    statusText({
+      gateway: "edge-1",
+      version: "0.0.0",
+      journalId: "0a1b",
+      started: "1970-01-01T00:00:00.000Z",
+      uptimeMs: 1000,
+      ready: true,
+      reasons: [],
+      ledger: {
+        events: { accepted: 8, done: 2, dead: 0, expired: 0, dropped: 0, pending: 6 },
+        uplinks: {
+          cloud: books,
+          $devices: { ...books, delivered: 5, waiting: 0 },
+          gone: books,
+          old: { ...books, waiting: 0 },
+        },
+      },
+      unmatched: 0,
+      handlers: [
+        { ...handler, name: "overheat", version: 12 },
+        { ...handler, name: "route-audit-1", version: 0 },
+        { ...handler, name: "gone", version: 0, removed: true },
+      ],
+      uplinks: [{ ...uplink, name: "cloud", waiting: 3 }],
+      journal: { bytes: 1, sizeMaxBytes: 2 },
+      damage: [],
+    }),
+  );
+
+  it("has a row for each handler, route, and what is removed and still waits; a version only where there is one", () => {
+    expect(text).toMatch(/^overheat +12 +1 +2 +0$/m);
+    expect(text).toMatch(/^route-audit-1 + - +1 +2 +0$/m);
+    expect(text).toMatch(/^gone + - +1 +2 +0 +removed/m);
+  });
+
+  it("has a row for each uplink, for devices on this box, and for uplinks that are removed while outputs wait", () => {
+    expect(text).toMatch(/^cloud +file +idle +5 +2 +0 +0 +0 +3$/m);
+    expect(text).toMatch(/^\$devices +local +- +5 +5 +0 +0 +0 +0 +what handlers published/m);
+    expect(text).toMatch(/^gone +- +removed +5 +2 +0 +0 +0 +3 +its outputs wait/m);
+    expect(text).not.toMatch(/^old /m);
   });
 });
