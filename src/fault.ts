@@ -52,3 +52,8 @@ export class Fault extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** How to mend what bears this code; undefined when it is none of ours. */
+export function remedyOf(code: string): string | undefined {
+  return Object.hasOwn(FAULTS, code) ? FAULTS[code as FaultCode].remedy : undefined;
+}

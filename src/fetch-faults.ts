@@ -11,7 +11,7 @@ export const FETCH_FAULTS = {
   HANDLER_FETCH_DENIED: kind(
     "config",
     false,
-    "Add the origin to `fetch` of the handler's config or of `handlers.settings.<name>`, then redrive what was given up.",
+    "Add the origin to `fetch` of the handler's config or of `handlers.settings.<name>` if it is to be reached, then redrive what was given up. One that a redirect leads to was chosen by the other side: grant it only if you trust it.",
   ),
   HANDLER_FETCH_FAILED: kind(
     "peer",

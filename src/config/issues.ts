@@ -59,7 +59,7 @@ function unknownSetting(
   const name = String(path.at(-1));
   const known = schemasAt(schema, data, path.slice(0, -1)).flatMap((at) => Object.keys(at.properties ?? {}));
   const meant = nearest(name, known);
-  const elsewhere = meant === undefined ? sectionsWith(schema, name).slice(0, 3) : [];
+  const elsewhere = meant === undefined ? nearestSections(path, name, data, schema).slice(0, 3) : [];
   let remedy = `Known here: ${known.join(", ")}.`;
   if (meant !== undefined) remedy = `Did you mean \`${meant}\`?`;
   else if (elsewhere.length > 0) remedy = `\`${name}\` belongs under ${elsewhere.join(" or ")}.`;
@@ -162,9 +162,22 @@ function kindOf(value: unknown): string {
   return typeof value === "string" ? "text" : `the ${typeof value} ${JSON.stringify(value)}`;
 }
 
-/** Names of the sections that have a setting `name`: for a setting that stands under the wrong one. */
-function sectionsWith(schema: JsonSchema, name: string, above: Path = []): string[] {
-  const below = Object.entries(schema.properties ?? {}).flatMap(([key, at]) => sectionsWith(at, name, [...above, key]));
+/** For a setting that stands in the wrong section: those that have it, the nearest around where it stands. */
+function nearestSections(path: Path, name: string, data: unknown, schema: JsonSchema): string[] {
+  for (let depth = path.length - 1; depth >= 0; depth--) {
+    const around = path.slice(0, depth);
+    const found = schemasAt(schema, data, around).flatMap((at) => sectionsWith(at, name, around));
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+/** Names of the sections at or below `above`, whose schema this is, that have a setting `name`. */
+function sectionsWith(schema: JsonSchema, name: string, above: Path): string[] {
+  const { properties = {}, additionalProperties: each } = schema;
+  const inside = Object.entries(properties);
+  if (typeof each === "object") inside.push(["<name>", each]);
+  const below = inside.flatMap(([key, at]) => sectionsWith(at, name, [...above, key]));
   const here = above.length > 0 && schema.properties?.[name] !== undefined ? [`\`${settingName(above)}\``] : [];
   return [...here, ...below];
 }

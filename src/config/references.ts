@@ -2,6 +2,7 @@
 import { child } from "./json-schema.ts";
 import { settingName } from "./problem.ts";
 import type { ConfigProblem } from "./problem.ts";
+import { exampleOf } from "./secrets.ts";
 import { nearest } from "./similar.ts";
 import type { Path, Source } from "./source.ts";
 
@@ -39,7 +40,10 @@ function unknownIn({ path, list, kind, known }: Listed, source: Source): ConfigP
     const at = Array.isArray(list) ? [...path, index] : path;
     if (typeof name !== "string" || known.includes(name) || source.isBroken(at)) return [];
     const meant = nearest(name, known);
-    const all = known.length === 0 ? `The config has no ${kind}s yet.` : `The ${kind}s are: ${known.join(", ")}.`;
+    const all =
+      known.length === 0
+        ? firstOf(kind, source.fromEnvironment(at) ? undefined : name)
+        : `The ${kind}s are: ${known.join(", ")}.`;
     return [
       {
         code: "CONFIG_INVALID",
@@ -52,6 +56,16 @@ function unknownIn({ path, list, kind, known }: Listed, source: Source): ConfigP
       },
     ];
   });
+}
+
+/** How to write the first one; `name` is undefined when it must not be shown. */
+function firstOf(kind: Listed["kind"], name: string | undefined): string {
+  const uplink = name ?? "cloud";
+  const example =
+    kind === "secret"
+      ? exampleOf(name ?? "apiKey")
+      : `uplinks: { ${uplink}: { kind: file, path: ../data/${uplink}.ndjson } }`;
+  return `The config has no ${kind}s yet; write \`${example}\`, for instance.`;
 }
 
 function object(value: unknown): object {

@@ -7,8 +7,8 @@ import type { Path, Source } from "./source.ts";
 export interface RemovedSetting {
   /** Where it stood; "*" is any key or index. */
   readonly path: readonly string[];
-  /** The first version without it. */
-  readonly since: string;
+  /** The first version without it; undefined when no version that was released had it. */
+  readonly since?: string;
   /** What to write instead, as a clause: "write `broker.listeners` with a url for each". */
   readonly instead: string;
 }
@@ -17,7 +17,6 @@ export interface RemovedSetting {
 export const REMOVED_SETTINGS: readonly RemovedSetting[] = [
   ...["outputsMax", "resultMax", "stateMax", "timersMax", "logLinesPerSecond", "logLineMax"].map((name) => ({
     path: ["sandbox", name],
-    since: "0.1.0",
     instead: `write \`handlers.defaults.limits.${name}\`, or \`limits.${name}\` of one handler`,
   })),
 ];
@@ -28,7 +27,7 @@ export function findRemoved(source: Source, removed: readonly RemovedSetting[]):
     pathsOf(source.data, setting.path).map((path) => ({
       code: "CONFIG_REMOVED" as const,
       path,
-      message: `\`${settingName(path)}\` is gone since ${setting.since}: ${setting.instead}`,
+      message: `\`${settingName(path)}\` is gone${setting.since === undefined ? "" : ` since ${setting.since}`}: ${setting.instead}`,
       ...source.keyPlace(path),
     })),
   );

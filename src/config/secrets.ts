@@ -41,6 +41,12 @@ export const secretsSettings = z
     description: "Values that handlers may be granted by name and nobody else is shown: where each comes from.",
   });
 
+/** What to write to give the secret `name` to the gateway. */
+export function exampleOf(name: string): string {
+  const variable = name.replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase();
+  return `secrets: { ${name}: { env: ${variable.replaceAll(/[^A-Z0-9_]/g, "_")} } }`;
+}
+
 export type SecretPlaces = Readonly<
   Record<string, { readonly env?: string | undefined; readonly file?: string | undefined }>
 >;

@@ -40,18 +40,26 @@ function describe(issue: z.core.$ZodIssue, suggest: Suggest): string {
   if (issue.code === "unrecognized_keys") {
     return issue.keys
       .map((key) => {
-        const meant = suggest(key, knownIn(path));
-        const known = meant === undefined ? "" : `, did you mean \`${meant}\`?`;
-        return `there is no setting \`${[...path, key].join(".")}\`${known}`;
+        const meant = meantBy(key, path[0] ?? "", suggest);
+        const hint = meant === undefined ? "" : `, did you mean \`${meant}\`?`;
+        return `there is no setting \`${[...path, key].join(".")}\`${hint}`;
       })
       .join("; ");
   }
-  const place = path.length === 0 ? "" : `\`${path.join(".")}\` `;
+  const place = path.length === 0 ? "" : `\`${path.join(".")}\`: `;
   return `${place}${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
 }
 
-function knownIn(path: readonly string[]): readonly string[] {
-  const shape = handlerSettings.shape;
-  if (path[0] === "retry") return Object.keys(shape.retry.unwrap().shape);
-  return Object.keys(path[0] === "limits" ? shape.limits.unwrap().shape : shape);
+/** The setting that is written like that in the group `here` ("" is none) or in another one; or, in `here`, much like it. */
+function meantBy(key: string, here: string, suggest: Suggest): string | undefined {
+  const { shape } = handlerSettings;
+  const groups = { "": shape, limits: shape.limits.unwrap().shape, retry: shape.retry.unwrap().shape };
+  const all = Object.entries(groups).sort(([a], [b]) => Number(b === here) - Number(a === here));
+  const named = (group: string, name: string): string => (group === "" ? name : `${group}.${name}`);
+  for (const [group, names] of all) if (Object.hasOwn(names, key)) return named(group, key);
+  for (const [group, names] of all) {
+    const near = suggest(key, Object.keys(names));
+    if (near !== undefined) return named(group, near);
+  }
+  return undefined;
 }

@@ -25,6 +25,7 @@ import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
 import { grantFields } from "./grants.ts";
 import type { Grants } from "./grants.ts";
+import { loadFault } from "./handler.ts";
 import type { LiveHandler, Candidate, Inspection } from "./handler.ts";
 import { shownTriggers } from "./shown.ts";
 import { hasChanged, looksOf } from "./looks.ts";
@@ -337,8 +338,7 @@ export class Deployments {
     const { code, sourceMap } = built;
     const inspection = await this.#options.inspect({ name, code, sourceMap, timeoutMs, memoryBytes });
     if (inspection.at === "ready") return inspection.config;
-    const { code: cause, message, where } = inspection.failure;
-    throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
+    throw loadFault(inspection.failure, file);
   }
 
   #compose(name: string, file: string, exported: unknown): HandlerSettings {

@@ -1,4 +1,5 @@
 /** A handler on its way into service: a bundle to be looked at, and a version that runs. */
+import { Fault, remedyOf } from "../fault.ts";
 import type { Failure } from "../task.ts";
 import type { HandlerSettings } from "./settings.ts";
 
@@ -27,4 +28,16 @@ export interface Candidate {
 
 export type Inspection =
   | { readonly at: "ready"; readonly config: unknown }
-  | { readonly at: "failed"; readonly failure: Failure & { readonly where?: string } };
+  | { readonly at: "failed"; readonly failure: LoadFailure };
+
+/** Why a module could not be loaded, and where in the user's own source. */
+type LoadFailure = Failure & { readonly where?: string | undefined };
+
+/** The same, as it is reported. `file`: the handler's source. */
+export function loadFault({ code, message, where }: LoadFailure, file: string): Fault {
+  const remedy = remedyOf(code);
+  return new Fault("DEPLOY_LOAD_FAILED", `${message} (${code})`, {
+    where: where ?? file,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}

@@ -59,9 +59,10 @@ export async function exchange(request: FetchRequest, context: ExchangeContext):
     body: hasBody ? ask.body : undefined,
     headers: outgoing(ask, context.userAgent),
   };
+  let redirectedBy: string | undefined;
   for (let redirects = 0; ; redirects++) {
     // Before anything is sent, and after every redirect.
-    const grant = granted(message.url, grants, redirects > 0);
+    const grant = granted(message.url, grants, redirectedBy);
     const answer = await insist(message, grant, context);
     const status = answer.statusCode ?? 0;
     const location = REDIRECTS.has(status) ? answer.headers.location : undefined;
@@ -74,13 +75,14 @@ export async function exchange(request: FetchRequest, context: ExchangeContext):
       throw new Refused("HANDLER_FETCH_FAILED", `more than ${REDIRECTS_MAX} redirects, the last by ${origin}`);
     }
     follow(message, status, location);
+    redirectedBy = origin;
   }
 }
 
 /** Throws Refused unless the origin is granted. */
-function granted(url: URL, grants: readonly FetchGrant[], redirected: boolean): FetchGrant {
+function granted(url: URL, grants: readonly FetchGrant[], redirectedBy: string | undefined): FetchGrant {
   const { origin, protocol } = url;
-  const what = redirected ? "a redirect leads" : "a fetch goes";
+  const what = redirectedBy === undefined ? "a fetch goes" : `a redirect by ${redirectedBy} leads`;
   if (protocol !== "http:" && protocol !== "https:") {
     throw new Refused("HANDLER_FETCH_DENIED", `${what} to ${protocol} and may go to http: and https: only`, true);
   }
@@ -89,11 +91,12 @@ function granted(url: URL, grants: readonly FetchGrant[], redirected: boolean): 
   }
   const grant = grants.find((each) => each.origin === origin);
   if (grant !== undefined) return grant;
-  throw new Refused(
-    "HANDLER_FETCH_DENIED",
-    `${what} to ${origin}, which is not granted to the handler: add "${origin}" to \`fetch\` of its config`,
-    true,
-  );
+  // Where a redirect leads is the other side's choice: nobody should be told to grant that without a thought.
+  const advice =
+    redirectedBy === undefined
+      ? `: add "${origin}" to \`fetch\` of its config`
+      : "; that site chose it, so grant it only if you trust where it leads";
+  throw new Refused("HANDLER_FETCH_DENIED", `${what} to ${origin}, which is not granted to the handler${advice}`, true);
 }
 
 function follow(message: Message, status: number, location: string): void {

@@ -7,6 +7,7 @@
  */
 import type { Config } from "../config.ts";
 import type { Candidate, Inspection, LiveHandler } from "../deployments/deployments.ts";
+import { loadFault } from "../deployments/handler.ts";
 import type { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -90,10 +91,7 @@ export class Hosting {
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
     const load = await sandbox.load(bundle, pipeline.placeFor(id, trust));
-    if (load.at === "failed") {
-      const { code: cause, message, where } = load.failure;
-      throw new Fault("DEPLOY_LOAD_FAILED", `${message} (${cause})`, { where: where ?? file });
-    }
+    if (load.at === "failed") throw loadFault(load.failure, file);
     egress.meet(name);
     const keyOf = triggers.bind(id, wants);
     await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits });

@@ -1,4 +1,5 @@
 /** Secrets between the config, which says where they are, and the handlers that are granted them. */
+import { exampleOf } from "../config/secrets.ts";
 import { nearest } from "../config/similar.ts";
 import { Fault } from "../fault.ts";
 
@@ -7,10 +8,11 @@ export function checkSecrets(names: readonly string[], known: readonly string[],
   const unknown = names.find((name) => !known.includes(name));
   if (unknown === undefined) return;
   const meant = nearest(unknown, known);
-  throw new Fault("DEPLOY_SECRET_UNKNOWN", `the gateway has no secret "${unknown}"`, {
-    where,
-    ...(meant === undefined ? {} : { remedy: `Did you mean "${meant}"?` }),
-  });
+  const remedy =
+    meant === undefined
+      ? `Give it one in the gateway's config, such as \`${exampleOf(unknown)}\`, or take the name out of the handler's \`secrets\`.`
+      : `Did you mean "${meant}"?`;
+  throw new Fault("DEPLOY_SECRET_UNKNOWN", `the gateway has no secret "${unknown}"`, { where, remedy });
 }
 
 /** Names of secrets that have another value, or none any more. */

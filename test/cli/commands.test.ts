@@ -133,6 +133,14 @@ describe("check of grants", () => {
     expect(ran.out + JSON.stringify(json)).not.toContain("a-value");
   });
 
+  it("tells how to give a secret where there is none yet", async () => {
+    await using home = await makeHome({ "caller.ts": handler(`, secrets: ["apiKey"]`) });
+    const ran = await sluice(["check", "--config", home.config]);
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain('handlers/caller.ts: the gateway has no secret "apiKey"');
+    expect(ran.err).toContain("such as `secrets: { apiKey: { env: API_KEY } }`");
+  });
+
   it("refuses a secret that the gateway has not got, and one whose value it cannot have", async () => {
     await using home = await makeHome(
       { "caller.ts": handler(`, secrets: ["apiKye"]`) },

@@ -120,6 +120,17 @@ describe("a secret", () => {
 });
 
 describe("grants in the gateway's config", () => {
+  it.each([
+    ["[apiKey]", "The config has no secrets yet; write `secrets: { apiKey: { env: API_KEY } }`, for instance."],
+    ["['${NAME}']", "The config has no secrets yet; write `secrets: { apiKey: { env: API_KEY } }`, for instance."],
+  ])("that name %s, where there is no secret at all, are told how to give one", (names, remedy) => {
+    const text = `handlers: { settings: { x: { secrets: ${names} } } }`;
+    const options = { file: "/etc/sluice/sluice.yaml", env: { NAME: "from-outside" } };
+    expect(() => parseConfig(text, options)).toThrow(
+      expect.objectContaining({ problems: [expect.objectContaining({ remedy })] }) as Error,
+    );
+  });
+
   it("name secrets that it has", () => {
     const text = "secrets: { apiKey: { env: A } }\nhandlers:\n  settings:\n    x: { secrets: [apiKye, apiKey] }\n";
     expect(problems(text, { A: "abcd" })).toEqual([

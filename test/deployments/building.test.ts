@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { nearest } from "../../src/config/similar.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { bundle, run, shortly, task } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
@@ -144,6 +145,28 @@ describe("what does not become a handler", () => {
     expect(opened.live).toEqual([]);
   });
 
+  it.each([
+    ["export const config = { topic: 'a' };", /no function .* nor a `handler` \(HANDLER_EXPORT_MISSING\)$/],
+    ["export default 5;", /^the module's default export is of type number, and .* \(HANDLER_EXPORT_MISSING\)$/],
+  ])("%j is told what to export", async (text, message) => {
+    folder.write("bad.ts", text);
+    opened = await openDeployments(folder);
+    const fault = opened.failed[0]?.[1];
+    expect(fault?.message).toMatch(message);
+    expect(fault?.remedy).toContain("export default (event, ctx) => { … }");
+  });
+
+  it("a setting in the wrong group is told where it belongs", async () => {
+    folder.write("bad.ts", source("", '{ outputsMax: 3, outputMax: 3, triesMax: 3, limits: { timeout: "1s" } }'));
+    opened = await openDeployments(folder, {}, { suggest: nearest });
+    expect(opened.failed[0]?.[1].message.split("; ").sort()).toEqual([
+      "the exported config of handler bad: there is no setting `limits.timeout`, did you mean `timeout`?",
+      "there is no setting `outputMax`, did you mean `limits.outputsMax`?",
+      "there is no setting `outputsMax`, did you mean `limits.outputsMax`?",
+      "there is no setting `triesMax`, did you mean `retry.triesMax`?",
+    ]);
+  });
+
   it("a mistyped setting is named, with what was probably meant", async () => {
     folder.write("bad.ts", source("", '{ topic: "a", timeuot: "1s", retry: { tries: 3 }, limits: { outputMax: 3 } }'));
     opened = await openDeployments(
@@ -153,8 +176,8 @@ describe("what does not become a handler", () => {
     );
     const message = opened.failed[0]?.[1].message;
     expect(message).toContain("there is no setting `timeuot`, did you mean `timeout`?");
-    expect(message).toContain("there is no setting `retry.tries`, did you mean `triesMax`?");
-    expect(message).toContain("there is no setting `limits.outputMax`, did you mean `outputsMax`?");
+    expect(message).toContain("there is no setting `retry.tries`, did you mean `retry.triesMax`?");
+    expect(message).toContain("there is no setting `limits.outputMax`, did you mean `limits.outputsMax`?");
   });
 
   it("names that no handler can have, and two sources of one name, are refused", async () => {

@@ -106,8 +106,11 @@ describe("a redirect", () => {
     const before = other.requests.length;
     const end = await fetchEnd(`${site.origin}/to-other`);
     expect(end).toEqual(
-      failure("HANDLER_FETCH_DENIED", /^a redirect leads to http:\/\/127.0.0.1:\d+, which is not/, true),
+      failure("HANDLER_FETCH_DENIED", /^a redirect by \S+:\d+ leads to http:\/\/127.0.0.1:\d+, which is not/, true),
     );
+    // The other side chose where to.
+    expect(end).toMatchObject({ message: expect.stringMatching(/only if you trust/) });
+    expect(end).toMatchObject({ message: expect.not.stringMatching(/add "/) });
     expect(await fetchEnd(`${site.origin}/to-metadata`)).toMatchObject({ code: "HANDLER_FETCH_DENIED" });
     expect(await fetchEnd(`${site.origin}/to-file`)).toMatchObject({ code: "HANDLER_FETCH_DENIED" });
     expect(other.requests.length).toBe(before);

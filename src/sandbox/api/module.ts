@@ -18,10 +18,11 @@ export function readModule(
   const own = typeof exported === "function" ? exported : named["default"];
   const handle = typeof own === "function" ? own : portableHandle(named, around, now);
   if (typeof handle !== "function") {
-    throw new Refusal(
-      "HANDLER_EXPORT_MISSING",
-      "the module exports no function: neither a default one nor a `handler`",
-    );
+    const message =
+      own === undefined
+        ? "the module exports no function to run on each event: neither a default one nor a `handler`"
+        : `the module's default export is of type ${typeof own}, and has to be the function that runs on each event`;
+    throw new Refusal("HANDLER_EXPORT_MISSING", message);
   }
   const config = named["config"];
   const text = config === undefined ? "{}" : jsonStringify(config);
