@@ -288,7 +288,7 @@ export const FAULTS = {
   SANDBOX_RESULT_INVALID: kind(
     "handler",
     false,
-    "Return what JSON can say: no cycles, BigInts or functions. Bytes go out as a Uint8Array.",
+    "Return what JSON can say: no cycles, BigInts or functions, and of a Response its content. Bytes go out as a Uint8Array.",
   ),
   SANDBOX_RESULT_TOO_LARGE: kind("handler", false, "Send less for one event, or raise `limits.resultMax`."),
   SANDBOX_RUNNER_LOST: kind(

@@ -31,7 +31,7 @@ describe("a table", () => {
 
 describe("status", () => {
   const books = { emitted: 5, delivered: 2, expired: 0, dropped: 0, rejected: 0, waiting: 3 };
-  const handler = { waiting: 1, parked: 2, running: 0, removed: false, quarantinedMs: 0, proven: true };
+  const handler = { triggers: [], waiting: 1, parked: 2, running: 0, removed: false, quarantinedMs: 0, proven: true };
   const uplink = { kind: "file", state: "idle", healthy: true, breakerOpen: false, waitingBytes: 1, full: false };
   const text = stripVTControlCharacters(
     statusText({

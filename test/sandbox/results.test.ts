@@ -26,6 +26,14 @@ describe("a handler's result", () => {
     ["return { then: (settle) => settle(7) }", ["7"]],
     ["ctx.emit(1); ctx.emit({ x: 2 }); return 3", ["1", '{"x":2}', "3"]],
     ["const { emit } = ctx; [1, 2].forEach((n) => emit(n))", ["1", "2"]],
+    // Whatever JSON has something of, and what is empty indeed.
+    ["return {}", ["{}"]],
+    ["return [Object.create(null), {}]", ["{}", "{}"]],
+    ["return new (class { toJSON() { return {}; } })()", ["{}"]],
+    ["return new (class Reading { c = 1; })()", ['{"c":1}']],
+    ["return new Date(0)", ['"1970-01-01T00:00:00.000Z"']],
+    ["return { nested: new Map([[1, 2]]) }", ['{"nested":{}}']],
+    ["return new Proxy({}, {})", ["{}"]],
     ["return { text: 'line\\nbreak \\u2028 ü 🚰' }", ['{"text":"line\\nbreak \u2028 ü 🚰"}']],
   ])("%s comes out as %j", async (body, outputs) => {
     expect(shortly(await runOn(opened.sandbox, body))).toEqual([done(...outputs)]);

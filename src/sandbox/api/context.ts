@@ -3,6 +3,7 @@ import type { Draft } from "./answer.ts";
 import type { AskLimits } from "../ask-limits.ts";
 import { Refusal } from "./failure.ts";
 import type { GuestLog } from "./log.ts";
+import { refuseLoss } from "./lossy.ts";
 import { emit, jsonOf, publish } from "./outputs.ts";
 import type { EmitOptions, OutputLimits, PublishOptions } from "./outputs.ts";
 import { isArray, jsonParse } from "./primordials.ts";
@@ -102,6 +103,7 @@ export class Context {
       if (text[0] !== "{") {
         throw new Refusal("SANDBOX_STATE_INVALID", "ctx.state is an object, and its toJSON makes something else of it");
       }
+      refuseLoss(state, text, "ctx.state", "SANDBOX_STATE_INVALID");
       if (text === context.#stateText) return undefined;
       if (text === "{}") return context.#stateText === undefined ? undefined : "";
       return text;

@@ -1,6 +1,7 @@
 /** What a handler sends: its result, ctx.emit, ctx.publish. Checked and counted here, before anything crosses. */
 import type { Draft } from "./answer.ts";
 import { Refusal } from "./failure.ts";
+import { refuseLoss } from "./lossy.ts";
 import { TextOf, bare, hasOwn, isArray, isView, jsonStringify, keys } from "./primordials.ts";
 import { fromBytes, utf8BytesMax } from "./text.ts";
 
@@ -176,6 +177,7 @@ function write(draft: Draft, limits: OutputLimits, address: string, data: unknow
     line = `b${jsonStringify(fromBytes(bytes))}\n`;
   } else {
     const text = jsonOf(data, what, left, "SANDBOX_RESULT_TOO_LARGE");
+    refuseLoss(data, text, what, "SANDBOX_RESULT_INVALID");
     line = `${raw && typeof data === "string" ? "x" : "o"}${text}\n`;
   }
   draft.chars += line.length;
