@@ -10,6 +10,7 @@ import type { LiveHandler } from "./deployments/deployments.ts";
 import { shownGrants } from "./deployments/grants.ts";
 import type { ShownGrants } from "./deployments/grants.ts";
 import { shownTriggers } from "./deployments/shown.ts";
+import { webhookSecrets } from "./deployments/trigger-settings.ts";
 import { Fault } from "./fault.ts";
 import { checkSecrets } from "./gateway/secrets.ts";
 import { createLog } from "./log.ts";
@@ -60,7 +61,11 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
         }),
       live: async (handler) => {
         checkSettings(handler, triggers, Object.keys(config.uplinks), checks.size);
-        checkSecrets(handler.settings.secrets, Object.keys(config.secrets), handler.file);
+        checkSecrets(
+          [...handler.settings.secrets, ...webhookSecrets(handler.settings.webhook)],
+          Object.keys(config.secrets),
+          handler.file,
+        );
         const { name, settings } = handler;
         checks.set(name, {
           name,
@@ -88,8 +93,8 @@ function checkSettings(
   uplinks: readonly string[],
   id: number,
 ): void {
-  const { topics, key, schedule } = settings;
-  triggers.bind(id, { name, topics, key, schedule });
+  const { topics, key, schedule, webhook } = settings;
+  triggers.bind(id, { name, topics, key, schedule, webhook });
   const unknown = settings.to.find((name) => !uplinks.includes(name));
   if (unknown === undefined) return;
   const meant = nearest(unknown, uplinks);

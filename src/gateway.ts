@@ -13,6 +13,7 @@ import type { Config, Environment } from "./config.ts";
 import { nearest } from "./config/similar.ts";
 import { Control } from "./control/control.ts";
 import { Deployments } from "./deployments/deployments.ts";
+import { eventId } from "./event.ts";
 import { Egress } from "./egress/egress.ts";
 import { shedStartup } from "./gateway/footprint.ts";
 import { Hosting } from "./gateway/hosting.ts";
@@ -24,7 +25,7 @@ import type { Log } from "./log.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { sleep, systemClock as clock } from "./time.ts";
-import { Ticker, Triggers } from "./triggers/triggers.ts";
+import { Hooks, Ticker, Triggers } from "./triggers/triggers.ts";
 import { version } from "./version.ts";
 
 export interface GatewayOptions {
@@ -212,6 +213,13 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     log: room("triggers"),
     handlerName: (handler) => journal.handlerName(handler),
   });
+  const hooks = new Hooks({
+    webhooks: triggers.webhook,
+    book: journal.once,
+    secret: (name) => hosting.secrets.get(name),
+    eventId: (seq) => eventId(journal.id, seq),
+    clock,
+  });
   ticker.start();
   stack.defer(() => ticker.close());
 
@@ -225,9 +233,17 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     hosting,
     deployments,
     ticker,
+    hooks,
     broker: () => late.broker,
   });
-  const control = await Control.open({ settings: config.control, data, source: report, clock, log: room("control") });
+  const control = await Control.open({
+    settings: config.control,
+    data,
+    source: report,
+    hooks,
+    clock,
+    log: room("control"),
+  });
   stack.defer(() => control.close(closing.leftMs()));
 
   const ingress = {

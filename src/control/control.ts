@@ -7,7 +7,7 @@
  * are collected when they are scraped.
  *
  * C1  It listens on loopback only; any other address is refused at start (CONTROL_OPEN), for there is no TLS here.
- * C2  All but /livez and /readyz need a bearer token, compared in constant time. The first start draws an admin token
+ * C2  All but /livez, /readyz and /hooks, where handlers say who may call, need a bearer token, compared in constant time. The first start draws an admin token
  *     and writes it to `<data>/admin.token`, mode 0600.
  * C3  A request whose Host names no loopback name is refused, so that a web page cannot reach it by DNS rebinding.
  * C4  Bodies, headers, connections and the time of a request are bounded; the limits are settings.
@@ -19,6 +19,7 @@ import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { Figures } from "./figures.ts";
+import type { Hooks } from "./hooks.ts";
 import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
 import type { ControlServer } from "./server.ts";
@@ -168,6 +169,8 @@ export interface ControlOptions {
   /** Absolute path of the data folder, where admin.token lies. */
   readonly data: string;
   readonly source: ControlSource;
+  /** Who takes calls of webhooks, below /hooks; without it there is nothing there. */
+  readonly hooks?: Hooks;
   readonly clock: Clock;
   readonly log: Log;
 }

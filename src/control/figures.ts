@@ -16,6 +16,8 @@ export interface TriggerFigures {
   readonly ticks: number;
   readonly missed: number;
   readonly rewound: number;
+  /** Calls of webhooks, by what became of them. */
+  readonly calls: Readonly<Record<string, number>>;
 }
 
 export interface BrokerFigures {

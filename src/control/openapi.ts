@@ -2,12 +2,14 @@
 import { z } from "zod";
 import { version } from "../version.ts";
 import type { ApiRoute } from "./api.ts";
+import { HOOKS_PREFIX, hooksPath } from "./hooks.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 
 /** OpenAPI 3.1, whose schemas are JSON Schema 2020-12: zod writes them as they stand. */
 export function openApi(routes: readonly ApiRoute[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route);
+  paths[`${HOOKS_PREFIX}/{path}`] = hooksPath(schemaOf(problem, "output"));
   return {
     openapi: "3.1.0",
     info: { title: "Sluice control API", version, license: { name: "Apache-2.0", identifier: "Apache-2.0" } },

@@ -10,6 +10,7 @@ import type { Access, Role } from "./access.ts";
 import { Answer, apiRoutes } from "./api.ts";
 import type { ApiRoute } from "./api.ts";
 import type { ControlOptions } from "./control.ts";
+import { registerHooks } from "./hooks.ts";
 import { isLoopback } from "./loopback.ts";
 import { Scrapes } from "./scrapes.ts";
 import { openApi } from "./openapi.ts";
@@ -86,6 +87,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
   });
   for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source), describe: openApi }))
     register(app, route);
+  if (options.hooks !== undefined) registerHooks(app, options.hooks, (request) => isOperator(request, access));
   try {
     await app.listen({ host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port === "" ? 80 : url.port) });
   } catch (thrown) {
@@ -131,11 +133,22 @@ function admit(request: FastifyRequest, access: Access): Fault | undefined {
   // An unknown path asks for a token too: what exists is nobody's business without one.
   const role = request.routeOptions.config.role ?? "viewer";
   if (role === "open") return undefined;
-  const token = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? "")?.[1];
+  const token = tokenOf(request);
   if (token === undefined) return new Fault("CONTROL_UNAUTHORIZED", "there is no bearer token");
   const principal = access.whoHas(token);
   if (principal === undefined) return new Fault("CONTROL_UNAUTHORIZED", "the token is not known");
   return mayAct(principal, role) ? undefined : new Fault("CONTROL_DENIED", `this takes the role ${role}`);
+}
+
+/** Bears a token that may do more than look. */
+function isOperator(request: FastifyRequest, access: Access): boolean {
+  const token = tokenOf(request);
+  const principal = token === undefined ? undefined : access.whoHas(token);
+  return principal !== undefined && mayAct(principal, "deployer");
+}
+
+function tokenOf(request: FastifyRequest): string | undefined {
+  return /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? "")?.[1];
 }
 
 function register(app: FastifyInstance, route: ApiRoute): void {
@@ -167,6 +180,7 @@ function check(schema: z.ZodType | undefined, value: unknown, where: string): un
 
 function fail(reply: FastifyReply, fault: Fault): FastifyReply {
   const body = problemOf(fault);
+  if (body.status === 429 || body.status === 503) reply.header("retry-after", "1");
   if (body.status === 401) reply.header("www-authenticate", 'Bearer realm="sluice"');
   return reply.code(body.status).type(PROBLEM_TYPE).send(JSON.stringify(body));
 }

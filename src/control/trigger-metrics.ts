@@ -1,5 +1,5 @@
 /** Metrics of what makes events of its own accord. */
-import { counter } from "./metric.ts";
+import { byLabel, counter } from "./metric.ts";
 import type { Metric } from "./metric.ts";
 
 export const triggerMetrics: readonly Metric[] = [
@@ -13,5 +13,12 @@ export const triggerMetrics: readonly Metric[] = [
     "schedule_rewound_total",
     "Schedules begun anew because the clock was a day behind them.",
     ({ figures }) => figures.triggers.rewound,
+  ),
+  byLabel(
+    "counter",
+    "webhook_calls_total",
+    "result",
+    "Calls of webhooks, by what became of them.",
+    ({ figures }) => figures.triggers.calls,
   ),
 ];

@@ -28,8 +28,9 @@ export function composeSettings({ name, file, exported, gateway, suggest }: Comp
   }
   const own = Object.hasOwn(gateway.settings, name) ? gateway.settings[name] : undefined;
   const settings = mergeSettings(name, [gateway.defaults, parsed.data, own ?? {}]);
-  if (settings.topics.length === 0 && settings.schedule === undefined) {
-    const why = "it has no topic and no schedule";
+  const { topics, schedule, webhook } = settings;
+  if (topics.length === 0 && schedule === undefined && webhook === undefined) {
+    const why = "it has no topic, no schedule and no webhook";
     throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: ${why}`, { where: file });
   }
   return settings;

@@ -11,8 +11,8 @@ import type { HandlerLimits } from "../limits.ts";
 import { durationWithin, filePath, secretName, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 import { limitSettings, limitsOf } from "./limits.ts";
-import { scheduleOf, triggerSettings } from "./trigger-settings.ts";
-import type { ScheduleSettings } from "./trigger-settings.ts";
+import { scheduleOf, triggerSettings, webhookOf } from "./trigger-settings.ts";
+import type { ScheduleSettings, WebhookSettings } from "./trigger-settings.ts";
 
 const count = z.int().min(1);
 
@@ -150,6 +150,7 @@ export type HandlersSettings = z.output<typeof handlersSettings>;
 export interface HandlerSettings {
   readonly topics: readonly string[];
   readonly schedule: ScheduleSettings | undefined;
+  readonly webhook: WebhookSettings | undefined;
   /** undefined: the topic. */
   readonly key: string | undefined;
   readonly to: readonly string[];
@@ -189,6 +190,7 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
   return {
     topics: listOf(merged.topic),
     schedule: scheduleOf(merged.schedule),
+    webhook: webhookOf(merged.webhook),
     key: merged.key,
     to: listOf(merged.to),
     type: merged.type ?? `sluice.${handler}`,

@@ -1,6 +1,6 @@
 /** The triggers in a handler's settings, `topic` aside. What they mean is checked by who makes events of them. */
 import { z } from "zod";
-import { durationWithin } from "../quantity.ts";
+import { durationWithin, secretName, sizeWithin } from "../quantity.ts";
 
 const missed = z.enum(["skip", "once", "all"]).default("skip").meta({
   description: "What becomes of instants at which the gateway was not running: skipped, one for all, or each.",
@@ -27,7 +27,121 @@ const schedule = z
   ])
   .meta({ description: "When the handler gets a tick: a cron pattern, or { every } for an interval." });
 
-export const triggerSettings = { schedule: schedule.optional() };
+const PATH = /^(\/[A-Za-z0-9._~-]+)+$/;
+const path = z
+  .string()
+  .max(200)
+  .regex(PATH, { error: "write a path such as /orders: letters, digits, . _ ~ - and /" })
+  .meta({ description: "Below /hooks of the control API's address: /orders." });
+const headerName = z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, { error: "write the name of a header" });
+const TYPES = [
+  "application/json",
+  "application/cloudevents+json",
+  "application/x-www-form-urlencoded",
+  "application/octet-stream",
+  "text/*",
+];
+
+const auth = z
+  .union([
+    z.enum(["operator", "none"]),
+    z.strictObject({ token: secretName.meta({ description: "Secret that callers bear: Authorization: Bearer." }) }),
+    z.strictObject({
+      hmac: z
+        .strictObject({
+          secret: secretName.meta({ description: "Secret that bodies are signed with: HMAC-SHA256, in hex." }),
+          header: headerName.default("X-Hub-Signature-256").meta({ description: "Header with the signature." }),
+          timestampHeader: headerName.optional().meta({
+            description: "Header with seconds since 1970; the signature is then over <seconds>.<body>.",
+          }),
+          tolerance: durationWithin({ min: "1s", max: "24h" })
+            .prefault("5m")
+            .meta({ description: "How far that time may be from now." }),
+        })
+        .meta({ description: "Callers sign the body: HMAC-SHA256 in hex." }),
+    }),
+  ])
+  .default("operator")
+  .meta({
+    description:
+      "Who may call: bearers of the gateway's token (operator), of a secret, who signs with one; or any program on the box (none).",
+  });
+
+const webhook = z
+  .union([
+    path,
+    z.strictObject({
+      path,
+      methods: z
+        .array(z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]))
+        .min(1)
+        .default(["POST"])
+        .meta({ description: "HTTP methods." }),
+      auth,
+      types: z
+        .array(
+          z
+            .string()
+            .regex(/^[a-z0-9*]+\/[a-z0-9.+*-]+$/, { error: "write a media type such as application/json or text/*" }),
+        )
+        .min(1)
+        .max(20)
+        .default(TYPES)
+        .meta({ description: "Media types of bodies." }),
+      bodyMax: sizeWithin({ max: "16MB" })
+        .prefault("256KB")
+        .meta({ description: "Longest body; never longer than control.limits.bodyMax." }),
+      idempotencyHeader: headerName
+        .default("Idempotency-Key")
+        .meta({ description: "Header that names a call: its repeat within a day makes no second event." }),
+      perSecond: z.int().min(1).max(100_000).default(100).meta({ description: "Calls a second; more are refused." }),
+    }),
+  ])
+  .meta({
+    description: "A path below /hooks of the control API's address at which the handler can be called over HTTP.",
+  });
+
+export const triggerSettings = { schedule: schedule.optional(), webhook: webhook.optional() };
+
+export interface WebhookSettings {
+  readonly path: string;
+  readonly methods: readonly string[];
+  readonly auth:
+    | "operator"
+    | "none"
+    | { readonly token: string }
+    | {
+        readonly hmac: {
+          readonly secret: string;
+          readonly header: string;
+          readonly timestampHeader: string | undefined;
+          readonly toleranceMs: number;
+        };
+      };
+  readonly types: readonly string[];
+  readonly bodyBytesMax: number;
+  readonly idempotencyHeader: string;
+  readonly perSecond: number;
+}
+
+export function webhookOf(given: z.output<typeof webhook> | undefined): WebhookSettings | undefined {
+  if (given === undefined) return undefined;
+  const whole = typeof given === "string" ? (webhook.parse({ path: given }) as Exclude<typeof given, string>) : given;
+  const { auth: who, bodyMax, ...rest } = whole;
+  return { ...rest, auth: authOf(who), bodyBytesMax: bodyMax };
+}
+
+function authOf(given: z.output<typeof auth>): WebhookSettings["auth"] {
+  if (typeof given === "string" || "token" in given) return given;
+  const { secret, header, timestampHeader, tolerance } = given.hmac;
+  return { hmac: { secret, header, timestampHeader, toleranceMs: tolerance } };
+}
+
+/** Names of the secrets that its callers are told by. */
+export function webhookSecrets(settings: WebhookSettings | undefined): readonly string[] {
+  if (settings === undefined || typeof settings.auth === "string") return [];
+  return ["token" in settings.auth ? settings.auth.token : settings.auth.hmac.secret];
+}
 
 export type ScheduleSettings = { readonly missed: "skip" | "once" | "all" } & (
   | { readonly everyMs: number }

@@ -8,6 +8,7 @@
 import type { Config } from "../config.ts";
 import type { Candidate, Inspection, LiveHandler } from "../deployments/deployments.ts";
 import { loadFault } from "../deployments/handler.ts";
+import { webhookSecrets } from "../deployments/trigger-settings.ts";
 import type { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -79,11 +80,12 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
     const { name, version, code, sourceMap, file, settings } = handler;
-    const { topics, key, schedule, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } = settings;
+    const { topics, key, schedule, webhook, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } =
+      settings;
     const to = this.#uplinkIds(settings.to, file);
-    const wants = { name, topics, key, schedule };
+    const wants = { name, topics, key, schedule, webhook };
     triggers.check(wants);
-    checkSecrets(settings.secrets, [...this.secrets.keys()], file);
+    checkSecrets([...settings.secrets, ...webhookSecrets(webhook)], [...this.secrets.keys()], file);
     const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
     const id = journal.handlerId(name);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };

@@ -12,7 +12,7 @@ import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { LineFigures } from "../tasks/line.ts";
-import type { Ticker } from "../triggers/triggers.ts";
+import type { Hooks, Ticker } from "../triggers/triggers.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";
 import type { Hosting } from "./hosting.ts";
@@ -29,6 +29,7 @@ export interface ReportRooms {
   readonly hosting: Hosting;
   readonly deployments: Deployments;
   readonly ticker: Ticker;
+  readonly hooks: Hooks;
   /** Undefined until it is open, which is last. */
   readonly broker: () => Broker | undefined;
 }
@@ -99,7 +100,7 @@ export class Report implements ControlSource {
   }
 
   figures(): Figures {
-    const { broker, outlets, pipeline, journal, sandbox, egress, deployments, ticker } = this.#rooms;
+    const { broker, outlets, pipeline, journal, sandbox, egress, deployments, ticker, hooks } = this.#rooms;
     return {
       broker: broker()?.figures() ?? { ...zeroFigures(), held: 0 },
       journal: journal.figures(),
@@ -108,7 +109,7 @@ export class Report implements ControlSource {
       deployments: deployments.figures(),
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),
-      triggers: ticker.figures(),
+      triggers: { ...ticker.figures(), ...hooks.figures() },
     };
   }
 

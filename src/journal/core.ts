@@ -16,6 +16,7 @@ import type { Page, PageWriter } from "./page.ts";
 import type { Parked } from "./parked.ts";
 import type { States } from "./state.ts";
 import type { HandlerFeed } from "./task-feed.ts";
+import type { Repeats } from "./repeats.ts";
 import type { Ticks } from "./ticks.ts";
 import type { Writer } from "./writer.ts";
 
@@ -85,6 +86,7 @@ export interface Core {
   readonly dead: DeadRows;
   readonly claims: Claims;
   readonly ticks: Ticks;
+  readonly repeats: Repeats;
   readonly writer: Writer;
   readonly events: PageWriter;
   /** Outboxes with a page in the making. */

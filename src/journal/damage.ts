@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Log } from "../log.ts";
 
 export interface DamageReport {
-  /** "events", "outbox cloud", "commits", "parked", "dead letters", "state", "claims", "ticks", "progress", "mark", "store". */
+  /** "events", "outbox cloud", "commits", "parked", "dead letters", "state", "claims", "ticks", "repeats", "progress", "mark", "store". */
   readonly where: string;
   /** First and last sequence number, commit or id; -1 when there is no such number. */
   readonly from: number;

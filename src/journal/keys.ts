@@ -11,6 +11,7 @@ const DEAD = 0x21;
 const STATE = 0x22;
 const CLAIM = 0x23;
 const TICK = 0x24;
+const REPEAT = 0x25;
 const PAGE = 0x30;
 
 /** Every key is below this one. */
@@ -103,6 +104,11 @@ export const keys = {
   tick: (handler: number): Buffer => Buffer.of(TICK, handler >>> 8, handler & 0xff),
   ticks: (): Range => table(TICK),
   tickOf: (row: Buffer): number => row.readUInt16BE(1),
+
+  /** `key` has 16 bytes. */
+  repeat: (key: Buffer): Buffer => Buffer.concat([Buffer.of(REPEAT), key]),
+  repeats: (): Range => table(REPEAT),
+  repeatOf: (row: Buffer): Buffer => row.subarray(1),
 
   page(page: PageKey): Buffer {
     const row = Buffer.allocUnsafe(PAGE_KEY_BYTES);

@@ -70,6 +70,8 @@ export function tell(damage: Damage, notes: readonly LostNote[]): void {
   if (hit(keys.deadFrom(0))) report("dead letters", "dead letters were in a damaged table: they may be gone, or back");
   if (hit(keys.claims()))
     report("claims", "claims were in a damaged table: QoS 2 messages that devices repeat may enter twice");
+  if (hit(keys.repeats()))
+    report("repeats", "calls of webhooks were in a damaged table: repeats of them may make a second event");
   if (hit(keys.ticks())) report("ticks", "ticks were in a damaged table: schedules may begin anew, or tick twice");
 }
 

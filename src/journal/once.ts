@@ -5,6 +5,7 @@
 import type { EventDraft } from "../event.ts";
 import { arrive } from "./arrive.ts";
 import type { Core } from "./core.ts";
+import type { Receiver } from "./group.ts";
 import type { Admission, Room } from "./room.ts";
 import type { TickMark } from "./ticks.ts";
 
@@ -31,6 +32,39 @@ export class Once {
     if (event !== undefined) arrive(this.#core, event, [handler]);
     writer.schedule();
     return "taken";
+  }
+
+  /**
+   * Stages the event for `wanted`, and under `key`, 16 bytes, that it was asked for; committed() follows when it is on disk.
+   * What was asked for under the same key within a day, with the same `content`, has its event already: then only the
+   * answer is staged, behind it.
+   */
+  call(
+    key: Buffer | undefined,
+    content: number,
+    event: EventDraft,
+    wanted: readonly number[],
+    receiver: Receiver,
+  ): { readonly at: "taken" | "repeated"; readonly seq: number } | { readonly at: "later" | "refused" | "other" } {
+    const { writer, repeats } = this.#core;
+    const known = key === undefined ? undefined : repeats.known(key, event.timeMs);
+    if (known !== undefined && known.content !== content) return { at: "other" };
+    if (known !== undefined) {
+      this.#answer(receiver);
+      return { at: "repeated", seq: known.seq };
+    }
+    const admission = this.#room.admission();
+    if (admission !== "taken") return { at: admission };
+    const seq = arrive(this.#core, event, wanted);
+    if (key !== undefined) repeats.stage(writer.group, key, { seq, timeMs: event.timeMs, content });
+    this.#answer(receiver);
+    return { at: "taken", seq };
+  }
+
+  #answer(receiver: Receiver): void {
+    const { writer } = this.#core;
+    writer.group.receive(receiver, 0);
+    writer.schedule();
   }
 
   /** The handler is gone: when it comes back its schedule begins anew. */

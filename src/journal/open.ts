@@ -32,6 +32,7 @@ import { States } from "./state.ts";
 import { storeCode } from "../store-error.ts";
 import { levelStore } from "./store.ts";
 import type { StoreFactory } from "./store.ts";
+import { Repeats } from "./repeats.ts";
 import { Ticks } from "./ticks.ts";
 import { Writer } from "./writer.ts";
 
@@ -46,6 +47,8 @@ export interface OpenOptions {
 
 const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 const WRITE_BUFFER_BYTES_MIN = 1024 * 1024;
+/** Calls of webhooks that are remembered: 10,000 take about 2 MB of memory. */
+const REPEATS_MAX = 10_000;
 const CACHE_BYTES = 8 * 1024 * 1024;
 /** Reopening after write errors: from this attempt on, a store that says it is corrupt is repaired. */
 const REPAIR_FROM_ATTEMPT = 3;
@@ -208,6 +211,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     dead: new DeadRows(disk, names, header.deadNext),
     claims: new Claims(limits.claimsMax),
     ticks: new Ticks(),
+    repeats: new Repeats(REPEATS_MAX),
     writer,
     events: new PageWriter(EVENTS),
     filling: [],

@@ -24,6 +24,7 @@ export async function countRows(core: Core, stale: Stale): Promise<void> {
   await findDead(core, stale);
   await findClaims(core, stale);
   await findTicks(core, stale);
+  await findRepeats(core, stale);
   const tasks = countBy(core, "task");
   const outputs = countBy(core, "output");
   for (const handler of core.handlers) {
@@ -121,6 +122,21 @@ async function findTicks(core: Core, stale: Stale): Promise<void> {
     },
     (error) => core.damage.report({ where: "ticks", from: -1, to: -1, what: messageOf(error) }),
   );
+}
+
+async function findRepeats(core: Core, stale: Stale): Promise<void> {
+  await core.disk.walk(
+    keys.repeats(),
+    (key, row) => {
+      if (core.repeats.found(key, row)) return true;
+      const what = "a call of a webhook is damaged: its repeat would make a second event";
+      core.damage.report({ where: "repeats", from: -1, to: -1, what }, row);
+      stale.push(key);
+      return true;
+    },
+    (error) => core.damage.report({ where: "repeats", from: -1, to: -1, what: messageOf(error) }),
+  );
+  core.repeats.sort();
 }
 
 function countBy(core: Core, kind: "task" | "output"): Map<number, number> {

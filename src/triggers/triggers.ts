@@ -16,10 +16,14 @@ import type { KeyOf } from "./key.ts";
 import type { ScheduleConfig } from "./plan.ts";
 import { ScheduleTrigger } from "./schedule.ts";
 import { TopicTrigger } from "./topic.ts";
+import { WebhookTrigger } from "./webhook.ts";
+import type { WebhookConfig } from "./webhook.ts";
 
 export type { KeyOf } from "./key.ts";
 export type { ScheduleConfig } from "./plan.ts";
 export { Ticker } from "./ticker.ts";
+export { Hooks } from "./hooks.ts";
+export type { WebhookConfig } from "./webhook.ts";
 
 /** What a handler's config says of its triggers. */
 export interface TriggerConfig {
@@ -30,6 +34,7 @@ export interface TriggerConfig {
   /** The handler's name: the key of what comes from nobody's topic. */
   readonly name?: string;
   readonly schedule?: ScheduleConfig | undefined;
+  readonly webhook?: WebhookConfig | undefined;
 }
 
 export interface Trigger {
@@ -37,17 +42,24 @@ export interface Trigger {
   /** How to tell the key of this handler's events, or undefined when its config asks nothing of this kind. */
   bind(handler: number, config: TriggerConfig): KeyOf | undefined;
   unbind(handler: number): void;
+  /** Throws the Fault for which bind() would refuse the config because of other handlers. */
+  vet?(handler: number, config: TriggerConfig): void;
   /** Ids of the handlers that want an event of this kind on `topic`, rising. Shared: never written to. */
   match(topic: string): readonly number[];
 }
 
-const KINDS: readonly (() => Trigger)[] = [() => new TopicTrigger(), () => new ScheduleTrigger()];
+const KINDS: readonly (() => Trigger)[] = [
+  () => new TopicTrigger(),
+  () => new ScheduleTrigger(),
+  () => new WebhookTrigger(),
+];
 const byTopic: KeyOf = (topic) => topic;
 
 export class Triggers {
   readonly #byKind = new Map<EventKind, Trigger>();
   readonly topic: Trigger;
   readonly schedule: ScheduleTrigger;
+  readonly webhook: WebhookTrigger;
 
   constructor() {
     for (const make of KINDS) {
@@ -56,6 +68,7 @@ export class Triggers {
     }
     this.topic = this.#byKind.get("topic") as Trigger;
     this.schedule = this.#byKind.get("schedule") as ScheduleTrigger;
+    this.webhook = this.#byKind.get("webhook") as WebhookTrigger;
   }
 
   /** Throws the Fault of the first kind that would refuse the config. */
@@ -67,6 +80,7 @@ export class Triggers {
   /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
   bind(handler: number, config: TriggerConfig): KeyOf {
     this.check(config);
+    for (const trigger of this.#byKind.values()) trigger.vet?.(handler, config);
     let inner: KeyOf | undefined;
     let keyOf = byTopic;
     for (const trigger of this.#byKind.values()) {

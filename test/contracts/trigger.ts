@@ -11,7 +11,8 @@ export interface TriggerSubject {
   readonly asks: TriggerConfig;
   readonly covered: string;
   readonly elsewhere: string;
-  readonly refused: TriggerConfig;
+  /** Undefined of a kind that has nothing to refuse by itself. */
+  readonly refused: TriggerConfig | undefined;
 }
 
 export function triggerContract(name: string, subject: TriggerSubject): void {
@@ -46,10 +47,11 @@ export function triggerContract(name: string, subject: TriggerSubject): void {
       expect(trigger.match(subject.covered)).toEqual([]);
     });
 
-    it("a refused config changes nothing (T3)", () => {
+    const { refused } = subject;
+    it.skipIf(refused === undefined)("a refused config changes nothing (T3)", () => {
       const trigger = subject.make();
       trigger.bind(7, subject.asks);
-      expect(() => trigger.bind(7, subject.refused)).toThrow();
+      expect(() => trigger.bind(7, refused as TriggerConfig)).toThrow();
       expect(trigger.match(subject.covered)).toEqual([7]);
     });
 

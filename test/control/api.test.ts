@@ -193,12 +193,13 @@ describe("the API's description", () => {
       "post /api/v1/dead/drop",
       "post /api/v1/dead/redrive",
       "post /api/v1/dead/{id}/redrive",
+      "post /hooks/{path}",
     ]);
     expect(new Set(operations.map(({ op }) => op.operationId)).size).toBe(operations.length);
     for (const { path, op } of operations) {
       const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       expect(op.parameters.filter((of) => of.in === "path").map((of) => of.name)).toEqual(named);
-      expect(Object.keys(op.responses)).toEqual(["200", "default"]);
+      expect(Object.keys(op.responses)).toEqual([path.startsWith("/hooks/") ? "202" : "200", "default"]);
     }
   });
 });

@@ -3,10 +3,13 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Control } from "../../src/control/control.ts";
+import type { ControlOptions } from "../../src/control/control.ts";
 import { controlSettings } from "../../src/control/settings.ts";
 import { createLog } from "../../src/log.ts";
 import { systemClock } from "../../src/time.ts";
 import { MemorySource } from "../doubles/control-source.ts";
+
+type ControlHooks = NonNullable<ControlOptions["hooks"]>;
 
 export interface Opened extends AsyncDisposable {
   readonly control: Control;
@@ -16,13 +19,14 @@ export interface Opened extends AsyncDisposable {
   ask(path: string, init?: RequestInit): Promise<Response>;
 }
 
-export async function openControl(settings: Record<string, unknown> = {}): Promise<Opened> {
+export async function openControl(settings: Record<string, unknown> = {}, hooks?: ControlHooks): Promise<Opened> {
   const data = await mkdtemp(join(tmpdir(), "sluice-control-"));
   const source = new MemorySource();
   const control = await Control.open({
     settings: controlSettings.parse({ url: "http://127.0.0.1:0", ...settings }),
     data,
     source,
+    ...(hooks === undefined ? {} : { hooks }),
     clock: systemClock,
     log: createLog({ level: "silent", pretty: false }),
   });

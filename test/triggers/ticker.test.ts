@@ -5,7 +5,7 @@ import type { Journal } from "../../src/journal/journal.ts";
 import type { Missed, ScheduleConfig } from "../../src/triggers/plan.ts";
 import { ScheduleTrigger } from "../../src/triggers/schedule.ts";
 import { MADE_UP_MAX, Ticker } from "../../src/triggers/ticker.ts";
-import { byTopic, dataFolder, drain, nothing, openJournal, quiet, SetClock } from "../journal/fixture.ts";
+import { byTopic, dataFolder, drain, nothing, openJournal, quiet, SetClock, takeTasks } from "../journal/fixture.ts";
 
 const START = Date.parse("2026-11-25T10:00:00Z");
 const MINUTE = 60_000;
@@ -65,7 +65,7 @@ class Box {
   async ticks(): Promise<[string, number][]> {
     this.ticker.look();
     await this.journal.synced();
-    const tasks = await drain(this.#feed, 5);
+    const tasks = [...(await takeTasks(this.#feed, this.#feed.waiting)), ...(await drain(this.#feed, 5))];
     for (const task of tasks) this.journal.settle(task, { at: "done", outputs: [], state: undefined }, 1);
     return tasks.map(({ page, at }) => {
       const { scheduled, missed } = JSON.parse(eventRecord.payload(page, at).toString()) as Tick;

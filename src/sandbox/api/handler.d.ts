@@ -47,6 +47,11 @@ export interface HandlerConfig {
       }
     | { readonly every: Duration; readonly missed?: Missed };
   /**
+   * A path such as `"/orders"` below `/hooks` of the control API's address: each call is an event, its body the payload, answered
+   * 202 when it is on disk. With a path alone callers bear the gateway's own token.
+   */
+  readonly webhook?: string | Webhook;
+  /**
    * What orders events and scopes `ctx.state`: events of one key run one at a time, in order. Names in braces are
    * levels of the topic, as in `"{line}/{machine}"`. Default: the topic.
    */
@@ -121,6 +126,41 @@ export interface HandlerConfig {
 
 /** Of a schedule's instants at which nobody was there: none, one tick for all of them, or each, at most 1,000. */
 export type Missed = "skip" | "once" | "all";
+
+/** How the handler can be called over HTTP. */
+export interface Webhook {
+  readonly path: string;
+  /** Default: `["POST"]`. */
+  readonly methods?: readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
+  /**
+   * Who may call: who bears the gateway's own token (`"operator"`, the default), or a secret of the gateway, as
+   * `Authorization: Bearer`; who signs the body with a secret (HMAC-SHA256, in hex); or any program on the box (`"none"`).
+   */
+  readonly auth?:
+    | "operator"
+    | "none"
+    | { readonly token: string }
+    | {
+        readonly hmac: {
+          /** Name of the secret. */
+          readonly secret: string;
+          /** Default: `"X-Hub-Signature-256"`. */
+          readonly header?: string;
+          /** Header with seconds since 1970; the signature is then over `<seconds>.<body>`. */
+          readonly timestampHeader?: string;
+          /** How far that may be from now. Default: `"5m"`. */
+          readonly tolerance?: Duration;
+        };
+      };
+  /** Media types of bodies, `"text/*"` included. Default: JSON, forms, text and octet streams. */
+  readonly types?: readonly string[];
+  /** Longest body. Default: `"256KB"`. */
+  readonly bodyMax?: Size;
+  /** Header that names a call: its repeat within a day makes no second event. Default: `"Idempotency-Key"`. */
+  readonly idempotencyHeader?: string;
+  /** Calls a second; more are refused. Default: 100. */
+  readonly perSecond?: number;
+}
 
 /** `event.data` of a schedule's tick; the type is `"sluice.schedule.tick"`, the subject the handler. */
 export interface Tick {
