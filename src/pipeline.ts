@@ -20,14 +20,15 @@ import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
 import type { Task } from "./task.ts";
 import { forward, ROUTE_VERSION } from "./tasks/forward.ts";
-import type { Batch, Feed } from "./tasks/lane.ts";
+import type { Batch, Feed, Side } from "./tasks/lane.ts";
 import { Line } from "./tasks/line.ts";
 import type { LineContext, LineFigures, LineSettings } from "./tasks/line.ts";
 import type { ParkedKey } from "./tasks/parked.ts";
 import { Placement } from "./tasks/placement.ts";
+import type { Verdict } from "./tasks/probation.ts";
 import { runFitting } from "./tasks/run.ts";
 import type { BatchResult, Runners, RunResult } from "./tasks/run.ts";
-import { Suspects } from "./tasks/suspects.ts";
+import { Trials } from "./tasks/trials.ts";
 
 export type Admission = "taken" | "later" | "refused";
 
@@ -48,12 +49,14 @@ interface Journal {
 
 export interface PipelineOptions extends Omit<
   LineContext,
-  "settle" | "fits" | "takesChained" | "runners" | "quarantined" | "heldBack" | "offended"
+  "settle" | "fits" | "takesChained" | "runners" | "quarantined" | "heldBack" | "offended" | "judged" | "shadow"
 > {
   readonly journal: Journal;
   readonly runners: Runners;
   /** True when the uplink takes no more outputs for now: handlers that send to it wait. Looked at again every 250 ms. */
   readonly isFull: (uplink: number) => boolean;
+  /** A version of the handler was on probation, and has passed it or not; a rejected one gets nothing more to run. */
+  readonly judged: (handler: string, version: number, verdict: Verdict) => void;
 }
 
 /** How many of a key's parked tasks are tried in one go. */
@@ -70,7 +73,7 @@ export class Pipeline {
   readonly #journal: Journal;
   readonly #runners: Runners;
   readonly #lines = new Map<number, Line>();
-  readonly #suspects: Suspects<Line>;
+  readonly #trials: Trials;
   readonly #placement: Placement;
   /** Shared ones and the one apart. */
   readonly #runnersMax: number;
@@ -86,7 +89,11 @@ export class Pipeline {
     this.#journal = options.journal;
     this.#runners = options.runners;
     this.#runnersMax = options.runners.sharedMax + 1;
-    this.#suspects = new Suspects(this.#runnersMax);
+    this.#trials = new Trials(this.#runnersMax, {
+      hand: (line, to, tasks, done) => this.#hand(line, to, tasks, done),
+      returned: (line, batch, again) => this.#returned(line, batch, again),
+      free: () => this.runAll(),
+    });
     const { runners, clock, log } = options;
     const lines = (): Iterable<Line> => this.#lines.values();
     this.#placement = new Placement({ runners, lines, moved: () => this.runAll(), clock, log });
@@ -107,15 +114,15 @@ export class Pipeline {
   // --- run
 
   #run(line: Line): void {
-    if (line.paused || line.quarantine.isOn || this.#isHeldBack(line)) return;
+    if (line.paused || line.held || line.quarantine.isOn || this.#isHeldBack(line)) return;
     const { turn, lane } = line;
-    const { places } = lane;
-    for (let n = 0; n < places.length; n++) {
-      const runner = places[(turn + n) % places.length] as number;
-      if (this.#suspects.blocks(runner)) continue;
-      for (let batch = line.next(runner); batch !== undefined; batch = line.next(runner)) {
+    const { ports } = lane;
+    for (let n = 0; n < ports.length; n++) {
+      const port = ports[(turn + n) % ports.length] as number;
+      if (this.#trials.suspects.blocks(lane.runnerOf(port))) continue;
+      for (let batch = line.next(port); batch !== undefined; batch = line.next(port)) {
         const handed = batch;
-        this.#hand(line, handed.runner, handed.tasks, (result) => this.#settle(line, handed, result));
+        this.#hand(line, handed, handed.tasks, (result, states) => this.#settle(line, handed, result, states));
       }
     }
   }
@@ -129,32 +136,34 @@ export class Pipeline {
     return true;
   }
 
-  #hand(line: Line, runner: number, tasks: readonly Task[], done: (result: BatchResult) => void): void {
+  #hand(line: Line, to: Destination, tasks: readonly Task[], done: Done): void {
     const { id, route } = line.settings;
     if (route) {
-      queueMicrotask(() => done({ version: ROUTE_VERSION, results: forward(tasks) }));
+      queueMicrotask(() => done({ version: ROUTE_VERSION, results: forward(tasks) }, NO_STATES));
       return;
     }
-    this.#suspects.handed(runner);
+    this.#trials.suspects.handed(to.runner);
     const states = this.#journal.state(id, tasks.map(keyOfTask));
     if (!(states instanceof Promise)) {
-      runFitting(this.#runners, runner, id, tasks, states, done);
+      runFitting(this.#runners, to, id, tasks, states, (result) => done(result, states));
       return;
     }
     states.then(
-      (read) => runFitting(this.#runners, runner, id, tasks, read, done),
+      (read) => runFitting(this.#runners, to, id, tasks, read, (result) => done(result, read)),
       (error: unknown) => {
         this.#options.log.error({ handler: line.settings.name, err: error }, "state could not be read");
-        setTimeout(() => done({ version: line.version, results: tasks.map(unrun) }), REREAD_MS);
+        setTimeout(() => done({ version: line.version, results: tasks.map(unrun) }, NO_STATES), REREAD_MS);
       },
     );
   }
 
   // --- settle
 
-  #settle(line: Line, batch: Batch, { version, results }: BatchResult): void {
-    if (!line.settings.route) this.#suspects.back(batch.runner);
-    line.version = version;
+  #settle(line: Line, batch: Batch, result: BatchResult, states: States): void {
+    const { results } = result;
+    if (!line.settings.route) this.#trials.suspects.back(batch.runner);
+    line.begin(result, batch.tasks.length);
+    line.watch.shadow?.offer(batch.tasks, states, result);
     const again: Task[] = [];
     let crashed: Task[] | undefined;
     /** So many were run when the slice was over. */
@@ -163,23 +172,24 @@ export class Pipeline {
     let refused: Set<string> | undefined;
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as Task;
-      let result = results[i] as RunResult;
-      const refusal = refused?.has(task.key) === true ? BEHIND : line.refused(task, result);
+      let came = results[i] as RunResult;
+      const refusal = refused?.has(task.key) === true ? BEHIND : line.refused(task, came);
       if (refusal !== undefined) {
         (refused ??= new Set()).add(task.key);
-        result = refusal;
+        came = refusal;
       }
-      if (result.at === "unrun" && ran === undefined) ran = i;
-      if (result.at === "crashed") (crashed ??= []).push(task);
-      else if (!line.settle(task, result)) again.push(task);
+      if (came.at === "unrun" && ran === undefined) ran = i;
+      if (came.at === "crashed") (crashed ??= []).push(task);
+      else if (!line.settle(task, came)) again.push(task);
     }
+    line.ended();
     if (crashed === undefined) {
-      this.#placement.served(line, batch.tasks.length);
+      if (batch.side === "live") this.#placement.served(line, batch.tasks.length);
       this.#returned(line, batch, again, ran);
     } else {
       const runner = this.#placement.trials(batch.runner);
-      this.#suspects.hold(line, batch, runner, crashed, again);
-      this.#try(runner);
+      this.#trials.suspects.hold(line, batch, runner, crashed, again);
+      this.#trials.go(runner);
     }
   }
 
@@ -187,57 +197,6 @@ export class Pipeline {
     line.returned(batch, again, ran);
     if (line.paused) this.#letGo(line);
     else this.#run(line);
-  }
-
-  // --- what was in the hands of a runner that died is tried alone
-
-  #try(runner: number): void {
-    const trial = this.#suspects.next(runner);
-    if (trial === undefined) {
-      if (!this.#suspects.blocks(runner)) this.runAll();
-      return;
-    }
-    const { line, task } = trial;
-    const over = (again = false): void => {
-      const last = this.#suspects.tried(trial, again);
-      if (last !== undefined) this.#returned(last.line, last.batch, last.again.sort(bySeq));
-      this.#try(runner);
-    };
-    if (line.paused) {
-      over(true);
-      return;
-    }
-    // An earlier suspect of its key may wait for a further try by now.
-    if (task.parked ? line.parked.stopped(task.key) : line.parked.has(task.key)) {
-      if (!task.parked) line.park(task);
-      over();
-      return;
-    }
-    // What is there already may be what ends the runner; more than that does not come.
-    const isAlone = this.#suspects.isFree(runner);
-    this.#hand(line, runner, [task], ({ version, results }) => {
-      this.#suspects.back(runner);
-      line.version = version;
-      const first = results[0] as RunResult;
-      const result = line.refused(task, first) ?? first;
-      if (result.at === "crashed" && (!isAlone || (result.byItself && !trial.isDoubted))) {
-        // Somebody else may have ended it, a short memory or an operator; hardly twice in the same moment.
-        trial.isDoubted ||= isAlone;
-        this.#suspects.untried(trial);
-        this.#try(runner);
-        return;
-      }
-      if (result.at === "crashed") {
-        const message = "the runner died while this event was the only one in it";
-        line.costRunner();
-        line.fail(task, { code: "TASK_CRASHED_RUNNER", message }, true);
-      } else if (!line.settle(task, result)) {
-        this.#suspects.untried(trial);
-        setImmediate(() => this.#try(runner));
-        return;
-      }
-      over();
-    });
   }
 
   // --- lines come and go
@@ -254,12 +213,13 @@ export class Pipeline {
       line = this.#open(settings);
       line.parked.restore(parked);
     }
-    line.settings = settings;
-    line.paused = false;
+    // What failed with the version before may do well with this one.
+    if (line.take(settings)) line.parked.hastenAll();
     line.quarantine.lift();
     if (settings.trust === "known") line.standing.prove();
     else if (settings.trust === "fresh") line.standing.renew();
     this.#placement.settle(line);
+    this.#placement.place(line);
     this.#run(line);
   }
 
@@ -293,6 +253,11 @@ export class Pipeline {
       lossesMax,
       provenAfterMs,
       offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
+      judged: (version, verdict) => setImmediate(() => this.#judged(line, version, verdict)),
+      shadow: (tasks, states, atMs, done) => {
+        const apart = this.#runnersMax - 1;
+        this.#runners.run(apart, settings.id, tasks, states, done, { slot: "candidate", atMs });
+      },
       quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
       heldBack: (ms) => this.#later(line, ms),
     };
@@ -304,6 +269,16 @@ export class Pipeline {
     const line = new Line(settings, context, feed, (keys) => this.#resume(line, keys));
     this.#lines.set(settings.id, line);
     return line;
+  }
+
+  /** What was to run on a candidate that was rejected runs on the live version now. */
+  #judged(line: Line, version: number, verdict: Verdict): void {
+    this.#placement.place(line);
+    if (verdict.at === "rejected" && !line.held) {
+      line.parked.hastenAll();
+      this.#run(line);
+    }
+    this.#options.judged(line.settings.name, version, verdict);
   }
 
   #later(line: Line, ms: number): void {
@@ -390,7 +365,15 @@ export class Pipeline {
   }
 }
 
-const bySeq = (a: Task, b: Task): number => a.seq - b.seq;
+type States = readonly (string | undefined)[];
+/** `states` are those that the tasks were handed out with. */
+type Done = (result: BatchResult, states: States) => void;
+interface Destination {
+  readonly runner: number;
+  readonly side: Side;
+}
+
+const NO_STATES: States = [];
 const keyOfTask = (task: Task): string => task.key;
 const BEHIND: RunResult = { at: "behind" };
 const unrun = (): RunResult => ({ at: "unrun" });

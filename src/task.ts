@@ -49,8 +49,8 @@ export interface Output {
 export type Outcome =
   /** `state` is the key's new state as JSON text, "" to remove it, undefined when it did not change. */
   | { readonly at: "done"; readonly outputs: readonly Output[]; readonly state: string | undefined }
-  /** It failed and will be tried again at `dueMs` (wall time); later tasks of its key wait behind it. */
-  | { readonly at: "retry"; readonly dueMs: number; readonly failure: Failure }
+  /** It failed and will be tried again at `dueMs` (wall time); later tasks of its key wait behind it. `isFree`: that was no try. */
+  | { readonly at: "retry"; readonly dueMs: number; readonly failure: Failure; readonly isFree?: boolean }
   /** It failed for good. */
   | { readonly at: "dead"; readonly failure: Failure }
   /** It did not run: an earlier task of its key waits for a further try, and it queues up behind that one. */

@@ -30,7 +30,7 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
     if (outcome.at === "behind") return true;
     if (outcome.at === "retry") {
       if (!core.parked.has(handler.id, task.seq)) return false;
-      core.parked.stage(group, handler, task, task.attempt + 1, outcome.dueMs);
+      core.parked.stage(group, handler, task, triesAfter(task, outcome), outcome.dueMs);
       handler.add(COLUMN.retried, 1);
       group.touch(handler);
       return true;
@@ -49,7 +49,7 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
       return true;
     case "retry":
       handler.add(COLUMN.retried, 1);
-      core.parked.stage(group, handler, task, task.attempt + 1, outcome.dueMs);
+      core.parked.stage(group, handler, task, triesAfter(task, outcome), outcome.dueMs);
       return true;
     case "behind":
       core.parked.stage(group, handler, task, task.attempt, 0);
@@ -72,6 +72,10 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
       });
       return true;
   }
+}
+
+function triesAfter({ attempt }: Task, { isFree = false }: { readonly isFree?: boolean }): number {
+  return isFree ? attempt : attempt + 1;
 }
 
 function emit(core: Core, task: Task, outputs: readonly Output[], version: number): void {

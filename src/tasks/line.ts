@@ -5,23 +5,27 @@
 import { eventRecord, subjectOf } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
-import type { Failure, Outcome, Output, Task } from "../task.ts";
+import type { Failure, Outcome, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Backoff, Clock } from "../time.ts";
 import { BUDGETS, RATE } from "./budgets.ts";
-import { chained } from "./chain.ts";
 import type { ChainContext } from "./chain.ts";
 import { EmitRate } from "./emit-rate.ts";
 import type { RateLimits } from "./emit-rate.ts";
 import { BATCH_TASKS_MAX, Lane } from "./lane.ts";
-import type { Batch, Feed } from "./lane.ts";
+import type { Batch, Feed, Side } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
+import { filledIn } from "./outputs.ts";
 import { Quarantine } from "./quarantine.ts";
-import type { RawOutput, RunResult } from "./run.ts";
+import type { Verdict } from "./probation.ts";
+import type { BatchResult, RunResult } from "./run.ts";
+import type { ShadowDoors } from "./shadow.ts";
 import { Standing } from "./standing.ts";
+import { Watch } from "./watch.ts";
+import type { WatchedVersions, WatchFigures } from "./watch.ts";
 
 /** What the pipeline has to know of a handler or route. */
-export interface LineSettings {
+export interface LineSettings extends WatchedVersions {
   readonly name: string;
   /** Journal id. */
   readonly id: number;
@@ -67,6 +71,10 @@ export interface LineContext extends ChainContext {
   readonly heldBack: (ms: number) => void;
   /** It was proven, and is not any more. */
   readonly offended: () => void;
+  /** There is a verdict on a version that was on probation. Rejected, it gets nothing more to run. */
+  readonly judged: (version: number, verdict: Verdict) => void;
+  /** Runs what a shadow is to run. */
+  readonly shadow: ShadowDoors["run"];
 }
 
 export interface LineFigures {
@@ -87,8 +95,11 @@ export interface LineFigures {
   readonly heldBackMs: number;
   /** Whether it has run for a while without costing an isolate or a runner. */
   readonly proven: boolean;
+  readonly versions: WatchFigures;
 }
 
+/** What says nothing of the version that fails with it. */
+const PASSING: ReadonlySet<string> = new Set(["TASK_CHAIN_REFUSED"]);
 /** That a handler is held back is said once in so long. */
 const HELD_BACK_LOG_MS = 60_000;
 /** A topic or key may have 64 KB; `sluice dead show` has all of it. */
@@ -100,19 +111,24 @@ export class Line {
   settings: LineSettings;
   /** Its handler is gone for now: what waits goes on waiting. */
   paused = false;
+  /** Its live version was rejected: what waits is for the one that takes its place. */
+  held = false;
   /** Version that ran the last batch that came back. */
   version = 0;
   readonly lane: Lane;
   readonly parked: ParkedKeys;
   readonly quarantine: Quarantine;
   readonly standing: Standing;
+  readonly watch: Watch;
   readonly #context: LineContext;
   readonly #rate: EmitRate;
   readonly #budgets = new Map<string, number>();
   /** When it asks to be run again because of its rate, and when that was said last. */
   #wakesMs = -Infinity;
   #saidMs = -Infinity;
-  #lastRunner = -1;
+  #lastPort = -1;
+  /** Of the version whose batch is being settled: where its outputs go, and what they are. */
+  #own: Pick<LineSettings, "to" | "type">;
   #retried = 0;
   #dead = 0;
 
@@ -120,6 +136,13 @@ export class Line {
   constructor(settings: LineSettings, context: LineContext, feed: Feed, due: (keys: readonly string[]) => void) {
     this.settings = settings;
     this.#context = context;
+    this.watch = new Watch([context.runners - 1], {
+      run: context.shadow,
+      lost: () =>
+        this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, this.watch.candidate?.version ?? 0),
+    });
+    this.watch.take(settings);
+    this.#own = settings;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
     this.quarantine = new Quarantine(context.clock, context.lossesMax);
     this.#rate = new EmitRate(context.clock, () => this.settings.limits ?? {});
@@ -128,18 +151,33 @@ export class Line {
     this.lane = new Lane(settings.id, context.runners, feed, this.parked, width, (task) => this.park(task));
   }
 
-  /** Index of the runner that is asked first: the one after that which had something last, so that each has its turn. */
-  get turn(): number {
-    return this.lane.places.indexOf(this.#lastRunner) + 1;
+  /** Goes on under these settings. True when they are another version's. */
+  take(settings: LineSettings): boolean {
+    const isAnother = settings.version !== this.settings.version;
+    this.settings = settings;
+    this.watch.take(settings);
+    this.#own = settings;
+    this.paused = this.held = false;
+    return isAnother;
   }
 
-  /** The next batch for `runner`, as far as outputs may be had. */
-  next(runner: number): Batch | undefined {
+  /** Which of the lane's ports is asked first: the one after that which had something last, so that each has its turn. */
+  get turn(): number {
+    return this.lane.ports.indexOf(this.#lastPort) + 1;
+  }
+
+  /** The version that is to run a task of this batch once more. */
+  sideOf({ side }: Batch): Side {
+    return this.watch.canary === undefined ? "live" : side;
+  }
+
+  /** The next batch for that port of the lane, as far as outputs may be had. */
+  next(port: number): Batch | undefined {
     const room = this.#rate.room(this.lane.inFlight);
     if (room >= 1) {
       this.#rate.go();
-      const batch = this.lane.next(runner, Math.min(room, BATCH_TASKS_MAX));
-      if (batch !== undefined) this.#lastRunner = runner;
+      const batch = this.lane.next(port, Math.min(room, BATCH_TASKS_MAX));
+      if (batch !== undefined) this.#lastPort = port;
       return batch;
     }
     if (this.lane.isEmpty) this.#rate.go();
@@ -173,14 +211,37 @@ export class Line {
     return { at: "failed", failure: { code: "SANDBOX_STATE_TOTAL", message }, final: false };
   }
 
+  /** A batch is back; what its tasks came to is settled next. */
+  begin(result: BatchResult, events: number): void {
+    this.version = result.version;
+    this.watch.begin(result, events);
+    const { candidate } = this.watch;
+    this.#own = candidate?.version === this.version ? candidate : this.settings;
+  }
+
+  /** All of its tasks are settled. */
+  ended(): void {
+    const verdict = this.watch.verdict();
+    if (verdict !== undefined) this.#judge(verdict, this.version);
+  }
+
+  #judge(verdict: Verdict, version: number): void {
+    if (verdict.at === "rejected") {
+      if (this.watch.isCandidate(version)) this.watch.dropCandidate();
+      else this.held = true;
+    }
+    this.#context.judged(version, verdict);
+  }
+
   /** Stages what `result` comes to for `task`. False when the task has to go out once more, having cost nothing. */
   settle(task: Task, result: RunResult): boolean {
     switch (result.at) {
       case "done": {
-        const outputs = this.#outputs(task, result.outputs);
+        const outputs = filledIn(task, result.outputs, this.#own, this.#context);
         if (outputs instanceof Fault) {
           this.fail(task, { code: outputs.code, message: outputs.message }, !outputs.passing);
         } else {
+          this.watch.now.done++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
           if (task.parked) this.parked.settled(task.key, 1);
@@ -204,8 +265,10 @@ export class Line {
     }
   }
 
-  /** One of its tasks has cost a runner. */
+  /** One of its tasks has cost a runner. What a candidate does is not held against the live version. */
   costRunner(): void {
+    this.watch.probation?.costRunner();
+    if (this.watch.isCandidate(this.version)) return;
     this.#offended();
     const quarantinedMs = this.quarantine.add();
     if (quarantinedMs === 0) return;
@@ -215,7 +278,7 @@ export class Line {
   }
 
   #offended(): void {
-    if (this.standing.offended()) this.#context.offended();
+    if (!this.watch.isCandidate(this.version) && this.standing.offended()) this.#context.offended();
   }
 
   /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
@@ -224,8 +287,13 @@ export class Line {
     const { retry, name } = this.settings;
     const budget = BUDGETS[failure.code];
     if (budget !== undefined) this.#budgets.set(budget, (this.#budgets.get(budget) ?? 0) + 1);
-    const tries = task.attempt + 1;
-    if (final || tries >= retry.triesMax) {
+    const { probation, now } = this.watch;
+    now.failed++;
+    const isFree = probation !== undefined && !PASSING.has(failure.code);
+    const tries = isFree ? probation.failed(task.seq, `${failure.code}: ${failure.message}`) : task.attempt + 1;
+    // Rejected just now: the version before takes it.
+    const isOver = (final || tries >= retry.triesMax) && !(isFree && probation.isRejected);
+    if (isOver) {
       this.#dead++;
       const id = this.#context.settle(task, { at: "dead", failure }, this.version);
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
@@ -236,7 +304,7 @@ export class Line {
     }
     this.#retried++;
     const dueMs = clock.now() + backoffMs(retry, tries, random);
-    this.#context.settle(task, { at: "retry", dueMs, failure }, this.version);
+    this.#context.settle(task, { at: "retry", dueMs, failure, isFree }, this.version);
     if (task.parked) this.parked.again(task.key, dueMs);
     else this.parked.park(task.key, dueMs);
   }
@@ -272,46 +340,12 @@ export class Line {
       budgets,
       heldBackMs: this.#rate.heldBackMs,
       proven: this.standing.isProven,
+      versions: this.watch.figures(),
     };
   }
 
   close(): void {
     this.lane.close();
-  }
-
-  /** Fills in what the handler left out. A Fault when it names an uplink that there is not, or a publish may not be. */
-  #outputs(task: Task, raw: readonly RawOutput[]): readonly Output[] | Fault {
-    const outputs: Output[] = [];
-    for (const { data, json, to, type, subject, publish } of raw) {
-      const uplinks = publish === undefined ? this.#uplinks(to) : [this.#context.local];
-      if (uplinks instanceof Fault) return uplinks;
-      const topic = publish?.topic ?? "";
-      const wanted = publish === undefined ? undefined : chained(this.#context, task, topic);
-      if (wanted instanceof Fault) return wanted;
-      outputs.push({
-        to: uplinks,
-        data,
-        json,
-        type: type ?? this.settings.type,
-        subject: subject ?? (publish === undefined ? subjectOf(eventRecord.topic(task.page, task.at)) : topic),
-        topic,
-        qos: publish?.qos ?? 1,
-        retain: publish?.retain ?? false,
-        wanted,
-      });
-    }
-    return outputs;
-  }
-
-  #uplinks(names: readonly string[] | undefined): readonly number[] | Fault {
-    if (names === undefined) return this.settings.to;
-    const ids: number[] = [];
-    for (const name of names) {
-      const id = this.#context.uplink(name);
-      if (id === undefined) return new Fault("OUTPUT_UPLINK_UNKNOWN", `no uplink is named "${name}"`);
-      ids.push(id);
-    }
-    return [...new Set(ids)];
   }
 }
 

@@ -131,6 +131,11 @@ export class ParkedKeys {
     this.#schedule(waiting.dueMs);
   }
 
+  /** Tries all keys at once: what they failed with may be gone. */
+  hastenAll(): void {
+    for (const key of this.#waiting.keys()) this.hasten(key);
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -69,7 +69,7 @@ export class Placement {
   settle(only?: Line): void {
     const isGuarded = this.#isGuarded(isNobody);
     if (only !== undefined && isGuarded === this.#wasGuarded) {
-      this.#place(only);
+      this.place(only);
       return;
     }
     // From now on proven ones are kept from others: those that could be proven just as well do not move away first.
@@ -77,7 +77,7 @@ export class Placement {
       for (const { standing } of this.#options.lines()) if (standing.served(0)) standing.prove();
     }
     this.#wasGuarded = isGuarded;
-    for (const line of this.#options.lines()) this.#place(line);
+    for (const line of this.#options.lines()) this.place(line);
     this.#options.moved();
   }
 
@@ -114,9 +114,10 @@ export class Placement {
     }
   }
 
-  #place({ lane, settings, standing }: Line): void {
+  /** Gives the line its runners: those of its live version, and those of its candidate. */
+  place({ lane, settings, standing, watch }: Line): void {
     const { shared, apart } = this.#places;
-    lane.place(settings.route || standing.isProven || !this.#wasGuarded ? shared : apart);
+    lane.place(settings.route || standing.isProven || !this.#wasGuarded ? shared : apart, watch.canary);
   }
 
   /** Whether there is a proven handler to be kept from others. */

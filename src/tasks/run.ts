@@ -1,5 +1,6 @@
 /** What passes between the pipeline and whatever runs tasks: the sandbox's runners, or the routes. */
 import type { Failure, Task } from "../task.ts";
+import type { Side } from "./lane.ts";
 
 /** An output as a handler gave it: what it leaves out is filled in from the handler's config and the event. */
 export interface RawOutput {
@@ -25,9 +26,17 @@ export type RunResult =
   /** It was not started, which costs no try. */
   | { readonly at: "unrun" };
 
-export interface BatchResult {
+/** Time on the clock and processor time, as the runner says; left out where nobody does. */
+export interface Spent {
+  readonly tookMs?: number;
+  readonly cpuMs?: number;
+}
+
+export interface BatchResult extends Spent {
   /** The version that ran the batch. */
   readonly version: number;
+  /** The time that the tasks' clocks began with, milliseconds since 1970. */
+  readonly startMs?: number;
   /** One a task, in the batch's order. */
   readonly results: readonly RunResult[];
 }
@@ -41,23 +50,27 @@ export interface Runners {
   wake(runner: number): Promise<void>;
   /** Makes sure that the first event of `handler` in that runner finds everything built. False: it could not be done. */
   prepare(runner: number, handler: number): Promise<boolean>;
-  /** Runs `batch` in order. `states` are aligned with it; a key's first task has the key's state. */
+  /**
+   * Runs `batch` in order. `states` are aligned with it; a key's first task has the key's state. With the slot "candidate"
+   * on the version that is tried beside the live one; with `atMs` the tasks' clocks begin with that.
+   */
   run(
     runner: number,
     handler: number,
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
+    options?: { readonly slot?: Side; readonly atMs?: number },
   ): void;
 }
 
 /** Characters of state that go out with one batch. A frame has 64 MB, and an isolate has to take them all at once. */
 const STATE_CHARS_MAX = 2 * 1024 * 1024;
 
-/** As `runners.run`, but of a batch whose states are too much for one go the rest comes back `unrun`. */
+/** As `runners.run` in `runner`, but of a batch whose states are too much for one go the rest comes back `unrun`. */
 export function runFitting(
   runners: Runners,
-  runner: number,
+  { runner, side }: { readonly runner: number; readonly side: Side },
   handler: number,
   tasks: readonly Task[],
   states: readonly (string | undefined)[],
@@ -65,13 +78,12 @@ export function runFitting(
 ): void {
   const count = fitting(states);
   if (count >= tasks.length) {
-    runners.run(runner, handler, tasks, states, done);
+    runners.run(runner, handler, tasks, states, done, side === "live" ? undefined : { slot: side });
     return;
   }
   const rest = tasks.slice(count).map((): RunResult => ({ at: "unrun" }));
-  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), (result) =>
-    done({ ...result, results: [...result.results, ...rest] }),
-  );
+  const ended = (result: BatchResult): void => done({ ...result, results: [...result.results, ...rest] });
+  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), ended, { slot: side });
 }
 
 /** So many tasks, the first at least, have states that go out together. */

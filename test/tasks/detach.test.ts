@@ -71,6 +71,7 @@ function attach(pipeline: Pipeline, id: number): Promise<void> {
     retry,
     concurrency: 1,
     route: false,
+    version: 1,
     trust: "known",
     keyOf: (topic) => topic,
   });

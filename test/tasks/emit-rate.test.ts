@@ -117,6 +117,7 @@ describe("a handler with a limit", () => {
       retry: { firstMs: 1, maxMs: 2, triesMax: 3 },
       concurrency: 1,
       route: false,
+      version: 1,
       trust: "known",
       keyOf: (topic) => topic,
     });
@@ -188,6 +189,7 @@ describe("a handler with a limit", () => {
       retry: { firstMs: 1, maxMs: 2, triesMax: 3 },
       concurrency: 1,
       route: false,
+      version: 1,
       trust: "same",
       keyOf: (topic) => topic,
     };

@@ -25,7 +25,7 @@ it("forty keys with a megabyte of state each cost no runner: what does not fit c
     const batch = left;
     const results = await new Promise<readonly RunResult[]>((resolve) => {
       const own = batch.map(({ key }) => states.get(key));
-      runFitting(sandbox, 0, handler.id, batch, own, (result) => resolve(result.results));
+      runFitting(sandbox, { runner: 0, side: "live" }, handler.id, batch, own, (result) => resolve(result.results));
     });
     expect(results).toHaveLength(batch.length);
     ends.push(...shortly(results.filter(({ at }) => at === "done")));

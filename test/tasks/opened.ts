@@ -9,6 +9,7 @@ type Given = Pick<PipelineOptions, "journal" | "runners" | "wanted"> & Partial<P
 export function openPipeline(given: Given): Pipeline {
   return new Pipeline({
     isFull: () => false,
+    judged: () => undefined,
     uplink: () => undefined,
     local: 0,
     hopsMax: 8,

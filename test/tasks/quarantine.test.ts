@@ -83,6 +83,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
       retry: { firstMs: 1, maxMs: 2, triesMax: 1 },
       concurrency: 1,
       route: false,
+      version: 1,
       trust: "known",
       keyOf: (topic) => topic,
     });

@@ -53,6 +53,7 @@ async function started(triesMax: number): Promise<{ journal: MemoryJournal; runn
     retry: { firstMs: 1, maxMs: 2, triesMax },
     concurrency: 1,
     route: false,
+    version: 1,
     trust: "known",
     keyOf: (topic) => topic,
     limits: { stateTotalBytesMax: 10 },

@@ -1,0 +1,193 @@
+/**
+ * A shadow: a candidate that runs what the live version has run, without effects, and what came of it is compared. Its
+ * outputs and states go nowhere; it makes no requests.
+ *
+ * It has the same events, states, and clock. Chance is not the same, so what a handler draws by lot differs.
+ *
+ * Bounded: one batch at a time of {@link TASKS_MAX} events and about {@link CHARS_MAX} characters of outcomes; what comes
+ * meanwhile is skipped, and counted. {@link SAMPLES_MAX} differences are kept, the first ones.
+ */
+import { eventRecord } from "../event.ts";
+import type { Task } from "../task.ts";
+import type { BatchResult, RunResult } from "./run.ts";
+
+const TASKS_MAX = 64;
+const CHARS_MAX = 1024 * 1024;
+const SAMPLES_MAX = 10;
+const SAMPLE_CHARS_MAX = 500;
+/** Runners lost in a row with nothing but shadows' work in hand: it is the shadow that costs them. */
+const LOSSES_MAX = 2;
+
+export interface Difference {
+  /** Sequence number of the event. */
+  readonly event: number;
+  readonly topic: string;
+  readonly key: string;
+  readonly live: string;
+  readonly candidate: string;
+}
+
+export interface ShadowReport {
+  readonly version: number;
+  /** Events compared, and how many of them came to the same. */
+  readonly events: number;
+  readonly same: number;
+  /** Events that the live version ran and the shadow did not. */
+  readonly skipped: number;
+  readonly differences: {
+    readonly outputs: number;
+    readonly state: number;
+    /** Failed with the candidate only, and with the live version only. */
+    readonly failed: number;
+    readonly mended: number;
+  };
+  /** Mean time of an event. */
+  readonly liveMs: number;
+  readonly candidateMs: number;
+  readonly samples: readonly Difference[];
+}
+
+/** What came of a task, as far as it can be compared. */
+interface Came {
+  readonly failed: string | undefined;
+  readonly outputs: string;
+  readonly state: string;
+}
+
+export interface ShadowDoors {
+  /** Runs the tasks on the candidate; `done` is called once, later. */
+  readonly run: (
+    tasks: readonly Task[],
+    states: readonly (string | undefined)[],
+    atMs: number,
+    done: (result: BatchResult) => void,
+  ) => void;
+  /** It keeps costing runners: it is not to be asked again. */
+  readonly lost: () => void;
+}
+
+export class Shadow {
+  readonly version: number;
+  readonly #doors: ShadowDoors;
+  readonly #differences = { outputs: 0, state: 0, failed: 0, mended: 0 };
+  readonly #samples: Difference[] = [];
+  #busy = false;
+  #events = 0;
+  #same = 0;
+  #skipped = 0;
+  #ranLive = 0;
+  #ranHere = 0;
+  #liveMs = 0;
+  #hereMs = 0;
+  #losses = 0;
+
+  constructor(version: number, doors: ShadowDoors) {
+    this.version = version;
+    this.#doors = doors;
+  }
+
+  /** The live version has run `tasks`. What is in `result` is not kept. */
+  offer(tasks: readonly Task[], states: readonly (string | undefined)[], result: BatchResult): void {
+    if (result.tookMs !== undefined) {
+      this.#liveMs += result.tookMs;
+      this.#ranLive += tasks.length;
+    }
+    const chosen: Task[] = [];
+    const given: (string | undefined)[] = [];
+    const came: Came[] = [];
+    let chars = 0;
+    for (let i = 0; !this.#busy && i < tasks.length && chosen.length < TASKS_MAX && chars < CHARS_MAX; i++) {
+      const live = cameOf(result.results[i] as RunResult);
+      if (live === undefined) continue;
+      chosen.push(tasks[i] as Task);
+      given.push(states[i]);
+      came.push(live);
+      chars += live.outputs.length + live.state.length;
+    }
+    this.#skipped += tasks.length - chosen.length;
+    if (chosen.length === 0) return;
+    this.#busy = true;
+    this.#doors.run(chosen, given, result.startMs ?? 0, (answer) => {
+      this.#busy = false;
+      this.#compare(chosen, came, answer);
+    });
+  }
+
+  get report(): ShadowReport {
+    const mean = (ms: number, events: number): number => (events === 0 ? 0 : ms / events);
+    return {
+      version: this.version,
+      events: this.#events,
+      same: this.#same,
+      skipped: this.#skipped,
+      differences: { ...this.#differences },
+      liveMs: mean(this.#liveMs, this.#ranLive),
+      candidateMs: mean(this.#hereMs, this.#ranHere),
+      samples: [...this.#samples],
+    };
+  }
+
+  #compare(tasks: readonly Task[], live: readonly Came[], { version, results, tookMs }: BatchResult): void {
+    const crashed = results.some(({ at }) => at === "crashed");
+    this.#losses = crashed ? this.#losses + 1 : 0;
+    if (this.#losses >= LOSSES_MAX) this.#doors.lost();
+    // The candidate is gone, or another one: this is not its answer.
+    if (version !== this.version) {
+      this.#skipped += tasks.length;
+      return;
+    }
+    if (tookMs !== undefined) {
+      this.#hereMs += tookMs;
+      this.#ranHere += tasks.length;
+    }
+    for (let i = 0; i < tasks.length; i++) {
+      const here = cameOf(results[i] as RunResult);
+      if (here === undefined) this.#skipped++;
+      else this.#judge(tasks[i] as Task, live[i] as Came, here);
+    }
+  }
+
+  #judge(task: Task, live: Came, here: Came): void {
+    this.#events++;
+    const { failed, outputs, state } = live;
+    let at: keyof ShadowReport["differences"];
+    if (failed === undefined && here.failed !== undefined) at = "failed";
+    else if (failed !== undefined && here.failed === undefined) at = "mended";
+    else if (outputs !== here.outputs) at = "outputs";
+    else if (state !== here.state) at = "state";
+    else {
+      this.#same++;
+      return;
+    }
+    this.#differences[at]++;
+    if (this.#samples.length >= SAMPLES_MAX) return;
+    this.#samples.push({
+      event: task.seq,
+      topic: short(eventRecord.topic(task.page, task.at)),
+      key: short(task.key),
+      live: shownOf(live),
+      candidate: shownOf(here),
+    });
+  }
+}
+
+/** undefined: it was not run to an end. Failures are the same when their codes are: messages may hold what was drawn. */
+function cameOf(result: RunResult): Came | undefined {
+  if (result.at === "failed")
+    return { failed: `${result.failure.code}: ${result.failure.message}`, outputs: "", state: "" };
+  if (result.at !== "done") return undefined;
+  const outputs = result.outputs.map(({ data, json, to, type, subject, publish }) => {
+    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString(json ? "utf8" : "base64");
+    const address = { to, type, subject, publish };
+    return Object.values(address).every((value) => value === undefined) ? text : `${text} ${JSON.stringify(address)}`;
+  });
+  return { failed: undefined, outputs: outputs.join("\n"), state: result.state ?? "" };
+}
+
+function shownOf({ failed, outputs, state }: Came): string {
+  return short(failed ?? (state === "" ? outputs : `${outputs} state ${state}`));
+}
+
+function short(text: string): string {
+  return text.length > SAMPLE_CHARS_MAX ? `${text.slice(0, SAMPLE_CHARS_MAX - 1)}…` : text;
+}

@@ -1,0 +1,153 @@
+/**
+ * A line's versions as they are watched: what each has done, and whether one of them is on probation. There is the live
+ * one, the one before it, and perhaps a candidate, which runs a share of the keys, or as a shadow of the live one.
+ */
+import type { Canary } from "./lane.ts";
+import { Probation } from "./probation.ts";
+import type { ProbationRules, Verdict } from "./probation.ts";
+import type { BatchResult } from "./run.ts";
+import { Shadow } from "./shadow.ts";
+import type { ShadowDoors, ShadowReport } from "./shadow.ts";
+import { Tally } from "./tally.ts";
+
+export interface CandidateSettings {
+  readonly version: number;
+  /** Share of the keys that run on it; 0: it is a shadow. */
+  readonly share: number;
+  readonly rules: ProbationRules;
+  /** As those of the line, for what it sends. */
+  readonly to: readonly number[];
+  readonly type: string;
+}
+
+export interface WatchedVersions {
+  /** The live one. */
+  readonly version: number;
+  /** It is on probation under these rules. */
+  readonly probation?: ProbationRules | undefined;
+  readonly candidate?: CandidateSettings | undefined;
+}
+
+export interface WatchFigures {
+  readonly live: VersionFigures;
+  readonly candidate?: VersionFigures & { readonly share: number; readonly shadow?: ShadowReport };
+}
+
+export interface VersionFigures {
+  readonly version: number;
+  readonly done: number;
+  readonly failed: number;
+  readonly meanMs: number | undefined;
+  /** Events that failed, and how many may, while it is on probation. */
+  readonly probation?: { readonly failures: number; readonly failuresMax: number; readonly eventsMax: number };
+}
+
+interface Candidate {
+  readonly settings: CandidateSettings;
+  readonly tally: Tally;
+  readonly probation: Probation;
+  readonly canary: Canary | undefined;
+  readonly shadow: Shadow | undefined;
+}
+
+export class Watch {
+  readonly #apart: readonly number[];
+  readonly #doors: ShadowDoors;
+  #live = new Tally(0);
+  #before: Tally | undefined;
+  #probation: Probation | undefined;
+  #candidate: Candidate | undefined;
+  /** Of the batch that is being settled. */
+  now: Tally = this.#live;
+
+  /** `apart`: the runners where a candidate runs. */
+  constructor(apart: readonly number[], doors: ShadowDoors) {
+    this.#apart = apart;
+    this.#doors = doors;
+  }
+
+  get candidate(): CandidateSettings | undefined {
+    return this.#candidate?.settings;
+  }
+
+  get canary(): Canary | undefined {
+    return this.#candidate?.canary;
+  }
+
+  get shadow(): Shadow | undefined {
+    return this.#candidate?.shadow;
+  }
+
+  take({ version, probation, candidate }: WatchedVersions): void {
+    if (version !== this.#live.version) {
+      const tried = this.#candidate?.tally;
+      // One that had run already: the live one of a restart or of a rollback has no other to be compared with.
+      this.#before = this.#live.version === 0 ? undefined : this.#live;
+      this.#live = tried?.version === version ? tried : new Tally(version);
+    }
+    if (probation === undefined) this.#probation = undefined;
+    else if (this.#probation?.version !== version) this.#probation = new Probation(this.#live, this.#before, probation);
+    this.#candidate = candidate === undefined ? undefined : this.#taken(candidate);
+  }
+
+  #taken(settings: CandidateSettings): Candidate {
+    const { version, share, rules } = settings;
+    const before = this.#candidate?.settings.version === version ? this.#candidate : undefined;
+    const tally = before?.tally ?? new Tally(version);
+    return {
+      settings,
+      tally,
+      probation: before?.probation ?? new Probation(tally, this.#live, rules),
+      canary: share > 0 ? { places: this.#apart, share } : undefined,
+      shadow: share > 0 ? undefined : (before?.shadow ?? new Shadow(version, this.#doors)),
+    };
+  }
+
+  /** The candidate runs no more. */
+  dropCandidate(): void {
+    this.#candidate = undefined;
+  }
+
+  /** A batch of `events` is back, and settled next. */
+  begin(result: BatchResult, events: number): void {
+    this.now = this.#tallyOf(result.version);
+    this.now.batch(events, result);
+  }
+
+  /** The probation of the version whose batch is being settled. */
+  get probation(): Probation | undefined {
+    const { version } = this.now;
+    const own = this.#probation?.version === version ? this.#probation : this.#candidate?.probation;
+    return own?.version === version && !own.isPassed ? own : undefined;
+  }
+
+  /** The verdict on the version whose batch was settled, once. */
+  verdict(): Verdict | undefined {
+    return this.probation?.look();
+  }
+
+  isCandidate(version: number): boolean {
+    return this.#candidate?.settings.version === version;
+  }
+
+  figures(): WatchFigures {
+    const live = figuresOf(this.#live, this.#probation);
+    if (this.#candidate === undefined) return { live };
+    const { tally, probation, settings, shadow } = this.#candidate;
+    const candidate = { ...figuresOf(tally, probation), share: settings.share };
+    return { live, candidate: shadow === undefined ? candidate : { ...candidate, shadow: shadow.report } };
+  }
+
+  #tallyOf(version: number): Tally {
+    if (version === this.#live.version) return this.#live;
+    // Late batches of one that is gone are in nobody's books.
+    return this.#candidate?.tally.version === version ? this.#candidate.tally : new Tally(version);
+  }
+}
+
+function figuresOf({ version, done, failed, meanMs }: Tally, probation: Probation | undefined): VersionFigures {
+  const figures = { version, done: Math.round(done), failed: Math.round(failed), meanMs };
+  if (probation === undefined || probation.isPassed) return figures;
+  const { failures, failuresMax, rules } = probation;
+  return { ...figures, probation: { failures, failuresMax, eventsMax: rules.eventsMax } };
+}
