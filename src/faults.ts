@@ -1,5 +1,6 @@
 /** Leaf: the table of everything that can go wrong, one line a code, grouped by room. */
 
+import { DEPLOY_FAULTS } from "./deploy-faults.ts";
 import { FETCH_FAULTS } from "./fetch-faults.ts";
 import { HARNESS_FAULTS } from "./harness-faults.ts";
 import { kind } from "./fault-kind.ts";
@@ -68,6 +69,7 @@ export const FAULTS = {
   ),
   CONTROL_DENIED: kind("usage", false, "Use a token whose role may do this."),
   CONTROL_HOST: kind("usage", false, "Ask by a loopback name: localhost, 127.0.0.1 or [::1]."),
+  CONTROL_CLOSING: kind("box", true, "The gateway is being stopped: ask again when it is back."),
   CONTROL_NOT_FOUND: kind("usage", false, "Check the path or the id; /api/v1/openapi.json lists what there is."),
   CONTROL_NOT_DEPLOYED: kind(
     "usage",
@@ -317,65 +319,7 @@ export const FAULTS = {
   // what handlers fetch
   ...FETCH_FAULTS,
   // deployments
-  DEPLOY_BUILD_FAILED: kind(
-    "handler",
-    false,
-    "Mend the place that is named and save; the last good version goes on meanwhile.",
-  ),
-  DEPLOY_CONFIG_INVALID: kind(
-    "handler",
-    false,
-    "Mend the exported `config`, or the handler's entry in `handlers.settings`.",
-  ),
-  DEPLOY_DIR_UNREADABLE: kind("config", true, "Create the folder that `handlers.dir` names, or mend its permissions."),
-  DEPLOY_LOAD_FAILED: kind(
-    "handler",
-    false,
-    "The module threw, or did not end, while it was loaded; mend the place that is named and save.",
-  ),
-  DEPLOY_NAME_INVALID: kind(
-    "handler",
-    false,
-    "Use at most 63 small letters, digits, - and _, a letter or digit first; the file's name is the handler's.",
-  ),
-  DEPLOY_NAME_TAKEN: kind("handler", false, "Rename one of the two, or remove it."),
-  DEPLOY_NODE_BUILTIN: kind(
-    "handler",
-    false,
-    "Use what the isolate has, or a package that is made for browsers or workers.",
-  ),
-  DEPLOY_NOT_A_FILE: kind(
-    "handler",
-    false,
-    "Put a regular file there, a link to one, or a folder with an index file; or move it out of the handlers' folder.",
-  ),
-  DEPLOY_NO_TRIGGER: kind(
-    "handler",
-    false,
-    'Export `config = { topic: "…" }`, or set `handlers.settings.<name>.topic`.',
-  ),
-  DEPLOY_SECRET_UNKNOWN: kind(
-    "config",
-    false,
-    "Add the secret to the section `secrets` of the gateway's config, or take its name out of the handler's.",
-  ),
-  DEPLOY_STORE_DAMAGED: kind(
-    "box",
-    false,
-    "Numbering goes on above all files that are there, and nothing was removed. Look at the disk.",
-  ),
-  DEPLOY_STORE_FAILED: kind(
-    "box",
-    true,
-    "Make room in the data folder, or mend its permissions; then save the handler again.",
-  ),
-  DEPLOY_TIMEOUT: kind(
-    "handler",
-    true,
-    "Import less, and nothing from a file system that does not answer; then save the handler again.",
-  ),
-  DEPLOY_TOO_LARGE: kind("handler", false, "Import less; data of this size belongs into events, not into code."),
-  DEPLOY_TOO_MANY: kind("config", false, "Put several triggers into one handler, or use a second gateway."),
+  ...DEPLOY_FAULTS,
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultCode = keyof typeof FAULTS;

@@ -132,6 +132,8 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   const { data, id: gatewayId } = config.gateway;
   const room = (name: string): Log => log.child({ room: name });
   const late: { broker: Broker | undefined } = { broker: undefined };
+  /** A verdict may come while handlers are still taken on. */
+  const opened = Promise.withResolvers<Deployments>();
 
   const journal = await openJournal(config, room("journal"));
   stack.defer(() => journal.close());
@@ -170,6 +172,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     runners: sandbox,
     wanted: (topic) => triggers.match("topic", topic),
     isFull: (uplink) => outlets.isFull(uplink),
+    judged: (...verdict) => void opened.promise.then((deployments) => deployments.judged(...verdict)),
     uplink: (name) => outlets.idOf(name),
     local: journal.uplinkId(DEVICES),
     hopsMax: config.handlers.hopsMax,
@@ -199,7 +202,9 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     removed: (name) => hosting.removed(name),
     failed: (name, fault) => hosting.failed(name, fault),
     mended: (name) => hosting.mended(name),
+    takeBack: (name, version, sinceMs) => hosting.takeBack(name, version, sinceMs),
   });
+  opened.resolve(deployments);
   stack.defer(() => deployments.close());
   pipeline.begun();
   sayStranded(hosting.stranded(), log);

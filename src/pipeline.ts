@@ -228,6 +228,11 @@ export class Pipeline {
     this.#placement.begun();
   }
 
+  /** The runner that is for what is not proven. */
+  get apart(): number {
+    return this.#runnersMax - 1;
+  }
+
   /** The runner where a version of the handler is to be loaded. */
   placeFor(handler: number, trust: LineSettings["trust"]): number {
     const line = this.#lines.get(handler);
@@ -255,8 +260,7 @@ export class Pipeline {
       offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
       judged: (version, verdict) => setImmediate(() => this.#judged(line, version, verdict)),
       shadow: (tasks, states, atMs, done) => {
-        const apart = this.#runnersMax - 1;
-        this.#runners.run(apart, settings.id, tasks, states, done, { slot: "candidate", atMs });
+        this.#runners.run(this.apart, settings.id, tasks, states, done, { slot: "candidate", atMs });
       },
       quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
       heldBack: (ms) => this.#later(line, ms),

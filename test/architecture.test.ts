@@ -18,6 +18,7 @@ const LEAVES = new Set([
   "fault",
   "faults",
   "fault-kind",
+  "deploy-faults",
   "harness-faults",
   "fetch",
   "fetch-faults",

@@ -37,6 +37,14 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CONTROL_NOT_FOUND: EXIT.conflict,
   CONTROL_NOT_DEPLOYED: EXIT.conflict,
   CONTROL_DEPLOYED: EXIT.conflict,
+  CONTROL_CLOSING: EXIT.unreachable,
+  DEPLOY_IN_FOLDER: EXIT.conflict,
+  DEPLOY_NOTHING_LIVE: EXIT.conflict,
+  DEPLOY_NO_CANDIDATE: EXIT.conflict,
+  DEPLOY_NO_VERSION: EXIT.conflict,
+  DEPLOY_ON_PROBATION: EXIT.conflict,
+  DEPLOY_OTHER_TRIGGERS: EXIT.conflict,
+  DEPLOY_SAME: EXIT.conflict,
   CONTROL_REQUEST: EXIT.usage,
 };
 

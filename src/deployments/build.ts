@@ -19,6 +19,7 @@ export interface Build {
 /** An ES module is strict, and what it is bundled into is not. A handler in CommonJS stays what it is. */
 const STRICT = '"use strict";';
 const CODE_BYTES_MAX = SOURCE_BYTES_MAX;
+const MAP_BYTES_MAX = 4 * SOURCE_BYTES_MAX;
 
 const BUILTINS = new Set(builtinModules.filter((name) => !name.startsWith("_")));
 
@@ -138,12 +139,17 @@ export async function buildHandler(
   const textOf = (suffix: string): string =>
     result.outputFiles.find((file: OutputFile) => file.path.endsWith(suffix))?.text ?? "";
   const code = textOf(".js");
-  if (code.length > CODE_BYTES_MAX) {
-    const message = `the bundle is longer than ${CODE_BYTES_MAX} bytes`;
-    throw new Fault("DEPLOY_BUILD_FAILED", message, { where: relative(root, entry) });
-  }
+  const sourceMap = textOf(".map");
+  checkSize(code, sourceMap, relative(root, entry));
   const inputs = Object.keys(result.metafile.inputs).filter((path) => !path.startsWith("sluice:"));
-  return { code, sourceMap: textOf(".map"), inputs: inputs.map((path) => resolve(root, path)) };
+  return { code, sourceMap, inputs: inputs.map((path) => resolve(root, path)) };
+}
+
+/** Throws Fault DEPLOY_TOO_LARGE. A map has the sources' text, and is only read when something fails. */
+export function checkSize(code: string, sourceMap: string, where: string): void {
+  if (code.length <= CODE_BYTES_MAX && sourceMap.length <= MAP_BYTES_MAX) return;
+  const message = `the bundle is longer than ${CODE_BYTES_MAX} bytes, or its source map than ${MAP_BYTES_MAX}`;
+  throw new Fault("DEPLOY_TOO_LARGE", message, { where });
 }
 
 function buildFault(cause: unknown, entry: string): Fault {

@@ -3,8 +3,9 @@
  *
  * Mechanism. The folder is scanned at the start and whenever something in it, or in what its files import, changes
  * (watch.ts). A handler whose inputs changed is bundled (build.ts), inspected in an isolate for the config that it exports,
- * its settings are composed (compose.ts), it gets a number (versions.ts), and it is handed to whoever runs it. All this
- * happens one handler after another.
+ * its settings are composed (compose.ts), it gets a number (versions.ts), and it is handed to whoever runs it; what comes
+ * by the API goes the same way from there on. Which version is live and which is tried is rollout.ts. All this happens
+ * one handler after another.
  *
  *   D1  A version that does not build, load, or have valid settings changes nothing: the last good one stays live,
  *       also across a restart, and the fault names file, line and column where they are known.
@@ -16,24 +17,24 @@
  *
  * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
  */
+import { readdir } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
-import { Fault, messageOf } from "../fault.ts";
+import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
-import { buildHandler, shownRoot } from "./build.ts";
-import { composeSettings } from "./compose.ts";
+import { buildHandler, checkSize, shownRoot } from "./build.ts";
 import type { Suggest } from "./compose.ts";
-import { grantFields } from "./grants.ts";
-import type { Grants } from "./grants.ts";
-import { loadFault } from "./handler.ts";
 import type { LiveHandler, Candidate, Inspection } from "./handler.ts";
-import { shownTriggers } from "./shown.ts";
 import { hasChanged, looksOf } from "./looks.ts";
-import type { HandlerSettings, HandlersSettings } from "./settings.ts";
-import { mergeSettings } from "./settings.ts";
-import { findSources } from "./sources.ts";
+import { asFault } from "./maker.ts";
+import { Rollout } from "./rollout.ts";
+import type { By } from "./maker.ts";
+import type { Figures, RolloutDoors } from "./rollout.ts";
+import type { HandlersSettings } from "./settings.ts";
+import { findSources, HANDLERS_MAX, isHandlerName } from "./sources.ts";
 import type { HandlerSource } from "./sources.ts";
-import { Versions, hashOf } from "./versions.ts";
+import { Versions } from "./versions.ts";
+import type { VersionList } from "./versions.ts";
 import { FolderWatch } from "./watch.ts";
 
 export type { LiveHandler, Candidate, Inspection } from "./handler.ts";
@@ -55,26 +56,31 @@ export interface DeploymentsOptions {
   readonly failed: (name: string, fault: Fault) => void;
   /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
   readonly mended: (name: string) => void;
+  /** Runs what the version failed at since then once more, on what is live now. Says how many dead letters that were. */
+  readonly takeBack: RolloutDoors["takeBack"];
 }
 
-interface Known {
+/** A bundle that was made elsewhere, as the API brings it. */
+export interface Upload extends By {
   readonly name: string;
-  readonly versions: Versions | undefined;
-  /** Number of the version that was live when the gateway ended last, until another one is live. */
-  served: number | undefined;
-  live: LiveHandler | undefined;
-  /** What it uses has changed, and it could not go live with that: the next look tries again, though it is the same. */
-  isStale: boolean;
-  /** What the live version exported. */
-  exported: unknown;
-  /** Files that the last build read, or tried to, and how they looked. */
-  looks: ReadonlyMap<string, string>;
-  fault: Fault | undefined;
+  readonly code: string;
+  readonly sourceMap: string;
+  /** Where its source begins, as shown to people. */
+  readonly file: string;
+  /** Share of the keys that it is to get while it is tried; 0: as a shadow. undefined: it goes live. */
+  readonly share?: number | undefined;
+}
+
+export interface Deployed {
+  readonly version: number;
+  readonly at: "live" | "canary" | "shadow";
+  /** The version before it, under whose eyes it is on probation. */
+  readonly before: number | undefined;
 }
 
 export class Deployments {
   readonly #options: DeploymentsOptions;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new Map<string, Rollout>();
   readonly #root: string;
   #handlers: HandlersSettings;
   #watch: FolderWatch | undefined;
@@ -84,19 +90,27 @@ export class Deployments {
   /** Faults of the folder and of names, reported once each. */
   #reported = new Map<string, string>();
   #isOpening = true;
-  #deploys = 0;
-  #failures = 0;
+  readonly #figures: Figures = { deploys: 0, failures: 0, rollbacks: 0 };
+  readonly #doors: RolloutDoors;
 
   private constructor(options: DeploymentsOptions) {
     this.#options = options;
     this.#handlers = options.handlers;
     this.#root = shownRoot(options.handlers.dir);
+    const { clock, log, inspect, live, failed, mended, takeBack } = options;
+    this.#doors = {
+      ...{ clock, log, inspect, live, failed, mended, takeBack },
+      suggest: options.suggest ?? ((): undefined => undefined),
+      handlers: () => this.#handlers,
+      queue: (work) => void this.#queue(work),
+    };
   }
 
   /** Resolves when every handler in the folder is live or has failed. */
   static async open(options: DeploymentsOptions): Promise<Deployments> {
     const deployments = new Deployments(options);
     await deployments.scan();
+    await deployments.#queue(() => deployments.#meetUploaded());
     deployments.#isOpening = false;
     if (options.handlers.watch) {
       deployments.#watch = new FolderWatch((noticed) => void deployments.#queue(() => deployments.#scan(noticed)));
@@ -120,8 +134,8 @@ export class Deployments {
       this.#handlers = { ...handlers, dir: this.#handlers.dir, watch: this.#handlers.watch };
       for (const known of this.#known.values()) {
         // One whose settings were at fault may be well now.
-        if (known.fault !== undefined) known.looks = new Map();
-        else if (known.live !== undefined) await this.#recompose(known, known.live);
+        if (known.fault !== undefined && known.fault.code !== "HANDLER_ROLLED_BACK") known.looks = new Map();
+        else await known.renew();
       }
       await this.#scan(true);
     });
@@ -131,26 +145,99 @@ export class Deployments {
   renew(concerns: (handler: LiveHandler) => boolean): Promise<void> {
     return this.#queue(async () => {
       for (const known of this.#known.values()) {
-        const { live, exported, isStale } = known;
+        const { live, isStale } = known;
         if (live === undefined || !(isStale || concerns(live))) continue;
         known.isStale = true;
-        try {
-          await this.#goLive(known, live, exported);
-          if (isStale) this.#mend(known);
-        } catch (error) {
-          await this.#fail(known, asFault(error, live.file));
-        }
+        await known.renew();
+        if (isStale && !known.isStale) known.mend();
       }
     });
   }
 
-  figures(): { readonly live: number; readonly failing: number; readonly deploys: number; readonly failures: number } {
+  // --- what the API asks for
+
+  /** Takes a bundle on. Throws a Fault and changes nothing when it cannot go live, or be tried. */
+  deploy(upload: Upload): Promise<Deployed> {
+    return this.#ask(async () => {
+      const { name, code, sourceMap, file, share, author, message } = upload;
+      if (!isHandlerName(name)) throw new Fault("DEPLOY_NAME_INVALID", `"${name}" cannot be a handler's name`);
+      if (!this.#known.has(name) && this.#known.size >= HANDLERS_MAX) {
+        throw new Fault("DEPLOY_TOO_MANY", `there are more than ${HANDLERS_MAX} handlers`);
+      }
+      checkSize(code, sourceMap, file);
+      const isNew = !this.#known.has(name);
+      const known = this.#known.get(name) ?? (await this.#meet(name));
+      try {
+        const before = known.live?.version;
+        if (share !== undefined) {
+          const { version } = await known.try({ code, sourceMap }, file, share, { author, message });
+          return { version, at: share > 0 ? "canary" : "shadow", before };
+        }
+        const { version } = await known.upload({ code, sourceMap }, file, { author, message });
+        return { version, at: "live", before: before === version ? undefined : before };
+      } catch (error) {
+        if (isNew) this.#known.delete(name);
+        throw error;
+      }
+    });
+  }
+
+  /** What is tried beside the live version becomes the live one. Throws a Fault. */
+  promote(name: string, by: By): Promise<Deployed> {
+    return this.#ask(async () => {
+      const known = this.#find(name);
+      const before = known.live?.version;
+      const { version } = await known.promote(by);
+      return { version, at: "live", before };
+    });
+  }
+
+  /** An older version is live again; without a number the one before, or what is tried is dropped. Returns what is live. */
+  rollBack(name: string, version: number | undefined, by: By): Promise<number> {
+    return this.#ask(async () => this.#find(name).rollBack(version, by));
+  }
+
+  /** Takes a handler out of service that the API has deployed. Returns how many tasks wait for it. */
+  remove(name: string, by: By): Promise<number> {
+    return this.#ask(async () => {
+      const known = this.#find(name);
+      if (known.versions?.list.isUploaded !== true) {
+        const message = `handler ${name} lies in the handlers' folder`;
+        throw new Fault("DEPLOY_IN_FOLDER", message, { where: known.live?.file ?? name });
+      }
+      await known.remove(by);
+      const waiting = this.#remove(name);
+      await this.#scan(true); // The folder may have a source of it.
+      return waiting;
+    });
+  }
+
+  /** What is known of a handler's versions. Throws Fault CONTROL_NOT_FOUND. */
+  versions(name: string): Readonly<VersionList> {
+    const list = this.#find(name).versions?.list;
+    if (list === undefined) throw new Fault("CONTROL_NOT_FOUND", "no versions are kept here");
+    return list;
+  }
+
+  /** Someone who runs versions says how one on probation does. */
+  judged(
+    name: string,
+    version: number,
+    verdict: { readonly at: "passed" } | { readonly at: "rejected"; readonly reason: string },
+  ): void {
+    void this.#queue(async () => {
+      const known = this.#known.get(name);
+      if (verdict.at === "passed") await known?.passed(version);
+      else await known?.rejected(version, verdict.reason);
+    });
+  }
+
+  figures(): Readonly<Figures> & { readonly live: number; readonly failing: number } {
     const known = [...this.#known.values()];
     return {
       live: known.filter(({ live }) => live !== undefined).length,
       failing: known.filter(({ fault }) => fault !== undefined).length,
-      deploys: this.#deploys,
-      failures: this.#failures,
+      ...this.#figures,
     };
   }
 
@@ -158,6 +245,7 @@ export class Deployments {
   async close(): Promise<void> {
     this.#ending.abort();
     this.#watch?.close();
+    for (const known of this.#known.values()) known.close();
     await this.#work;
   }
 
@@ -177,12 +265,29 @@ export class Deployments {
     return this.#work;
   }
 
+  /** As #queue, for whoever wants to know what came of it. */
+  #ask<Result>(work: () => Promise<Result>): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    void this.#queue(() => work().then(resolve, reject)).then(() =>
+      reject(new Fault("CONTROL_CLOSING", "the gateway is closing")),
+    );
+    return promise;
+  }
+
+  #find(name: string): Rollout {
+    const known = this.#known.get(name);
+    if (known?.live === undefined) throw new Fault("CONTROL_NOT_FOUND", `there is no handler ${name}`);
+    return known;
+  }
+
   async #scan(noticed: boolean): Promise<void> {
     const { handlers, faults } = await findSources(this.#handlers.dir);
     for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
     for (const [name, fault] of faults) this.#report(name, fault);
     const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
-    for (const name of this.#known.keys()) if (!names.has(name)) this.#remove(name);
+    for (const [name, { versions }] of this.#known) {
+      if (!names.has(name) && versions?.list.isUploaded !== true) this.#remove(name);
+    }
     for (const source of handlers) {
       if (this.#closed) return;
       const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
@@ -194,26 +299,35 @@ export class Deployments {
     this.#watch?.set(this.#folders());
   }
 
-  async #meet(name: string): Promise<Known> {
-    const { folder } = this.#options;
+  async #meet(name: string): Promise<Rollout> {
+    const { folder, log } = this.#options;
     const versions = folder === undefined ? undefined : await Versions.open(join(folder, name));
     if (versions?.damage !== undefined)
-      this.#options.log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
-    // Later on it says only what this gateway made live itself.
-    const served = this.#isOpening ? versions?.liveNumber : undefined;
-    const fresh = { live: undefined, isStale: false, exported: undefined, looks: new Map(), fault: undefined };
-    const known: Known = { name, versions, served, ...fresh };
+      log.error({ handler: name, fault: versions.damage }, "handler's versions damaged");
+    const known = new Rollout(name, versions, this.#doors, this.#figures, this.#isOpening);
     this.#known.set(name, known);
     return known;
   }
 
-  #remove(name: string): void {
+  /** Handlers that the API has deployed, and of which there is no source in the folder. */
+  async #meetUploaded(): Promise<void> {
+    const { folder } = this.#options;
+    const names: readonly string[] = folder === undefined ? [] : await readdir(folder).catch((): string[] => []);
+    for (const name of names.filter((each) => isHandlerName(each) && !this.#known.has(each)).toSorted()) {
+      const known = await this.#meet(name);
+      if (known.versions?.list.isUploaded === true) await known.restore();
+      if (known.live === undefined) this.#known.delete(name);
+    }
+  }
+
+  #remove(name: string): number {
     const known = this.#known.get(name);
     this.#known.delete(name);
-    if (known === undefined) return;
+    if (known === undefined) return 0;
+    known.close();
     if (known.live === undefined) {
       this.#options.mended(name);
-      return;
+      return 0;
     }
     const waiting = this.#options.removed(name);
     if (waiting === 0) this.#options.log.info({ handler: name }, "handler removed");
@@ -222,135 +336,32 @@ export class Deployments {
         { handler: name, waiting },
         "handler removed, and tasks wait for it: put it back, or drop them with `sluice handlers drop`; else they expire (journal.retain)",
       );
+    return waiting;
   }
 
-  async #deploy(known: Known, source: HandlerSource): Promise<void> {
+  async #deploy(known: Rollout, source: HandlerSource): Promise<void> {
     const file = relative(this.#root, source.entry).split(sep).join("/");
     let inputs: readonly string[] = [source.entry, ...known.looks.keys()];
     const before = await looksOf(inputs);
     try {
       const built = await buildHandler(known.name, source.entry, this.#root, { signal: this.#ending.signal });
       inputs = built.inputs;
-      const stored = known.versions?.find(hashOf(built));
-      const exported = stored?.config ?? (await this.#inspect(known.name, file, built));
-      const settings = this.#compose(known.name, file, exported);
-      const { version } = stored ??
-        (await known.versions?.add(built, exported, file, this.#options.clock.now())) ?? { version: 0 };
-      const { code, sourceMap } = built;
-      const hasServed = version === known.served;
-      const next = { name: known.name, version, code, sourceMap, file, settings, hasServed };
-      await this.#goLive(known, next, exported);
-      known.fault = undefined;
+      await known.build(built, file);
     } catch (error) {
       // Given up, or failing because the rooms around it close: no news of the handler.
       if (this.#closed) return;
-      await this.#fail(known, asFault(error, file));
+      await known.fail(asFault(error, file));
     }
     // As it was before the build for what was known then: a save during the build is seen at the next look.
     const after = await looksOf(inputs);
     known.looks = new Map([...after].map(([path, look]) => [path, before.get(path) ?? look]));
   }
 
-  async #goLive(known: Known, next: LiveHandler, exported: unknown): Promise<void> {
-    if (known.live !== undefined && !known.isStale && isSame(known.live, next)) {
-      this.#mend(known);
-      return;
-    }
-    const before = this.#before(known);
-    await this.#options.live(next);
-    known.live = next;
-    known.isStale = false;
-    if (!next.hasServed) known.served = undefined;
-    known.exported = exported;
-    this.#deploys++;
-    await known.versions?.setLive(next.version);
-    const { name: handler, version, settings } = next;
-    const fields = { handler, version, triggers: shownTriggers(settings), ...grantFields(settings, before) };
-    this.#options.log.info(fields, "handler live");
-  }
-
-  /** What was granted so far: to the version that is live, or was before the gateway ended. */
-  #before(known: Known): Grants | undefined {
-    if (known.live !== undefined) return known.live.settings;
-    const stored = known.versions?.liveEntry;
-    if (stored === undefined) return undefined;
-    try {
-      return this.#compose(known.name, stored.file, stored.config);
-    } catch {
-      return undefined; // Its settings are none any more.
-    }
-  }
-
-  /** The live version is what its source says again. */
-  #mend(known: Known): void {
-    if (known.fault === undefined) return;
-    known.fault = undefined;
-    this.#options.log.info({ handler: known.name, version: known.live?.version }, "handler mended");
-    this.#options.mended(known.name);
-  }
-
-  /** D1: says why, and makes sure that the last good version is live. */
-  async #fail(known: Known, fault: Fault): Promise<void> {
-    const isNews = known.fault?.explain() !== fault.explain();
-    known.fault = fault;
-    if (known.live === undefined) await this.#fallBack(known);
-    if (!isNews) return;
-    this.#failures++;
-    this.#options.log.error(
-      { handler: known.name, fault, live: known.live?.version ?? "none" },
-      "handler not taken on",
-    );
-    this.#options.failed(known.name, fault);
-  }
-
-  async #fallBack(known: Known): Promise<void> {
-    const good = await known.versions?.live();
-    if (good === undefined) return;
-    try {
-      const { version, code, sourceMap, file, config } = good;
-      const settings = this.#compose(known.name, file, config);
-      const hasServed = version === known.served;
-      const next = { name: known.name, version, code, sourceMap, file, settings, hasServed };
-      await this.#goLive(known, next, config);
-    } catch (error) {
-      this.#options.log.error(
-        { handler: known.name, fault: asFault(error, good.file) },
-        "last good version not taken on",
-      );
-    }
-  }
-
-  async #recompose(known: Known, live: LiveHandler): Promise<void> {
-    try {
-      await this.#goLive(
-        known,
-        { ...live, settings: this.#compose(live.name, live.file, known.exported) },
-        known.exported,
-      );
-    } catch (error) {
-      await this.#fail(known, asFault(error, live.file));
-    }
-  }
-
-  async #inspect(name: string, file: string, built: { code: string; sourceMap: string }): Promise<unknown> {
-    const own = this.#handlers.settings[name] ?? {};
-    const { timeoutMs, memoryBytes } = mergeSettings(name, [this.#handlers.defaults, own]);
-    const { code, sourceMap } = built;
-    const inspection = await this.#options.inspect({ name, code, sourceMap, timeoutMs, memoryBytes });
-    if (inspection.at === "ready") return inspection.config;
-    throw loadFault(inspection.failure, file);
-  }
-
-  #compose(name: string, file: string, exported: unknown): HandlerSettings {
-    const suggest = this.#options.suggest ?? ((): undefined => undefined);
-    return composeSettings({ name, file, exported, gateway: this.#handlers, suggest });
-  }
-
   #report(name: string, fault: Fault): void {
     const text = fault.explain();
     if (this.#reported.get(name) === text) return;
     this.#reported.set(name, text);
-    this.#failures++;
+    this.#figures.failures++;
     const { log } = this.#options;
     if (fault.code !== "DEPLOY_DIR_UNREADABLE") log.error({ handler: name, fault }, "handler not taken on");
     else if (this.#isOpening) log.warn({ fault }, "no handlers: their folder cannot be read");
@@ -377,13 +388,4 @@ export class Deployments {
     }
     return folders;
   }
-}
-
-function isSame(a: LiveHandler, b: LiveHandler): boolean {
-  return a.version === b.version && a.code === b.code && JSON.stringify(a.settings) === JSON.stringify(b.settings);
-}
-
-function asFault(error: unknown, where: string): Fault {
-  if (error instanceof Fault) return error;
-  return new Fault("DEPLOY_STORE_FAILED", messageOf(error), { where, cause: error });
 }

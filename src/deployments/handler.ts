@@ -1,7 +1,7 @@
 /** A handler on its way into service: a bundle to be looked at, and a version that runs. */
 import { Fault, remedyOf } from "../fault.ts";
 import type { Failure } from "../task.ts";
-import type { HandlerSettings } from "./settings.ts";
+import type { HandlerSettings, ProbationSettings } from "./settings.ts";
 
 /** A version that runs, or is about to. */
 export interface LiveHandler {
@@ -13,8 +13,22 @@ export interface LiveHandler {
   /** Where its source begins, relative to the folder that the handlers' folder lies in. */
   readonly file: string;
   readonly settings: HandlerSettings;
-  /** It was live when the gateway ended last. */
+  /** It was live before: when the gateway ended last, or until a newer one was. */
   readonly hasServed: boolean;
+  /** It is on probation: whoever runs it says when it has passed, or fails. */
+  readonly probation?: ProbationSettings | undefined;
+  /** What is tried beside it. */
+  readonly candidate?: CandidateHandler | undefined;
+}
+
+/** A version that runs beside the live one, which has the same triggers. */
+export interface CandidateHandler extends Pick<
+  LiveHandler,
+  "name" | "version" | "code" | "sourceMap" | "file" | "settings"
+> {
+  /** Share of the keys that it gets; 0: it is a shadow, whose runs have no effects. */
+  readonly share: number;
+  readonly probation: ProbationSettings;
 }
 
 /** A bundle to be looked at; nothing of it stays. */
@@ -40,4 +54,14 @@ export function loadFault({ code, message, where }: LoadFailure, file: string): 
     where: where ?? file,
     ...(remedy === undefined ? {} : { remedy }),
   });
+}
+
+/** Whether the two run the same code under the same settings. */
+export function isSame(a: LiveHandler, b: LiveHandler): boolean {
+  return a.version === b.version && a.code === b.code && JSON.stringify(a.settings) === JSON.stringify(b.settings);
+}
+
+/** What two versions that are compared have to have in common. */
+export function triggersOf({ topics, key, schedule, webhook }: HandlerSettings): string {
+  return JSON.stringify([topics, key, schedule, webhook]);
 }

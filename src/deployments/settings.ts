@@ -45,6 +45,27 @@ const retry = z
   })
   .meta({ description: "What happens when an event fails." });
 
+const probation = z
+  .union([
+    z.literal(false),
+    z.strictObject({
+      events: count.max(1_000_000).optional().meta({ description: "Over after so many events. Default: 200." }),
+      time: wait.optional().meta({ description: "And after so long, at most 24h. Default: 1h." }),
+      errors: z.number().min(0).max(1).optional().meta({
+        description:
+          "Share of the events that may fail, beside what the version before failed at. Default: 0.01. One that costs a runner is rolled back at once.",
+      }),
+      slower: z.number().min(0).max(1000).optional().meta({
+        description:
+          "So many times as long as with the version before may an event take, in the mean of at least 20 events, and from 5 ms on. 0: as long as it likes. Default: 5.",
+      }),
+    }),
+  ])
+  .meta({
+    description:
+      "How a new version is watched. Past the budget it is rolled back by itself, and what it failed at runs again on the version before. false: not at all.",
+  });
+
 const shared = {
   // 0 would mean no limit to an isolate, which a handler must never have.
   timeout: durationWithin({ min: "1ms", max: "1h" })
@@ -59,6 +80,7 @@ const shared = {
   }),
   retry: retry.optional(),
   limits: limitSettings.optional(),
+  probation: probation.optional(),
 };
 
 const origin = z
@@ -146,6 +168,16 @@ export const handlersSettings = z
   .meta({ description: "The functions that run on events." });
 export type HandlersSettings = z.output<typeof handlersSettings>;
 
+/** How a version is watched. */
+export interface ProbationSettings {
+  readonly eventsMax: number;
+  readonly timeMs: number;
+  /** Share of the events that may fail. */
+  readonly errors: number;
+  /** So many times as long as the version before it may take; 0: as long as it likes. */
+  readonly slower: number;
+}
+
 /** All layers merged and complete. */
 export interface HandlerSettings {
   readonly topics: readonly string[];
@@ -165,6 +197,8 @@ export interface HandlerSettings {
   readonly concurrency: number;
   readonly retry: { readonly triesMax: number; readonly firstMs: number; readonly maxMs: number };
   readonly limits: HandlerLimits;
+  /** How a new version is watched; undefined: not at all. */
+  readonly probation: ProbationSettings | undefined;
 }
 
 const BUILT_IN = {
@@ -202,5 +236,12 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     concurrency: merged.concurrency ?? BUILT_IN.concurrency,
     retry: { triesMax, firstMs: backoff, maxMs: Math.max(backoff, backoffMax) },
     limits: limitsOf(merged.limits ?? {}),
+    probation: probationOf(merged.probation ?? {}),
   };
+}
+
+function probationOf(given: z.output<typeof probation>): ProbationSettings | undefined {
+  if (given === false) return undefined;
+  const { events = 200, time = 60 * 60_000, errors = 0.01, slower = 5 } = given;
+  return { eventsMax: events, timeMs: time, errors, slower };
 }

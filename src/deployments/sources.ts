@@ -21,7 +21,11 @@ const NOT_A_HANDLER = /(?:\.test\.|\.cases\.|\.d\.ts$)/;
 const INDEXES = ["index.ts", "index.js", "index.mjs"] as const;
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 /** Each handler costs memory in every runner. */
-const HANDLERS_MAX = 1000;
+export const HANDLERS_MAX = 1000;
+
+export function isHandlerName(name: string): boolean {
+  return NAME.test(name);
+}
 
 /** What may be read as source. Larger ones could not become a bundle, and would be in memory before that is known. */
 export const SOURCE_BYTES_MAX = 8 * 1024 * 1024;
@@ -50,7 +54,7 @@ export async function findSources(dir: string): Promise<Sources> {
     if (entry === undefined) continue;
     const name = folder ? file : file.replace(EXTENSION, "");
     const other = found.get(name);
-    if (!NAME.test(name)) {
+    if (!isHandlerName(name)) {
       faults.set(name, new Fault("DEPLOY_NAME_INVALID", `"${name}" cannot be a handler's name`, { where: entry }));
     } else if (other !== undefined) {
       found.delete(name);

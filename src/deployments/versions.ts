@@ -1,5 +1,6 @@
 /**
- * The versions of one handler, on disk: `<folder>/versions.json`, and `<n>.js` and `<n>.js.map` for each kept one.
+ * The versions of one handler, on disk: `<folder>/versions.json`, and `<n>.js` and `<n>.js.map` for each kept one. The
+ * list says as well which of them is live, which one is tried beside it, and how it came to that.
  *
  * A version's number stands in outcomes, so it is durable before it runs, and a number is never given twice, even when
  * the list is damaged: then it is set aside, and numbering goes on above every file that is there.
@@ -7,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
 import type { Build } from "./build.ts";
@@ -19,19 +21,52 @@ const entry = z.object({
   config: z.json(),
   /** Where its source began, as shown to people. */
   file: z.string(),
+  /** Who deployed it, and why, when somebody said so; of what lies in the handlers' folder nobody did. */
+  author: z.string().optional(),
+  message: z.string().optional(),
 });
-const list = z.object({ format: z.literal(1), next: z.int().min(1), live: z.int().min(0), versions: z.array(entry) });
+const number = z.int().min(0);
+const step = z.object({
+  atMs: z.number(),
+  version: number,
+  what: z.enum(["live", "passed", "rolled-back", "canary", "shadow", "dropped", "removed"]),
+  why: z.string().optional(),
+  author: z.string().optional(),
+});
+const candidate = z.object({ version: number, share: z.number().min(0).max(1), sinceMs: z.number() });
+const list = z.object({
+  format: z.literal(1),
+  next: z.int().min(1),
+  /** 0: none. */
+  live: number,
+  /** The one that was live before it, which is live again when it is rolled back; 0: none. */
+  before: number.default(0),
+  /** Since when the live one is on probation; 0: it is not. */
+  probationMs: z.number().default(0),
+  /** Tried beside the live one, on a share of the keys; 0: as a shadow. */
+  candidate: candidate.optional(),
+  /** Contents of the source in the handlers' folder when it was last made a version. */
+  folderHash: z.string().default(""),
+  /** It was deployed by the API since: it stays when there is no source of it in the folder. */
+  isUploaded: z.boolean().default(false),
+  /** What happened, the oldest first. */
+  history: z.array(step).default([]),
+  versions: z.array(entry),
+});
 
-type VersionList = z.output<typeof list>;
+export type VersionList = z.output<typeof list>;
 export type VersionEntry = z.output<typeof entry>;
+export type CandidateEntry = z.output<typeof candidate>;
+export type Step = z.output<typeof step>;
 
 export interface StoredVersion extends VersionEntry {
   readonly code: string;
   readonly sourceMap: string;
 }
 
-/** Kept beside the live one. */
+/** Kept beside those that are live, were live before, or are tried. */
 export const VERSIONS_KEPT = 10;
+const HISTORY_MAX = 50;
 
 export function hashOf(build: Pick<Build, "code" | "sourceMap">): string {
   return createHash("sha256").update(build.code).update("\0").update(build.sourceMap).digest("hex");
@@ -80,13 +115,14 @@ export class Versions {
     return this.#list.versions.find((each) => each.hash === hash);
   }
 
-  get list(): readonly VersionEntry[] {
-    return this.#list.versions;
+  /** All that is known. */
+  get list(): Readonly<VersionList> {
+    return this.#list;
   }
 
   /** The one that was live last. */
   get liveEntry(): VersionEntry | undefined {
-    return this.#list.versions.find(({ version }) => version === this.#list.live);
+    return this.entry(this.#list.live);
   }
 
   /** Number of the one that was live last, undefined when none was. */
@@ -94,23 +130,30 @@ export class Versions {
     return this.#list.live === 0 ? undefined : this.#list.live;
   }
 
-  /** The one that was live last, with its code; undefined when there is none or it is damaged. */
-  async live(): Promise<StoredVersion | undefined> {
-    const live = this.liveEntry;
-    if (live === undefined) return undefined;
+  entry(version: number): VersionEntry | undefined {
+    return this.#list.versions.find((each) => each.version === version);
+  }
+
+  /** A version with its code; undefined when it is not kept, or damaged. */
+  async read(version: number): Promise<StoredVersion | undefined> {
+    const found = this.entry(version);
+    if (found === undefined) return undefined;
     try {
-      const code = await readFile(join(this.#folder, `${live.version}.js`), "utf8");
-      const sourceMap = await readFile(join(this.#folder, `${live.version}.js.map`), "utf8");
-      return hashOf({ code, sourceMap }) === live.hash ? { ...live, code, sourceMap } : undefined;
+      const code = await readFile(join(this.#folder, `${version}.js`), "utf8");
+      const sourceMap = await readFile(join(this.#folder, `${version}.js.map`), "utf8");
+      return hashOf({ code, sourceMap }) === found.hash ? { ...found, code, sourceMap } : undefined;
     } catch {
       return undefined;
     }
   }
 
   /** Gives a build its number, durably. */
-  async add(build: Build, config: unknown, file: string, builtMs: number): Promise<VersionEntry> {
+  async add(
+    build: Pick<Build, "code" | "sourceMap">,
+    more: Omit<VersionEntry, "version" | "hash">,
+  ): Promise<VersionEntry> {
     const version = this.#list.next;
-    const added = entry.parse({ version, hash: hashOf(build), builtMs, config, file });
+    const added = entry.parse({ version, hash: hashOf(build), ...more });
     await this.#guarded(async () => {
       if ((await mkdir(this.#folder, { recursive: true })) !== undefined) await syncFolder(dirname(this.#folder));
       // The list names them: their contents are synced before it is written, their names with it.
@@ -121,14 +164,21 @@ export class Versions {
     return added;
   }
 
-  /** Remembers, durably, which one is live, and drops the oldest ones beyond what is kept. */
-  async setLive(version: number): Promise<void> {
-    if (this.#list.live === version) return;
-    const { versions } = this.#list;
-    const kept = versions.filter((each, index) => each.version === version || index >= versions.length - VERSIONS_KEPT);
-    await this.#guarded(() => this.#save({ ...this.#list, live: version, versions: kept }));
+  /** Remembers, durably, what changes, and what happened with it; drops the oldest versions beyond what is kept. */
+  async update(change: Partial<Omit<VersionList, "history" | "versions">>, happened?: Step): Promise<void> {
+    const before = this.#list;
+    const next = { ...before, ...change };
+    if (happened !== undefined) next.history = [...before.history, happened].slice(-HISTORY_MAX);
+    if (happened === undefined && isDeepStrictEqual(before, next)) return;
+    const used = new Set([next.live, next.before, next.candidate?.version]);
+    const { versions } = before;
+    next.versions = versions.filter(({ version }, at) => used.has(version) || at >= versions.length - VERSIONS_KEPT);
+    await this.#guarded(async () => {
+      if ((await mkdir(this.#folder, { recursive: true })) !== undefined) await syncFolder(dirname(this.#folder));
+      await this.#save(next);
+    });
     for (const dropped of versions) {
-      if (kept.includes(dropped)) continue;
+      if (next.versions.includes(dropped)) continue;
       await rm(join(this.#folder, `${dropped.version}.js`), { force: true });
       await rm(join(this.#folder, `${dropped.version}.js.map`), { force: true });
     }
@@ -155,7 +205,7 @@ export class Versions {
 async function afresh(folder: string): Promise<VersionList> {
   const files: readonly string[] = await readdir(folder).catch((): string[] => []);
   const numbers = files.map((file) => Number(/^(\d+)\.js$/.exec(file)?.[1] ?? 0));
-  return { format: 1, next: Math.max(0, ...numbers) + 1, live: 0, versions: [] };
+  return list.parse({ format: 1, next: Math.max(0, ...numbers) + 1, live: 0, versions: [] });
 }
 
 /** All of it or nothing: written aside, synced, renamed. The name lasts once the folder is synced. */

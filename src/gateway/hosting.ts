@@ -5,6 +5,7 @@
  * A version is checked as a whole before anything changes; then it is loaded, bound to its triggers, and attached, in
  * that order. So an event is never routed to a handler that cannot run, and a failure leaves what was live.
  */
+import { createHash } from "node:crypto";
 import type { Config } from "../config.ts";
 import type { Candidate, Inspection, LiveHandler } from "../deployments/deployments.ts";
 import { loadFault } from "../deployments/handler.ts";
@@ -13,7 +14,9 @@ import type { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Pipeline } from "../pipeline.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { HandlerBundle, Sandbox } from "../sandbox/sandbox.ts";
+import { ROUTE_VERSION } from "../tasks/forward.ts";
+import type { CandidateSettings } from "../tasks/watch.ts";
 import type { Triggers } from "../triggers/triggers.ts";
 import { checkSecrets } from "./secrets.ts";
 import type { Outlets } from "./outlets.ts";
@@ -30,12 +33,15 @@ export interface HostingRooms {
 }
 
 /** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
+const PAGE = 100;
 const ROUTE_RETRY = { triesMax: 5, firstMs: 500, maxMs: 60_000 };
 
 export class Hosting {
   readonly #rooms: HostingRooms;
   readonly #live = new Map<string, LiveHandler>();
   readonly #failures = new Map<string, Fault>();
+  /** By slot and handler: digest of what is loaded. */
+  readonly #loaded = new Map<string, string>();
   #routes: readonly Route[] = [];
   /** Values by name, for handlers that go live from now on. */
   secrets: ReadonlyMap<string, string>;
@@ -78,27 +84,85 @@ export class Hosting {
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
   async live(handler: LiveHandler): Promise<void> {
-    const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
-    const { name, version, code, sourceMap, file, settings } = handler;
+    const { journal, triggers, pipeline, egress } = this.#rooms;
+    const { name, version, code, sourceMap, file, settings, probation } = handler;
     const { topics, key, schedule, webhook, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } =
       settings;
     const to = this.#uplinkIds(settings.to, file);
     const wants = { name, topics, key, schedule, webhook };
     triggers.check(wants);
-    checkSecrets([...settings.secrets, ...webhookSecrets(webhook)], [...this.secrets.keys()], file);
-    const secrets = Object.fromEntries(settings.secrets.map((name) => [name, this.secrets.get(name) ?? ""]));
+    const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
     const id = journal.handlerId(name);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
-    const load = await sandbox.load(bundle, pipeline.placeFor(id, trust));
-    if (load.at === "failed") throw loadFault(load.failure, file);
+    const watched = { version, probation, candidate: await this.#tried(handler, id) };
+    await this.#load(bundle, file, pipeline.placeFor(id, trust), "live");
     egress.meet(name);
     const keyOf = triggers.bind(id, wants);
-    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits });
+    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits, ...watched });
+    if (watched.candidate === undefined) this.#unloadTried(name, id);
     this.#live.set(name, handler);
-    this.#failures.delete(name);
+  }
+
+  /** Loads what is tried beside the live version. */
+  async #tried({ name, candidate }: LiveHandler, id: number): Promise<CandidateSettings | undefined> {
+    if (candidate === undefined) return undefined;
+    const { version, code, sourceMap, file, settings, share, probation: rules } = candidate;
+    const { params, topics, fetch, timeoutMs, memoryBytes, concurrency, type, limits } = settings;
+    const to = this.#uplinkIds(settings.to, file);
+    const secrets = this.#granted(settings.secrets, file);
+    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
+    const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
+    await this.#load(bundle, file, this.#rooms.pipeline.apart, "candidate", share > 0);
+    return { version, share, rules, to, type };
+  }
+
+  #unloadTried(name: string, id: number): void {
+    this.#rooms.sandbox.unloadAside(id, "candidate");
+    this.#loaded.delete(`candidate ${name}`);
+  }
+
+  /** What is loaded already, with the same settings and secrets, stays as it is. */
+  async #load(
+    bundle: HandlerBundle,
+    file: string,
+    runner: number,
+    slot: "live" | "candidate",
+    makesRequests = true,
+  ): Promise<void> {
+    const { name, version, code, settings } = bundle;
+    const what = `${slot} ${name}`;
+    const digest = createHash("sha256")
+      .update(JSON.stringify([version, code, settings, makesRequests]))
+      .digest("hex");
+    if (this.#loaded.get(what) === digest) return;
+    const load = await this.#rooms.sandbox.load(bundle, runner, { slot, makesRequests });
+    if (load.at === "failed") throw loadFault(load.failure, file);
+    this.#loaded.set(what, digest);
+  }
+
+  /** What the handler gets of `names`. Throws Fault DEPLOY_SECRET_UNKNOWN when there is not one of them, or of `more`. */
+  #granted(names: readonly string[], file: string, more: readonly string[] = []): Readonly<Record<string, string>> {
+    checkSecrets([...names, ...more], [...this.secrets.keys()], file);
+    return Object.fromEntries(names.map((name) => [name, this.secrets.get(name) ?? ""]));
+  }
+
+  /** Dead letters of that version since then are tried again. What waits for another try is tried at once anyway. */
+  async takeBack(name: string, version: number, sinceMs: number): Promise<number> {
+    const { dead } = this.#rooms.journal;
+    let count = 0;
+    let after: string | undefined;
+    do {
+      const letters = await dead.list({ handler: name, limit: PAGE, after });
+      for (const letter of letters) {
+        if (letter.version !== version || letter.timeMs < sinceMs || letter.kind !== "task") continue;
+        if (await dead.redrive(letter.id)) count++;
+      }
+      after = letters.length < PAGE ? undefined : letters.at(-1)?.id;
+    } while (after !== undefined);
+    return count;
   }
 
   /**
@@ -113,6 +177,7 @@ export class Hosting {
     pipeline.detach(id);
     sandbox.unload(id);
     egress.forget(name);
+    for (const slot of ["live", "candidate"]) this.#loaded.delete(`${slot} ${name}`);
     this.#live.delete(name);
     this.#failures.delete(name);
     return this.stranded()[name] ?? 0;
@@ -141,7 +206,14 @@ export class Hosting {
       const id = journal.handlerId(name);
       const keyOf = triggers.bind(id, { topics, key });
       const uplinks = this.#uplinkIds(to, name);
-      const own = { type: "sluice.route", retry: ROUTE_RETRY, concurrency: 1, route: true, trust: "known" } as const;
+      const own = {
+        type: "sluice.route",
+        retry: ROUTE_RETRY,
+        concurrency: 1,
+        route: true,
+        trust: "known",
+        version: ROUTE_VERSION,
+      } as const;
       await pipeline.attach({ name, id, to: uplinks, ...own, keyOf });
     }
   }

@@ -2,7 +2,7 @@
  * A line: one handler or route as the pipeline works it. It says what a task's result becomes: outputs with everything
  * filled in, a further try after a wait, or a dead letter. That is decided here and nowhere else.
  */
-import { eventRecord, subjectOf } from "../event.ts";
+import { eventRecord } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Failure, Outcome, Task } from "../task.ts";

@@ -43,6 +43,7 @@ describe("the log line of a deploy", () => {
     expect(lines[1]).toEqual({
       handler: "a",
       version: 2,
+      onProbationAfter: 1,
       triggers: ["topic a"],
       fetch: ["https://api.example.com", "http://b.local (private)"],
       granted: ["fetch http://b.local (private)"],

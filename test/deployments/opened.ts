@@ -100,6 +100,7 @@ export async function openDeployments(
     mended: (name) => {
       mended.push(name);
     },
+    takeBack: () => Promise.resolve(0),
     ...more,
   });
   return { deployments, live, removed, failed, mended };

@@ -1,0 +1,400 @@
+/**
+ * One handler's rollout: which of its versions is live, which one is tried beside it, and how that changes.
+ *
+ * Whatever changes is first taken on by those who run it (`live`), then remembered (versions.ts): killed in between, the
+ * next start finds what was live before, and takes the change on once more when it comes from the folder.
+ *
+ *   R1  There is a live version from the first one on that loads, whatever comes after it, until the handler is removed.
+ *   R2  A version that comes after another one is on probation, and so is one that is tried; a verdict on any other than
+ *       the one that is on probation is too late, and nothing.
+ *   R3  What is rolled back stays so across restarts: the folder's contents count as news only when they change.
+ */
+import { Fault } from "../fault.ts";
+import type { Log } from "../log.ts";
+import { grantFields } from "./grants.ts";
+import type { Grants } from "./grants.ts";
+import { isSame, triggersOf } from "./handler.ts";
+import type { CandidateHandler, LiveHandler } from "./handler.ts";
+import { asFault, defined, Maker } from "./maker.ts";
+import type { By, MakerDoors, Sources } from "./maker.ts";
+import { shownTriggers } from "./shown.ts";
+import { hashOf } from "./versions.ts";
+import type { Step, StoredVersion, VersionList, Versions } from "./versions.ts";
+
+export interface RolloutDoors extends MakerDoors {
+  readonly log: Log;
+  readonly live: (handler: LiveHandler) => Promise<void>;
+  readonly failed: (name: string, fault: Fault) => void;
+  readonly mended: (name: string) => void;
+  /** Runs what the version failed at since then once more, on whatever is live now. Says how many dead letters that were. */
+  readonly takeBack: (name: string, version: number, sinceMs: number) => Promise<number>;
+  /** One after another with everything else that changes handlers. */
+  readonly queue: (work: () => Promise<void>) => void;
+}
+
+export interface Figures {
+  deploys: number;
+  failures: number;
+  rollbacks: number;
+}
+
+export class Rollout {
+  readonly name: string;
+  readonly versions: Versions | undefined;
+  live: LiveHandler | undefined;
+  /** What it uses has changed, and it could not go live with that: the next look tries again, though it is the same. */
+  isStale = false;
+  /** Files that the last build read, or tried to, and how they looked. */
+  looks: ReadonlyMap<string, string> = new Map();
+  fault: Fault | undefined;
+  readonly #doors: RolloutDoors;
+  readonly #maker: Maker;
+  readonly #figures: Figures;
+  /** Number of the version that was live when the gateway ended last, until another one is live. */
+  #served: number | undefined;
+  #exported: unknown;
+  #probation: NodeJS.Timeout | undefined;
+
+  /** `isOpening`: what is stored is what was there when the gateway ended. */
+  constructor(name: string, versions: Versions | undefined, doors: RolloutDoors, figures: Figures, isOpening: boolean) {
+    this.name = name;
+    this.versions = versions;
+    this.#doors = doors;
+    this.#figures = figures;
+    this.#maker = new Maker(name, versions, doors);
+    this.#doors = doors;
+    this.#figures = figures;
+    // Later on it says only what this gateway made live itself.
+    this.#served = isOpening ? versions?.liveNumber : undefined;
+  }
+
+  // --- new versions
+
+  /** The source in the folder was built. Throws a Fault when it cannot go live. */
+  async build(built: Sources, file: string): Promise<void> {
+    const hash = hashOf(built);
+    const list = this.versions?.list;
+    // Seen before, and another one was made live since (R3).
+    if (list !== undefined && list.folderHash === hash && this.versions?.find(hash)?.version !== list.live) {
+      if (this.live !== undefined || (await this.restore())) return;
+    }
+    await this.#deploy(built, file, {}, { folderHash: hash, isUploaded: false });
+  }
+
+  /** Deployed by the API. Throws a Fault when it cannot go live. */
+  async upload(built: Sources, file: string, by: By): Promise<LiveHandler> {
+    await this.#deploy(built, file, by, { isUploaded: true });
+    return this.live as LiveHandler;
+  }
+
+  /** Tries a version beside the live one. `share` of the keys, 0: as a shadow. Throws a Fault. */
+  async try(built: Sources, file: string, share: number, by: By): Promise<CandidateHandler> {
+    const { live, versions } = this;
+    if (live === undefined || versions === undefined) {
+      throw new Fault(
+        "DEPLOY_NOTHING_LIVE",
+        `nothing of handler ${this.name} is live that a version could be tried beside`,
+      );
+    }
+    if (versions.list.probationMs > 0) {
+      const message = `version ${live.version} of handler ${this.name} is on probation itself`;
+      throw new Fault("DEPLOY_ON_PROBATION", message);
+    }
+    const stored = await this.#maker.stored(built, file, by);
+    if (stored.version === live.version) {
+      throw new Fault("DEPLOY_SAME", `that is version ${live.version} of handler ${this.name}, which is live`);
+    }
+    const settings = this.#maker.compose(stored.file, stored.config);
+    if (triggersOf(settings) !== triggersOf(live.settings)) {
+      const message = `its topics, key or schedule are others than those of version ${live.version}`;
+      throw new Fault("DEPLOY_OTHER_TRIGGERS", message, { where: file });
+    }
+    const candidate = this.#maker.candidate({ ...stored, ...built }, settings, share);
+    await this.#run({ ...live, candidate, probation: undefined });
+    const sinceMs = this.#doors.clock.now();
+    const entry = { version: stored.version, share, sinceMs };
+    await this.#remember(
+      { candidate: entry },
+      { version: stored.version, what: share > 0 ? "canary" : "shadow", ...by },
+    );
+    this.#watch(candidate.version, candidate.probation.timeMs);
+    const fields = { handler: this.name, version: stored.version, beside: live.version, share };
+    this.#doors.log.info(
+      fields,
+      share > 0 ? "canary: the version gets a share of the keys" : "shadow: the version runs without effects",
+    );
+    return candidate;
+  }
+
+  async #deploy(built: Sources, file: string, by: By, change: Partial<VersionList>): Promise<void> {
+    const { version, config, file: shownFile } = await this.#maker.stored(built, file, by);
+    const settings = this.#maker.compose(file, config);
+    const hasServed = version === this.#served;
+    await this.#goLive(
+      { name: this.name, version, ...built, file: shownFile, settings, hasServed },
+      config,
+      by,
+      change,
+    );
+    this.mend();
+  }
+
+  // --- what is live
+
+  async #goLive(next: LiveHandler, exported: unknown, by: By = {}, change: Partial<VersionList> = {}): Promise<void> {
+    const { versions } = this;
+    if (this.live !== undefined && !this.isStale && isSame(this.live, next)) {
+      await versions?.update(change);
+      this.mend();
+      return;
+    }
+    const grantsBefore = this.#grantsBefore();
+    const list = versions?.list;
+    const before = this.live?.version ?? versions?.liveNumber;
+    const isNews = before !== next.version;
+    const nowMs = this.#doors.clock.now();
+    const isWatched = isNews && before !== undefined && next.settings.probation !== undefined && list !== undefined;
+    const sinceMs = isWatched ? nowMs : isNews ? 0 : (list?.probationMs ?? 0);
+    const candidate = isNews ? undefined : await this.#candidateOf(list);
+    await this.#run({ ...next, probation: sinceMs > 0 ? next.settings.probation : undefined, candidate });
+    if (!next.hasServed) this.#served = undefined;
+    this.#exported = exported;
+    this.#figures.deploys++;
+    const rollout = isNews
+      ? { live: next.version, before: before ?? 0, probationMs: sinceMs, candidate }
+      : { candidate };
+    await this.#remember(
+      { ...rollout, candidate: candidate === undefined ? undefined : list?.candidate, ...change },
+      isNews ? { version: next.version, what: "live", ...by } : undefined,
+    );
+    this.#watch(next.version, sinceMs === 0 ? undefined : sinceMs + (next.settings.probation?.timeMs ?? 0) - nowMs);
+    const { name: handler, version, settings } = next;
+    const fields = { handler, version, triggers: shownTriggers(settings), ...grantFields(settings, grantsBefore) };
+    this.#doors.log.info(isWatched ? { ...fields, onProbationAfter: before } : fields, "handler live");
+  }
+
+  async #run(next: LiveHandler): Promise<void> {
+    await this.#doors.live(next);
+    this.live = next;
+    this.isStale = false;
+  }
+
+  /** The version that was live last is live again. False when there is none that can be. */
+  async restore(): Promise<boolean> {
+    const { versions } = this;
+    const stored = versions === undefined ? undefined : await versions.read(versions.list.live);
+    if (stored === undefined) return false;
+    try {
+      await this.#goLive(this.#again(stored), stored.config);
+      return true;
+    } catch (error) {
+      const fault = asFault(error, stored.file);
+      this.#doors.log.error({ handler: this.name, fault }, "last good version not taken on");
+      return false;
+    }
+  }
+
+  /** The gateway's settings have changed, or what the handler uses. */
+  async renew(): Promise<void> {
+    const { live } = this;
+    if (live === undefined) return;
+    try {
+      const { probation: _, candidate: __, ...own } = live;
+      await this.#goLive({ ...own, settings: this.#maker.compose(live.file, this.#exported) }, this.#exported);
+    } catch (error) {
+      await this.fail(asFault(error, live.file));
+    }
+  }
+
+  // --- verdicts, and what people decide
+
+  /** The version has run as it should. */
+  async passed(version: number): Promise<void> {
+    const { live, versions } = this;
+    if (live === undefined || versions === undefined || !this.#isWatched(version)) return;
+    this.#doors.log.info({ handler: this.name, version }, "handler has passed its probation");
+    if (version !== live.version) return; // A candidate goes on until somebody decides.
+    this.#watch(version, undefined);
+    await this.#run({ ...live, probation: undefined });
+    await this.#remember({ probationMs: 0 }, { version, what: "passed" });
+  }
+
+  /** The version has failed its probation: the one before is live again, or what was tried is dropped. */
+  async rejected(version: number, reason: string): Promise<void> {
+    if (!this.#isWatched(version)) return;
+    if (version !== this.live?.version) await this.#dropCandidate({ message: reason });
+    else await this.rollBack(this.versions?.list.before ?? 0, { message: reason });
+  }
+
+  /** Makes an older version live again; without `to` the one before, or what is tried beside it is dropped. */
+  async rollBack(to: number | undefined, by: By): Promise<number> {
+    const { versions, live } = this;
+    if (versions === undefined || live === undefined) throw this.#unknown(to ?? 0);
+    if (to === undefined && versions.list.candidate !== undefined) return await this.#dropCandidate(by);
+    const target = to ?? versions.list.before;
+    if (target === live.version) throw new Fault("DEPLOY_SAME", `version ${target} of handler ${this.name} is live`);
+    const { probationMs } = versions.list;
+    try {
+      const stored = await versions.read(target);
+      if (stored === undefined) throw this.#unknown(target);
+      await this.#run(this.#again(stored));
+      this.#exported = stored.config;
+    } catch (error) {
+      // Whatever is wrong with it, what runs goes on.
+      this.#doors.log.error(
+        { handler: this.name, version: live.version, fault: asFault(error, "") },
+        "not rolled back",
+      );
+      await this.#run({ ...live, probation: undefined });
+      throw error;
+    }
+    this.#watch(target, undefined);
+    this.#figures.rollbacks++;
+    const why = by.message ?? "asked for";
+    await this.#remember(
+      { live: target, before: 0, probationMs: 0, candidate: undefined },
+      { version: live.version, what: "rolled-back", why, author: by.author },
+    );
+    const again = probationMs > 0 ? await this.#doors.takeBack(this.name, live.version, probationMs) : 0;
+    this.#doors.log.warn(
+      { handler: this.name, from: live.version, version: target, why, again },
+      "handler rolled back",
+    );
+    const message = `version ${live.version} was rolled back to version ${target}: ${why}`;
+    this.fault = new Fault("HANDLER_ROLLED_BACK", message, { where: live.file });
+    this.#doors.failed(this.name, this.fault);
+    return target;
+  }
+
+  /** What is tried beside the live version becomes the live one. */
+  async promote(by: By): Promise<LiveHandler> {
+    const candidate = this.live?.candidate;
+    if (candidate === undefined) {
+      throw new Fault("DEPLOY_NO_CANDIDATE", `no version of handler ${this.name} is tried beside the live one`);
+    }
+    const { share: _, probation: __, ...next } = candidate;
+    const exported = this.versions?.entry(candidate.version)?.config;
+    await this.#goLive({ ...next, hasServed: false }, exported, by);
+    this.mend();
+    return this.live as LiveHandler;
+  }
+
+  /** It is to be no more. What is stored stays, and a later deploy goes on from it. */
+  async remove(by: By): Promise<void> {
+    const { live } = this;
+    this.close();
+    const gone = { live: 0, before: 0, probationMs: 0, candidate: undefined, isUploaded: false };
+    await this.#remember(gone, { version: live?.version ?? 0, what: "removed", ...by });
+  }
+
+  async #dropCandidate(by: By): Promise<number> {
+    const { live, versions } = this;
+    const candidate = versions?.list.candidate;
+    if (live === undefined || candidate === undefined) throw this.#unknown(0);
+    await this.#run({ ...live, candidate: undefined });
+    this.#watch(candidate.version, undefined);
+    const why = by.message ?? "asked for";
+    await this.#remember(
+      { candidate: undefined },
+      { version: candidate.version, what: "dropped", why, author: by.author },
+    );
+    const again = await this.#doors.takeBack(this.name, candidate.version, candidate.sinceMs);
+    const fields = { handler: this.name, dropped: candidate.version, version: live.version, why, again };
+    this.#doors.log.warn(fields, "what was tried beside the live version is dropped");
+    return live.version;
+  }
+
+  #isWatched(version: number): boolean {
+    const list = this.versions?.list;
+    if (list === undefined) return false;
+    return (list.live === version && list.probationMs > 0) || list.candidate?.version === version;
+  }
+
+  /** Watching has an end; undefined: at once. */
+  #watch(version: number, leftMs: number | undefined): void {
+    clearTimeout(this.#probation);
+    if (leftMs === undefined) return;
+    this.#probation = setTimeout(() => this.#doors.queue(() => this.passed(version)), Math.max(0, leftMs));
+    this.#probation.unref();
+  }
+
+  // --- when something is wrong
+
+  /** D1: says why, and makes sure that the last good version is live. */
+  async fail(fault: Fault): Promise<void> {
+    const isNews = this.fault?.explain() !== fault.explain();
+    this.fault = fault;
+    if (this.live === undefined) await this.restore();
+    this.fault = fault;
+    if (!isNews) return;
+    this.#figures.failures++;
+    const live = this.live?.version ?? "none";
+    this.#doors.log.error({ handler: this.name, fault, live }, "handler not taken on");
+    this.#doors.failed(this.name, fault);
+  }
+
+  /** The live version is what its source says again. */
+  mend(): void {
+    if (this.fault === undefined) return;
+    this.fault = undefined;
+    this.#doors.log.info({ handler: this.name, version: this.live?.version }, "handler mended");
+    this.#doors.mended(this.name);
+  }
+
+  close(): void {
+    clearTimeout(this.#probation);
+  }
+
+  // --- parts
+
+  /** As it is to run once more. Throws a Fault when its settings are none any more. */
+  #again({ version, code, sourceMap, file, config }: StoredVersion): LiveHandler {
+    const settings = this.#maker.compose(file, config);
+    return { name: this.name, version, code, sourceMap, file, settings, hasServed: true };
+  }
+
+  /** What is to be tried beside the live one, as it was when the gateway ended. */
+  async #candidateOf(list: Readonly<VersionList> | undefined): Promise<CandidateHandler | undefined> {
+    const entry = list?.candidate;
+    if (entry === undefined) return undefined;
+    if (this.live?.candidate?.version === entry.version) {
+      const { candidate } = this.live;
+      const settings = this.#maker.compose(candidate.file, this.versions?.entry(entry.version)?.config);
+      return this.#maker.candidate(candidate, settings, entry.share);
+    }
+    const stored = await this.versions?.read(entry.version);
+    if (stored === undefined) return undefined;
+    return this.#maker.candidate(stored, this.#maker.compose(stored.file, stored.config), entry.share);
+  }
+
+  async #remember(
+    change: Partial<VersionList>,
+    happened: (Omit<Step, "atMs" | "author"> & By) | undefined,
+  ): Promise<void> {
+    if (happened === undefined) return await this.versions?.update(change);
+    const { message, author, ...rest } = happened;
+    const step = { ...rest, ...defined({ why: rest.why ?? message, author }), atMs: this.#doors.clock.now() };
+    await this.versions?.update(change, step);
+  }
+
+  /** What was granted so far: to the version that is live, or was before the gateway ended. */
+  #grantsBefore(): Grants | undefined {
+    if (this.live !== undefined) return this.live.settings;
+    const stored = this.versions?.liveEntry;
+    if (stored === undefined) return undefined;
+    try {
+      return this.#maker.compose(stored.file, stored.config);
+    } catch {
+      return undefined; // Its settings are none any more.
+    }
+  }
+
+  #unknown(version: number): Fault {
+    const kept = this.versions?.list.versions.map((each) => each.version).join(", ") ?? "";
+    const message =
+      version === 0
+        ? `there is no version of handler ${this.name} to go back to`
+        : `version ${version} of handler ${this.name} is not kept; there are: ${kept}`;
+    return new Fault("DEPLOY_NO_VERSION", message);
+  }
+}
