@@ -56,7 +56,6 @@ const list = z.object({
 
 export type VersionList = z.output<typeof list>;
 export type VersionEntry = z.output<typeof entry>;
-export type CandidateEntry = z.output<typeof candidate>;
 export type Step = z.output<typeof step>;
 
 export interface StoredVersion extends VersionEntry {

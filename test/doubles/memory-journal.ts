@@ -58,7 +58,8 @@ export class MemoryJournal {
     if (consumer !== undefined && !task.parked) consumer.waiting--;
     const parked = this.#parkedOf(task.handler, task.key);
     const kept = parked.filter(({ seq }) => seq !== task.seq);
-    if (outcome.at === "retry") kept.push({ ...task, attempt: task.attempt + (outcome.isFree === true ? 0 : 1), parked: true });
+    if (outcome.at === "retry")
+      kept.push({ ...task, attempt: task.attempt + (outcome.isFree === true ? 0 : 1), parked: true });
     if (outcome.at === "behind") kept.push({ ...task, parked: true });
     if (outcome.at === "done" && outcome.state !== undefined) {
       this.#states.set(`${task.handler}/${task.key}`, outcome.state);
