@@ -94,8 +94,8 @@ function checkSettings(
   uplinks: readonly string[],
   id: number,
 ): void {
-  const { topics, key, schedule, webhook } = settings;
-  triggers.bind(id, { name, topics, key, schedule, webhook });
+  const { topics, key, schedule, webhook, on } = settings;
+  triggers.bind(id, { name, topics, key, schedule, webhook, on });
   const unknown = settings.to.find((name) => !uplinks.includes(name));
   if (unknown === undefined) return;
   const meant = nearest(unknown, uplinks);

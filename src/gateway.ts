@@ -20,6 +20,7 @@ import { Hosting } from "./gateway/hosting.ts";
 import { DEVICES, Outlets } from "./gateway/outlets.ts";
 import { Report } from "./gateway/report.ts";
 import { changedSecrets } from "./gateway/secrets.ts";
+import { Watching } from "./gateway/watching.ts";
 import { Journal } from "./journal/journal.ts";
 import type { Log } from "./log.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -167,6 +168,8 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   stack.defer(() => sandbox.close());
 
   const triggers = new Triggers();
+  const watching = new Watching(triggers, journal, config.handlers.hopsMax, () => outlets.status());
+  stack.defer(() => watching.close());
   const pipeline = new Pipeline({
     journal,
     runners: sandbox,
@@ -177,6 +180,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     local: journal.uplinkId(DEVICES),
     hopsMax: config.handlers.hopsMax,
     nameOf: (handler) => journal.handlerName(handler),
+    died: (name, task, failure) => watching.notices.failed(name, task, failure),
     clock,
     random: Math.random,
     lossesMax: config.sandbox.quarantineAfter,
@@ -239,6 +243,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     deployments,
     ticker,
     hooks,
+    notices: watching.notices,
     broker: () => late.broker,
   });
   const control = await Control.open({
@@ -261,7 +266,16 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   };
   journal.onRoom = () => ingress.onRoom();
   shedStartup();
-  const broker = await Broker.open({ settings: config.broker, ingress, data, clock, log: room("broker") });
+  const broker = await Broker.open({
+    settings: config.broker,
+    ingress,
+    data,
+    clock,
+    log: room("broker"),
+    onDevice: (what, device) => watching.device(what, device),
+    onSubscribed: (device, filter, qos) => watching.subscribed(device, filter, qos),
+  });
+  watching.started(version);
   late.broker = broker;
   stack.defer(async () => {
     // What is published to devices from now on waits in its outbox for the next start.

@@ -241,7 +241,8 @@ export class Pipeline {
   }
 
   #open(settings: LineSettings): Line {
-    const { uplink, local, wanted, hopsMax, nameOf, clock, random, log, lossesMax, provenAfterMs } = this.#options;
+    const { uplink, local, wanted, hopsMax, nameOf, died, clock, random, log, lossesMax, provenAfterMs } =
+      this.#options;
     const context: LineContext = {
       runners: this.#runnersMax,
       settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
@@ -252,6 +253,7 @@ export class Pipeline {
       wanted,
       hopsMax,
       nameOf,
+      died,
       clock,
       random,
       log,

@@ -17,6 +17,7 @@ export const TRIGGER_FAULTS = {
     false,
     "Write five fields (minute, hour, day, month, weekday) or six with seconds first, as in `*/5 * * * *`, and a time zone such as Europe/Berlin.",
   ),
+  TRIGGER_ON_UNKNOWN: kind("handler", false, "Wait for what docs/triggers.md lists under `on`."),
   TRIGGER_WEBHOOK_TAKEN: kind(
     "handler",
     false,

@@ -62,6 +62,8 @@ export interface BrokerOptions {
   readonly access?: Access;
   /** A device has logged in, or left. Called on the hot path: be quick. */
   readonly onDevice?: (what: "connected" | "disconnected", device: string) => void;
+  /** A device was granted a subscription. */
+  readonly onSubscribed?: (device: string, filter: string, qos: number) => void;
 }
 
 export interface PublishOptions {
@@ -148,6 +150,7 @@ export class Broker {
       },
       deviceConnected: (device) => options.onDevice?.("connected", device),
       deviceDisconnected: (device) => options.onDevice?.("disconnected", device),
+      deviceSubscribed: (device, filter, qos) => options.onSubscribed?.(device, filter, qos),
     };
     hookUp(aedes, context, persistence, retained, wills);
     ingress.onRoom = () => {

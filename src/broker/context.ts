@@ -44,4 +44,5 @@ export interface GateContext {
   flushSoon(intake: { flush(): void }): void;
   deviceConnected(device: string): void;
   deviceDisconnected(device: string): void;
+  deviceSubscribed(device: string, filter: string, qos: number): void;
 }

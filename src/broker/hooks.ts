@@ -65,6 +65,7 @@ export function hookUp(
       const refusal = refuse(context, client.id, subscription.topic);
       if (refusal === undefined) {
         filters.add(client.id, subscription.topic, subscription.qos);
+        context.deviceSubscribed(client.id, subscription.topic, subscription.qos);
         granted = { ...subscription, qos: FORWARDED_QOS };
       } else {
         context.figures.refusedSubscriptions++;

@@ -18,6 +18,9 @@ export interface TriggerFigures {
   readonly rewound: number;
   /** Calls of webhooks, by what became of them. */
   readonly calls: Readonly<Record<string, number>>;
+  readonly notices: number;
+  /** By why. */
+  readonly suppressed: Readonly<Record<string, number>>;
 }
 
 export interface BrokerFigures {

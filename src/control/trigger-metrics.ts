@@ -21,4 +21,12 @@ export const triggerMetrics: readonly Metric[] = [
     "Calls of webhooks, by what became of them.",
     ({ figures }) => figures.triggers.calls,
   ),
+  counter("notices_total", "Events of `on`: what happened in the gateway.", ({ figures }) => figures.triggers.notices),
+  byLabel(
+    "counter",
+    "notices_suppressed_total",
+    "reason",
+    "What handlers waited for and made no event: too often, the end of a chain, no room.",
+    ({ figures }) => figures.triggers.suppressed,
+  ),
 ];

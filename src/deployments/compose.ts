@@ -28,9 +28,9 @@ export function composeSettings({ name, file, exported, gateway, suggest }: Comp
   }
   const own = Object.hasOwn(gateway.settings, name) ? gateway.settings[name] : undefined;
   const settings = mergeSettings(name, [gateway.defaults, parsed.data, own ?? {}]);
-  const { topics, schedule, webhook } = settings;
-  if (topics.length === 0 && schedule === undefined && webhook === undefined) {
-    const why = "it has no topic, no schedule and no webhook";
+  const { topics, schedule, webhook, on } = settings;
+  if (topics.length === 0 && schedule === undefined && webhook === undefined && on.length === 0) {
+    const why = "it has no topic, no schedule, no webhook, and waits for nothing";
     throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: ${why}`, { where: file });
   }
   return settings;

@@ -11,8 +11,8 @@ import type { HandlerLimits } from "../limits.ts";
 import { durationWithin, filePath, secretName, sizeWithin } from "../quantity.ts";
 import { parseTopicFilter } from "../topic.ts";
 import { limitSettings, limitsOf } from "./limits.ts";
-import { scheduleOf, triggerSettings, webhookOf } from "./trigger-settings.ts";
-import type { ScheduleSettings, WebhookSettings } from "./trigger-settings.ts";
+import { onOf, scheduleOf, triggerSettings, webhookOf } from "./trigger-settings.ts";
+import type { OnSettings, ScheduleSettings, WebhookSettings } from "./trigger-settings.ts";
 
 const count = z.int().min(1);
 
@@ -183,6 +183,7 @@ export interface HandlerSettings {
   readonly topics: readonly string[];
   readonly schedule: ScheduleSettings | undefined;
   readonly webhook: WebhookSettings | undefined;
+  readonly on: readonly OnSettings[];
   /** undefined: the topic. */
   readonly key: string | undefined;
   readonly to: readonly string[];
@@ -225,6 +226,7 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     topics: listOf(merged.topic),
     schedule: scheduleOf(merged.schedule),
     webhook: webhookOf(merged.webhook),
+    on: onOf(merged.on),
     key: merged.key,
     to: listOf(merged.to),
     type: merged.type ?? `sluice.${handler}`,

@@ -2,7 +2,7 @@
 import type { HandlerSettings } from "./settings.ts";
 
 /** One line each: "topic plant/+/temperature", "schedule every 10s". */
-export function shownTriggers({ topics, schedule, webhook }: HandlerSettings): readonly string[] {
+export function shownTriggers({ topics, schedule, webhook, on }: HandlerSettings): readonly string[] {
   const shown = topics.map((topic) => `topic ${topic}`);
   if (schedule !== undefined) {
     const when = "everyMs" in schedule ? `every ${schedule.everyMs / 1000} s` : `${schedule.cron} ${schedule.timeZone}`;
@@ -13,5 +13,6 @@ export function shownTriggers({ topics, schedule, webhook }: HandlerSettings): r
     const who = typeof auth === "string" ? auth : "token" in auth ? "a token" : "a signature";
     shown.push(`webhook ${webhook.methods.join("|")} /hooks${path}, auth: ${who}`);
   }
+  for (const { what, folder } of on) shown.push(folder === undefined ? `on ${what}` : `on ${what} in ${folder}`);
   return shown;
 }

@@ -1,4 +1,5 @@
 /** The triggers in a handler's settings, `topic` aside. What they mean is checked by who makes events of them. */
+import { isAbsolute, normalize } from "node:path";
 import { z } from "zod";
 import { durationWithin, secretName, sizeWithin } from "../quantity.ts";
 
@@ -101,7 +102,48 @@ const webhook = z
     description: "A path below /hooks of the control API's address at which the handler can be called over HTTP.",
   });
 
-export const triggerSettings = { schedule: schedule.optional(), webhook: webhook.optional() };
+const on = z
+  .array(
+    z.union([
+      z.enum([
+        "device.connected",
+        "device.disconnected",
+        "device.subscribed",
+        "uplink.up",
+        "uplink.down",
+        "uplink.full",
+        "handler.failed",
+        "handler.rolled-back",
+        "gateway.started",
+      ]),
+      z.strictObject({
+        "file.changed": z
+          .string()
+          .max(1000)
+          .refine((text) => isAbsolute(text), { error: "write an absolute path of a folder" })
+          .meta({ description: "A folder, absolute, whose files are watched." }),
+      }),
+    ]),
+  )
+  .max(100)
+  .meta({
+    description: "What happens that the handler is run by, such as device.connected; { file.changed: folder }.",
+  });
+
+export const triggerSettings = { schedule: schedule.optional(), webhook: webhook.optional(), on: on.optional() };
+
+export interface OnSettings {
+  readonly what: string;
+  readonly folder?: string | undefined;
+}
+
+export function onOf(given: z.output<typeof on> | undefined): readonly OnSettings[] {
+  return (given ?? []).map((each) =>
+    typeof each === "string"
+      ? { what: each }
+      : { what: "file.changed", folder: normalize(each["file.changed"]).replace(/(?<=.)\/$/, "") },
+  );
+}
 
 export interface WebhookSettings {
   readonly path: string;

@@ -86,10 +86,10 @@ export class Hosting {
   async live(handler: LiveHandler): Promise<void> {
     const { journal, triggers, pipeline, egress } = this.#rooms;
     const { name, version, code, sourceMap, file, settings, probation } = handler;
-    const { topics, key, schedule, webhook, params, fetch, timeoutMs, memoryBytes, concurrency, type, retry, limits } =
-      settings;
+    const { topics, key, schedule, webhook, on, params, fetch, timeoutMs, memoryBytes } = settings;
+    const { concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
-    const wants = { name, topics, key, schedule, webhook };
+    const wants = { name, topics, key, schedule, webhook, on };
     triggers.check(wants);
     const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
     const id = journal.handlerId(name);

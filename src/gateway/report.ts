@@ -12,7 +12,7 @@ import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { LineFigures } from "../tasks/line.ts";
-import type { Hooks, Ticker } from "../triggers/triggers.ts";
+import type { Hooks, Notices, Ticker } from "../triggers/triggers.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";
 import type { Hosting } from "./hosting.ts";
@@ -30,6 +30,7 @@ export interface ReportRooms {
   readonly deployments: Deployments;
   readonly ticker: Ticker;
   readonly hooks: Hooks;
+  readonly notices: Notices;
   /** Undefined until it is open, which is last. */
   readonly broker: () => Broker | undefined;
 }
@@ -100,7 +101,7 @@ export class Report implements ControlSource {
   }
 
   figures(): Figures {
-    const { broker, outlets, pipeline, journal, sandbox, egress, deployments, ticker, hooks } = this.#rooms;
+    const { broker, outlets, pipeline, journal, sandbox, egress, deployments, ticker, hooks, notices } = this.#rooms;
     return {
       broker: broker()?.figures() ?? { ...zeroFigures(), held: 0 },
       journal: journal.figures(),
@@ -109,7 +110,7 @@ export class Report implements ControlSource {
       deployments: deployments.figures(),
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),
-      triggers: { ...ticker.figures(), ...hooks.figures() },
+      triggers: { ...ticker.figures(), ...hooks.figures(), ...notices.figures() },
     };
   }
 

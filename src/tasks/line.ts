@@ -69,6 +69,8 @@ export interface LineContext extends ChainContext {
   readonly quarantined: (ms: number) => void;
   /** It hands out nothing for so long; then it is asked again. */
   readonly heldBack: (ms: number) => void;
+  /** A task of the handler `name` has become a dead letter. */
+  readonly died?: ((name: string, task: Task, failure: Failure) => void) | undefined;
   /** It was proven, and is not any more. */
   readonly offended: () => void;
   /** There is a verdict on a version that was on probation. Rejected, it gets nothing more to run. */
@@ -296,6 +298,7 @@ export class Line {
     if (isOver) {
       this.#dead++;
       const id = this.#context.settle(task, { at: "dead", failure }, this.version);
+      this.#context.died?.(name, task, failure);
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
       const { code, message: reason } = failure;
       log.warn({ handler: name, id, topic, key, code, reason, tries }, "dead letter");

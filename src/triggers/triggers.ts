@@ -14,6 +14,8 @@ import { isInner } from "./inner.ts";
 import { assertNamesNoLevels } from "./key.ts";
 import type { KeyOf } from "./key.ts";
 import type { ScheduleConfig } from "./plan.ts";
+import { OnTrigger } from "./on.ts";
+import type { OnConfig } from "./on.ts";
 import { ScheduleTrigger } from "./schedule.ts";
 import { TopicTrigger } from "./topic.ts";
 import { WebhookTrigger } from "./webhook.ts";
@@ -22,7 +24,9 @@ import type { WebhookConfig } from "./webhook.ts";
 export type { KeyOf } from "./key.ts";
 export type { ScheduleConfig } from "./plan.ts";
 export { Ticker } from "./ticker.ts";
+export { Folders } from "./folders.ts";
 export { Hooks } from "./hooks.ts";
+export { Notices } from "./notices.ts";
 export type { WebhookConfig } from "./webhook.ts";
 
 /** What a handler's config says of its triggers. */
@@ -35,6 +39,7 @@ export interface TriggerConfig {
   readonly name?: string;
   readonly schedule?: ScheduleConfig | undefined;
   readonly webhook?: WebhookConfig | undefined;
+  readonly on?: readonly OnConfig[];
 }
 
 export interface Trigger {
@@ -52,6 +57,7 @@ const KINDS: readonly (() => Trigger)[] = [
   () => new TopicTrigger(),
   () => new ScheduleTrigger(),
   () => new WebhookTrigger(),
+  () => new OnTrigger(),
 ];
 const byTopic: KeyOf = (topic) => topic;
 
@@ -60,6 +66,7 @@ export class Triggers {
   readonly topic: Trigger;
   readonly schedule: ScheduleTrigger;
   readonly webhook: WebhookTrigger;
+  readonly on: OnTrigger;
 
   constructor() {
     for (const make of KINDS) {
@@ -69,6 +76,7 @@ export class Triggers {
     this.topic = this.#byKind.get("topic") as Trigger;
     this.schedule = this.#byKind.get("schedule") as ScheduleTrigger;
     this.webhook = this.#byKind.get("webhook") as WebhookTrigger;
+    this.on = this.#byKind.get("on") as OnTrigger;
   }
 
   /** Throws the Fault of the first kind that would refuse the config. */

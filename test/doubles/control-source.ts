@@ -73,7 +73,7 @@ export class MemorySource implements ControlSource {
           healthy: true,
         },
       },
-      triggers: { ticks: 41, missed: 3, rewound: 0, calls: { taken: 5 } },
+      triggers: { ticks: 41, missed: 3, rewound: 0, calls: { taken: 5 }, notices: 2, suppressed: { rate: 1 } },
       pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4, budgets: { time: 2 }, heldBackMs: 1500 }] },
     };
   }

@@ -52,6 +52,11 @@ export interface HandlerConfig {
    */
   readonly webhook?: string | Webhook;
   /**
+   * What happens in the gateway that the handler is run by, such as `"device.connected"`; `{ "file.changed": "/folder" }` for files.
+   * `event.type` is `"sluice."` and the name, `event.data` as in {@link Notices}.
+   */
+  readonly on?: readonly (Exclude<keyof Notices, "file.changed"> | { readonly "file.changed": string })[];
+  /**
    * What orders events and scopes `ctx.state`: events of one key run one at a time, in order. Names in braces are
    * levels of the topic, as in `"{line}/{machine}"`. Default: the topic.
    */
@@ -126,6 +131,43 @@ export interface HandlerConfig {
 
 /** Of a schedule's instants at which nobody was there: none, one tick for all of them, or each, at most 1,000. */
 export type Missed = "skip" | "once" | "all";
+
+/**
+ * `event.data` of what `on` waits for, by name. Where more happened than is told, `suppressed` says how much of the sort was
+ * left out since the last.
+ */
+export interface Notices {
+  readonly "device.connected": { readonly device: string };
+  readonly "device.disconnected": { readonly device: string };
+  readonly "device.subscribed": { readonly device: string; readonly filter: string; readonly qos: number };
+  /** `waiting`: entries in its outbox. */
+  readonly "uplink.up": { readonly uplink: string; readonly waiting: number };
+  readonly "uplink.down": {
+    readonly uplink: string;
+    readonly waiting: number;
+    /** A fault's code and what it says. */
+    readonly code: string;
+    readonly message: string;
+  };
+  /** Its buffer is at `sizeMax`. */
+  readonly "uplink.full": { readonly uplink: string; readonly waiting: number };
+  /** An event has become a dead letter. */
+  readonly "handler.failed": {
+    readonly handler: string;
+    readonly code: string;
+    readonly message: string;
+    /** Of the event that failed. */
+    readonly key: string;
+    readonly topic: string;
+  };
+  readonly "handler.rolled-back": { readonly handler: string; readonly [more: string]: Parsed };
+  readonly "gateway.started": { readonly version: string };
+  readonly "file.changed": {
+    readonly path: string;
+    readonly change: "added" | "changed" | "removed";
+    readonly bytes: number;
+  };
+}
 
 /** How the handler can be called over HTTP. */
 export interface Webhook {
