@@ -204,7 +204,10 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     inspect: (candidate) => hosting.inspect(candidate),
     live: (handler) => hosting.live(handler),
     removed: (name) => hosting.removed(name),
-    failed: (name, fault) => hosting.failed(name, fault),
+    failed: (name, fault) => {
+      hosting.failed(name, fault);
+      if (fault.code === "HANDLER_ROLLED_BACK") watching.rolledBack(name, fault.message);
+    },
     mended: (name) => hosting.mended(name),
     takeBack: (name, version, sinceMs) => hosting.takeBack(name, version, sinceMs),
   });

@@ -46,6 +46,10 @@ export class Watching {
     this.notices.tell("device.subscribed", device, { device, filter, qos }, device);
   }
 
+  rolledBack(handler: string, message: string): void {
+    this.notices.tell("handler.rolled-back", handler, { handler, message });
+  }
+
   started(version: string): void {
     this.notices.tell("gateway.started", "", { version });
   }

@@ -160,7 +160,7 @@ export interface Notices {
     readonly key: string;
     readonly topic: string;
   };
-  readonly "handler.rolled-back": { readonly handler: string; readonly [more: string]: Parsed };
+  readonly "handler.rolled-back": { readonly handler: string; readonly message: string };
   readonly "gateway.started": { readonly version: string };
   readonly "file.changed": {
     readonly path: string;
