@@ -92,7 +92,12 @@ const expectation = z
 
 const event = z
   .strictObject({
-    topic: z.string().min(1).meta({ description: "The topic that it is published on." }),
+    topic: z.string().min(1).optional().meta({ description: "The topic that it is published on." }),
+    pass: duration
+      .optional()
+      .meta({
+        description: "In place of a topic: so much time passes, and the handler's schedule ticks when it is due.",
+      }),
     data: json.optional().meta({ description: "The payload, sent as JSON." }),
     text: z.string().optional().meta({ description: "The payload, as it is." }),
     base64: z.base64().optional().meta({ description: "The payload's bytes." }),
@@ -117,6 +122,9 @@ const event = z
   })
   .refine(({ data, text, base64, hex }) => [data, text, base64, hex].filter((one) => one !== undefined).length <= 1, {
     error: "has more than one payload: write one of data, text, base64 and hex",
+  })
+  .refine(({ topic, pass }) => (topic === undefined) !== (pass === undefined), {
+    error: "has either `topic`, or `pass` for time that passes",
   });
 
 const answer = z.strictObject({

@@ -8,7 +8,7 @@ import { answering } from "./fetch-answers.ts";
 import type { Fetched } from "./fetch-answers.ts";
 import { workbenchOptions, findConfig } from "./open.ts";
 import { Sitting } from "./sitting.ts";
-import type { Came } from "./sitting.ts";
+import type { Sent } from "./sitting.ts";
 import type { HandlerRun, OpenedHandler, OpenHandlerOptions, SendOptions } from "./testing-api.d.ts";
 import { sourceAt, Workbench } from "./workbench.ts";
 import type { WorkbenchOptions } from "./workbench.ts";
@@ -82,14 +82,24 @@ class Opened implements OpenedHandler {
   async #send(topic: string, payload: unknown, { after, ...options }: SendOptions): Promise<HandlerRun> {
     const timeMs = this.time.getTime() + msOf(after);
     this.time = new Date(timeMs);
-    this.#fetched.length = 0;
-    const came: Came = await this.#sitting.send({
-      device: "test",
-      ...options,
-      topic,
-      payload: bytesOf(payload),
-      timeMs,
+    return this.#run({ device: "test", ...options, topic, payload: bytesOf(payload), timeMs });
+  }
+
+  pass(time: number | string): Promise<readonly HandlerRun[]> {
+    const passed = this.#last.then(async () => {
+      const fromMs = this.time.getTime();
+      this.time = new Date(fromMs + msOf(time));
+      const runs: HandlerRun[] = [];
+      for (const tick of this.#sitting.ticks(fromMs, this.time.getTime())) runs.push(await this.#run(tick));
+      return runs;
     });
+    this.#last = passed.catch(() => undefined);
+    return passed;
+  }
+
+  async #run(sent: Sent): Promise<HandlerRun> {
+    this.#fetched.length = 0;
+    const came = await this.#sitting.send(sent);
     const { at, key, outputs, published, logs, failure, tookMs } = came;
     return { at, key, outputs, published, logs, fetched: [...this.#fetched], failure, tookMs };
   }

@@ -6,7 +6,7 @@ import type { Difference } from "./compare.ts";
 import { answering } from "./fetch-answers.ts";
 import type { Fetched } from "./fetch-answers.ts";
 import { Sitting } from "./sitting.ts";
-import type { Came, Published, SentOutput } from "./sitting.ts";
+import type { Came, Published, Sent, SentOutput } from "./sitting.ts";
 import type { LogLine, Workbench } from "./workbench.ts";
 
 export interface CaseResult {
@@ -70,25 +70,25 @@ async function runCase(
   const all: Came[] = [];
   const differences: Difference[] = [];
   for (const [index, event] of one.events.entries()) {
-    timeMs += event.after ?? 0;
-    const fetchedBefore = fetched.length;
-    const came = await sitting.send({ ...event, payload: payloadOf(event), timeMs });
-    all.push(came);
     const at = [...path, "events", index];
+    const sends = sendsOf(sitting, event, timeMs);
+    timeMs += (event.after ?? 0) + (event.pass ?? 0);
+    const fetchedBefore = fetched.length;
+    const came: Came[] = [];
+    for (const send of sends) came.push(await sitting.send(send));
+    all.push(...came);
     if (event.expect !== undefined) {
-      const seen = { all: [came], fetched: fetched.slice(fetchedBefore), states: sitting.states };
+      const seen = { all: came, fetched: fetched.slice(fetchedBefore), states: sitting.states };
       differences.push(...differencesOf(event.expect, seen, [...at, "expect"]));
     }
-    const expectsError = event.expect?.error ?? one.expect?.error;
-    if (came.at === "failed" && expectsError === undefined) differences.push(failed(came, at));
-    if (came.at === "unmatched" && event.expect?.unmatched !== true && one.expect?.unmatched !== true) {
-      const filters = taken.settings.topics.join(", ");
-      differences.push({
-        path: [...at, "topic"],
-        expected: event.topic,
-        actual: filters,
-        note: notWanted(event, filters),
-      });
+    const isFailureExpected = event.expect?.error !== undefined || one.expect?.error !== undefined;
+    const isUnmatchedExpected = event.expect?.unmatched === true || one.expect?.unmatched === true;
+    for (const each of came) {
+      if (each.at === "failed" && !isFailureExpected) differences.push(failed(each, at));
+      if (each.at !== "unmatched" || isUnmatchedExpected) continue;
+      const filters = taken.settings.topics.join(", ") || "none";
+      const note = `the handler does not want ${event.topic}: its filters are ${filters}`;
+      differences.push({ path: [...at, "topic"], expected: event.topic, actual: filters, note });
     }
   }
   const seen = { all, fetched, states: sitting.states };
@@ -96,15 +96,20 @@ async function runCase(
   return { differences, logs: all.flatMap(({ logs }) => logs) };
 }
 
-export function payloadOf(event: Pick<CaseEvent, "data" | "text" | "base64" | "hex">): Uint8Array {
+function payloadOf(event: Pick<CaseEvent, "data" | "text" | "base64" | "hex">): Uint8Array {
   if (event.data !== undefined) return Buffer.from(JSON.stringify(event.data));
   if (event.base64 !== undefined) return Buffer.from(event.base64, "base64");
   if (event.hex !== undefined) return Buffer.from(event.hex.replaceAll(/\s/g, ""), "hex");
   return Buffer.from(event.text ?? "");
 }
 
-const notWanted = ({ topic }: CaseEvent, filters: string): string =>
-  `the handler does not want ${topic}: its filters are ${filters}`;
+/** One, or as many as the schedule ticks while time passes. */
+function sendsOf(sitting: Sitting, event: CaseEvent, beforeMs: number): readonly Sent[] {
+  const fromMs = beforeMs + (event.after ?? 0);
+  const { topic, pass } = event;
+  if (topic === undefined) return sitting.ticks(fromMs, fromMs + (pass ?? 0));
+  return [{ ...event, topic, payload: payloadOf(event), timeMs: fromMs }];
+}
 
 function failed({ failure }: Came, path: Path): Difference {
   const { code = "", message = "", stack = message } = failure ?? {};

@@ -66,6 +66,7 @@ export interface SittingOptions {
 const RUNNER = 0;
 /** A runner may be lost to somebody else's doing; to one's own it is lost again. */
 const RUNS_MAX = 2;
+const TICKS_MAX = 1000;
 
 export class Sitting {
   readonly #bench: Workbench;
@@ -94,6 +95,20 @@ export class Sitting {
 
   get states(): Readonly<Record<string, unknown>> {
     return Object.fromEntries([...this.#states.keys()].map((key) => [key, this.state(key)]));
+  }
+
+  /** The ticks of the handler's schedule after `fromMs` and until `untilMs`, as events. Throws when they are too many. */
+  ticks(fromMs: number, untilMs: number): readonly Sent[] {
+    const { id } = this.#taken;
+    const scheduled = [...this.#bench.triggers.schedule.scheduled].find(({ handler }) => handler === id);
+    if (scheduled === undefined) return [];
+    const instants = scheduled.plan.within(fromMs, untilMs, TICKS_MAX + 1);
+    if (instants.length > TICKS_MAX)
+      throw new RangeError(`the schedule ticks more than ${TICKS_MAX} times in that time`);
+    return instants.map((timeMs) => {
+      const payload = Buffer.from(JSON.stringify({ scheduled: new Date(timeMs).toISOString(), missed: 0 }));
+      return { kind: "schedule", topic: scheduled.topic, payload, timeMs };
+    });
   }
 
   async send(sent: Sent): Promise<Came> {

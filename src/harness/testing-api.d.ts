@@ -131,6 +131,8 @@ export interface OpenedHandler extends AsyncDisposable {
    * event that fails is not tried again, and does not throw here.
    */
   send(topic: string, payload?: unknown, options?: SendOptions): Promise<HandlerRun>;
+  /** Lets time pass: the handler's schedule ticks when it is due, at most 1,000 times. What became of each tick, in order. */
+  pass(time: number | Duration): Promise<readonly HandlerRun[]>;
   /** The state of a key; undefined when it has none. */
   state(key: string): Parsed;
   /** `undefined` removes it. */

@@ -164,7 +164,7 @@ export class Workbench {
     if (unknown !== undefined)
       throw new Fault("OUTPUT_UPLINK_UNKNOWN", `there is no uplink "${unknown}"`, { where: file });
     const id = this.#idOf(name);
-    const keyOf = this.triggers.bind(id, settings);
+    const keyOf = this.triggers.bind(id, { ...settings, name });
     const secrets = Object.fromEntries(settings.secrets.map((each) => [each, given.secrets?.[each] ?? `test-${each}`]));
     const bundle = { name, id, version: VERSION, code, sourceMap, settings: { ...settings, secrets } };
     const loaded = await this.sandbox.load(bundle, RUNNER);

@@ -212,6 +212,25 @@ describe("a case", () => {
     }
   });
 
+  it("can let time pass, and then the schedule ticks as it would", async () => {
+    const handler = `
+      export const config = { topic: "a", key: "all", schedule: { every: "10s" }, to: "cloud" };
+      export default (event, ctx) => {
+        if (event.type === "sluice.mqtt.publish") { ctx.state.n = (ctx.state.n ?? 0) + 1; return; }
+        return { n: ctx.state.n, now: new Date().toISOString(), scheduled: event.data.scheduled };
+      };`;
+    const at = (seconds: number): string => new Date(Date.UTC(2026, 0, 1, 0, 0, seconds)).toISOString();
+    const tick = (seconds: number, n?: number): object => ({ data: { now: at(seconds), scheduled: at(seconds), n } });
+    const events = [
+      { topic: "a", after: "5s" },
+      { pass: "9s", expect: { outputs: [tick(10, 1)] } },
+      { topic: "a" },
+      { pass: "16s", after: "1s", expect: { outputs: [tick(20, 2), tick(30, 2)] } },
+      { pass: "100ms", expect: { outputs: [] } },
+    ];
+    expect(await differences(events, { state: { all: { n: 2 } } }, {}, handler)).toEqual([]);
+  });
+
   it("that is skipped is not run", async () => {
     const [result] = await resultsOf({ cases: [{ name: "n", skip: true, events: [hot], expect: { outputs: [] } }] });
     expect(result).toMatchObject({ at: "skipped", differences: [] });

@@ -106,6 +106,19 @@ describe("a handler that a test has opened", () => {
     expect(handler.time.getTime()).toBe(Date.UTC(2026, 0, 1) + 50);
   });
 
+  it("ticks while time passes", async () => {
+    const handler = await open("ticking", doing("return event.data.scheduled;", 'schedule: "0 * * * *"'));
+    handler.time = new Date("2026-05-01T10:30:00Z");
+    const runs = await handler.pass("2h");
+    expect(runs.map(({ outputs }) => outputs[0]?.data as string)).toEqual([
+      "2026-05-01T11:00:00.000Z",
+      "2026-05-01T12:00:00.000Z",
+    ]);
+    expect(handler.time.toISOString()).toBe("2026-05-01T12:30:00.000Z");
+    await expect(handler.pass("365d")).rejects.toThrow("ticks more than 1000 times");
+    expect(await handler.pass("1s")).toEqual([]);
+  });
+
   it("takes bytes as they are, and sends bytes", async () => {
     const handler = await open(
       "bytes",
