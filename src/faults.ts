@@ -107,6 +107,7 @@ export const FAULTS = {
   ),
   CLI_NOT_CONFIRMED: kind("usage", false, "Say yes on the terminal, or pass --yes."),
   CLI_EXISTS: kind("usage", false, "Choose an empty folder; nothing was written."),
+  CLI_TYPES: kind("usage", false, "Install it where your handlers are: `npm install --save-dev typescript`."),
   CLI_TIMEOUT: kind("peer", true, "Nothing came within the time that -W gives; wait longer, or check the topic."),
   ...HARNESS_FAULTS,
   ...TRIGGER_FAULTS,

@@ -3,71 +3,114 @@ import { Command, CommanderError } from "commander";
 import { Fault } from "../fault.ts";
 import { version } from "../version.ts";
 import { EXIT, exitOf } from "./exit.ts";
-import { sayFault } from "./terminal.ts";
+import { GUIDES } from "./guides.ts";
+import type { Guide, GuideName } from "./guides.ts";
+import { print, sayFault } from "./terminal.ts";
 
 /** A command says through `done` what its exit code is. */
 type MakeCommand = (done: (code: number) => void) => Command;
 
 interface Entry {
   readonly name: string;
+  readonly guide: GuideName;
   readonly summary: string;
   /** Only the command that is asked for is loaded: a health check should not load the gateway. */
   readonly load: () => Promise<MakeCommand>;
 }
 
 const COMMANDS: readonly Entry[] = [
-  { name: "run", summary: "run the gateway", load: async () => (await import("./run.ts")).runCommand },
+  {
+    name: "run",
+    guide: "starting",
+    summary: "run the gateway",
+    load: async () => (await import("./run.ts")).runCommand,
+  },
   {
     name: "dev",
+    guide: "writing",
     summary: "run the gateway while you write handlers",
     load: async () => (await import("./dev.ts")).devCommand,
   },
   {
     name: "check",
+    guide: "writing",
     summary: "check the config and the handlers",
     load: async () => (await import("./check.ts")).checkCommand,
   },
   {
     name: "test",
+    guide: "writing",
     summary: "run the cases of handlers, without a gateway",
     load: async () => (await import("./test.ts")).testCommand,
   },
   {
     name: "invoke",
+    guide: "writing",
     summary: "run one event through a handler, without a gateway",
     load: async () => (await import("./invoke.ts")).invokeCommand,
   },
   {
     name: "init",
+    guide: "starting",
     summary: "write a config and a sample handler",
     load: async () => (await import("./init.ts")).initCommand,
   },
   {
+    name: "types",
+    guide: "writing",
+    summary: "types and schemas for editors; check the handlers' types",
+    load: async () => (await import("./types.ts")).typesCommand,
+  },
+  {
     name: "status",
+    guide: "watching",
     summary: "the ledger, handlers and uplinks of the running gateway",
     load: async () => (await import("./status.ts")).statusCommand,
   },
   {
     name: "dead",
+    guide: "repairing",
     summary: "dead letters: ls, show, redrive, drop",
     load: async () => (await import("./dead.ts")).deadCommand,
   },
   {
     name: "handlers",
+    guide: "repairing",
     summary: "drop what waits for a handler that is gone",
     load: async () => (await import("./handlers.ts")).handlersCommand,
   },
-  { name: "pub", summary: "publish a message", load: async () => (await import("./pub.ts")).pubCommand },
-  { name: "sub", summary: "subscribe and print messages", load: async () => (await import("./sub.ts")).subCommand },
+  {
+    name: "pub",
+    guide: "starting",
+    summary: "publish a message",
+    load: async () => (await import("./pub.ts")).pubCommand,
+  },
+  {
+    name: "sub",
+    guide: "watching",
+    summary: "subscribe and print messages",
+    load: async () => (await import("./sub.ts")).subCommand,
+  },
   {
     name: "simulate",
+    guide: "starting",
     summary: "devices that publish telemetry",
     load: async () => (await import("./simulate.ts")).simulateCommand,
   },
   {
     name: "health",
+    guide: "watching",
     summary: "exit status 0 when the gateway is ready, else 1",
     load: async () => (await import("./health.ts")).healthCommand,
+  },
+  {
+    name: "completion",
+    guide: "starting",
+    summary: "completion for bash, zsh and fish",
+    load: async () => {
+      const { completionCommand, completedOf } = await import("./completion.ts");
+      return (done) => completionCommand(done, async () => completedOf(await wholeProgram()));
+    },
   },
 ];
 
@@ -75,6 +118,11 @@ const COMMANDS: readonly Entry[] = [
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
   try {
+    const guide = args.length === 2 && args[0] === "help" ? guideOf(args[1] ?? "") : undefined;
+    if (guide !== undefined) {
+      print(guide.text);
+      return code;
+    }
     const program = await makeProgram(args, (given) => {
       code = given;
     });
@@ -89,6 +137,16 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 }
 
 async function makeProgram(args: readonly string[], done: (code: number) => void): Promise<Command> {
+  const wanted = args[0] === "help" ? args[1] : args[0];
+  return programOf(async ({ name, load }) => (name === wanted ? (await load())(done) : new Command(name)));
+}
+
+/** With all its commands, for whoever wants to know what they take. */
+function wholeProgram(): Promise<Command> {
+  return programOf(async ({ load }) => (await load())(() => undefined));
+}
+
+async function programOf(commandOf: (entry: Entry) => Promise<Command>): Promise<Command> {
   const program = new Command("sluice")
     .description(
       "An edge event gateway: devices publish MQTT, your functions run on every event, results reach the cloud.",
@@ -98,21 +156,31 @@ async function makeProgram(args: readonly string[], done: (code: number) => void
       "after",
       `
 Start here:
-  sluice init edge && cd edge && sluice dev    a folder with a config and a handler, running
-  sluice simulate                              devices that publish
-  sluice status                                what became of it
+  sluice init edge && cd edge && sluice dev --sim    a folder with a config and a handler, running, with devices
+  sluice test                                        the cases of its handler
+  sluice status                                      what became of it
+
+Learn:
+${Object.values(GUIDES)
+  .map(({ name, text }) => `  sluice help ${name.padEnd(10)}  ${text.slice(0, text.indexOf("\n"))}`)
+  .join("\n")}
 
 \`sluice help <command>\` has examples for each.
 Exit status: 0 ok, 1 failed, 2 usage, 3 invalid config, 4 gateway unreachable, 5 denied, 6 not found or conflict,
 7 partly done, 130 interrupted.`,
     );
-  const wanted = args[0] === "help" ? args[1] : args[0];
-  for (const { name, summary, load } of COMMANDS) {
-    const command = name === wanted ? (await load())(done) : new Command(name);
-    program.addCommand(command.summary(summary));
+  // Headings come in the order of the guides.
+  for (const { name: guide, heading } of Object.values(GUIDES)) {
+    for (const entry of COMMANDS.filter((one) => one.guide === guide)) {
+      program.addCommand((await commandOf(entry)).summary(entry.summary).helpGroup(`${heading}:`));
+    }
   }
   strict(program);
   return program;
+}
+
+function guideOf(name: string): Guide | undefined {
+  return Object.values<Guide>(GUIDES).find((guide) => guide.name === name);
 }
 
 /** Errors come back as exceptions instead of ending the process, for this command and those below it. */

@@ -35,10 +35,12 @@ export interface RunOptions {
   readonly pretty: boolean;
   /** What the command changes in each config that is read. */
   readonly change: (config: Config) => Config;
+  /** Called when the gateway is ready; what it returns is called before it closes. */
+  readonly ready?: (addresses: Addresses) => () => void;
 }
 
 /** Opens the gateway of the config at `path` and resolves with the exit code once it has ended. */
-export async function runGateway(path: string | undefined, { pretty, change }: RunOptions): Promise<number> {
+export async function runGateway(path: string | undefined, { pretty, change, ready }: RunOptions): Promise<number> {
   process.title = "sluice"; // What `pidof` and `ps` are asked for.
   const file = configFile(path, process.env);
   const load = async (): Promise<Config> => change(await loadConfig(file, process.env, { files: true }));
@@ -55,7 +57,15 @@ export async function runGateway(path: string | undefined, { pretty, change }: R
     throw thrown;
   }
   announce(config, gateway.addresses, log, pretty);
-  return signals.until({ gateway, config, load });
+  if (ready === undefined) return signals.until({ gateway, config, load });
+  const over = ready(gateway.addresses);
+  process.once("exit", over); // Where a second signal ends it at once.
+  const reload = gateway.reload.bind(gateway);
+  const close = (deadlineMs: number): Promise<void> => {
+    over();
+    return gateway.close(deadlineMs);
+  };
+  return signals.until({ gateway: { reload, close }, config, load });
 }
 
 export interface Addresses {

@@ -93,11 +93,9 @@ const expectation = z
 const event = z
   .strictObject({
     topic: z.string().min(1).optional().meta({ description: "The topic that it is published on." }),
-    pass: duration
-      .optional()
-      .meta({
-        description: "In place of a topic: so much time passes, and the handler's schedule ticks when it is due.",
-      }),
+    pass: duration.optional().meta({
+      description: "In place of a topic: so much time passes, and the handler's schedule ticks when it is due.",
+    }),
     data: json.optional().meta({ description: "The payload, sent as JSON." }),
     text: z.string().optional().meta({ description: "The payload, as it is." }),
     base64: z.base64().optional().meta({ description: "The payload's bytes." }),

@@ -218,16 +218,28 @@ describe("usage", () => {
     expect(ran.err).toContain(text);
   });
 
-  it.each([["run"], ["dev"], ["check"], ["init"], ["status"], ["dead"], ["pub"], ["sub"], ["simulate"], ["health"]])(
-    "%s --help teaches with examples, on stdout",
-    async (command) => {
-      const ran = await within([command, "--help"]);
-      expect(ran).toMatchObject({ code: 0, err: "" });
-      expect(ran.out).toContain("Examples:\n  ");
-      expect(ran.out).toContain(`sluice ${command}`);
-      expect(await within(["help", command])).toEqual(ran);
-    },
-  );
+  it.each([
+    ["run"],
+    ["dev"],
+    ["check"],
+    ["init"],
+    ["status"],
+    ["dead"],
+    ["pub"],
+    ["sub"],
+    ["simulate"],
+    ["health"],
+    ["test"],
+    ["invoke"],
+    ["types"],
+    ["completion"],
+  ])("%s --help teaches with examples, on stdout", async (command) => {
+    const ran = await within([command, "--help"]);
+    expect(ran).toMatchObject({ code: 0, err: "" });
+    expect(ran.out).toContain("Examples:\n  ");
+    expect(ran.out).toContain(`sluice ${command}`);
+    expect(await within(["help", command])).toEqual(ran);
+  });
 
   it("--version prints the version of package.json", async () => {
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };

@@ -214,6 +214,7 @@ export interface Tick {
 
 /** One thing that happened. The names are those of CloudEvents 1.0, and what MQTT knows is beside them. */
 export interface SluiceEvent<Data = Parsed> {
+  /** Of CloudEvents. */
   readonly specversion: "1.0";
   /** Unique for ever, and the same on every try. Of what a handler published it follows from that handler's event. */
   readonly id: string;
@@ -231,12 +232,15 @@ export interface SluiceEvent<Data = Parsed> {
   data: Data;
   /** The payload as it came. */
   readonly bytes: Uint8Array;
+  /** The topic that it was published on. */
   readonly topic: string;
   /** The named levels of the topic, by the first of the handler's filters that matches. */
   readonly params: { readonly [name: string]: string };
   /** MQTT client id of the device, or `""`. Of what a handler published: the device that began the chain. */
   readonly device: string;
+  /** Quality of service that it was published with. */
   readonly qos: 0 | 1 | 2;
+  /** Whether it was published to be retained. */
   readonly retain: boolean;
   /** A structured CloudEvent, for `JSON.stringify`. */
   toJSON(): Record<string, unknown>;
@@ -244,9 +248,13 @@ export interface SluiceEvent<Data = Parsed> {
 
 /** Lines land in the gateway's log with the handler's name and version. Too many or too long ones are cut. */
 export interface HandlerLog {
+  /** For whoever looks for a mistake. */
   debug(...values: unknown[]): void;
+  /** For whoever wants to know what goes on. */
   info(...values: unknown[]): void;
+  /** For whoever should have a look. */
   warn(...values: unknown[]): void;
+  /** For what went wrong. A throw says it by itself. */
   error(...values: unknown[]): void;
 }
 
@@ -261,6 +269,7 @@ export interface HandlerContext<State extends object = Record<string, Parsed>> {
   readonly params: { readonly [name: string]: Parsed };
   /** The secrets that the config asks for, by name; frozen. In logs and failures they are replaced by `[secret name]`. */
   readonly secrets: { readonly [name: string]: string };
+  /** The gateway's log; `console` writes there too. */
   readonly log: HandlerLog;
   /**
    * Sends an output, besides what the handler returns. A `Uint8Array` goes out as bytes, everything else as JSON. Nothing
@@ -310,5 +319,6 @@ export type Handler<Data = Parsed, State extends object = Record<string, Parsed>
 
 /** `throw new DeadLetter(reason)`: never mind trying again. Also there as a global. */
 export class DeadLetter extends Error {
+  /** The reason stands in the dead letter. */
   constructor(reason?: string);
 }

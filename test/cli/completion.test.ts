@@ -1,0 +1,89 @@
+/** Completion, asked of the shell itself where it is there; and the help that teaches. */
+import { execFileSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Home } from "../harness/folder.ts";
+import { sluice } from "./sluice.ts";
+
+const home = new Home();
+beforeAll(() => {
+  home.write("handlers/overheat.ts", "");
+  home.write("handlers/overheat.cases.yaml", "");
+  home.write("handlers/average.js", "");
+  home.write("handlers/folder/index.ts", "");
+  home.write("package.json", "{}");
+});
+afterAll(() => home[Symbol.dispose]());
+
+describe("completion in bash", () => {
+  let script = "";
+  beforeAll(async () => {
+    const { out } = await sluice(["completion", "bash"]);
+    script = home.write("completion.bash", out);
+  });
+
+  /** What bash offers for the last word, as `complete -F` has it called. */
+  function offered(...words: string[]): string[] {
+    const ask = `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "$(complete -p sluice | sed -E 's/.*-F ([^ ]+).*/\\1/')"; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const out = execFileSync("bash", ["--norc", "-c", ask, script, "sluice", ...words], { cwd: home.root });
+    return out
+      .toString()
+      .split("\n")
+      .filter((line) => line !== "");
+  }
+
+  it.each([
+    [["te"], ["test"]],
+    [["dead", "re"], ["redrive"]],
+    [["test", "--js"], ["--json"]],
+    [["dead", "ls", "--js"], ["--json"]],
+    [["test", "o"], ["overheat"]],
+    [
+      ["invoke", ""],
+      ["average", "folder", "overheat"],
+    ],
+    [["run", "--config", "pack"], ["package.json"]],
+    [["pub", "-t", ""], []],
+    [["completion", "z"], ["zsh"]],
+    [["help", "wri"], ["writing"]],
+    [["nonsense", "te"], ["test"]],
+  ])("of %j offers %j", (words, expected) => {
+    const found = offered(...words);
+    for (const word of expected) expect(found).toContain(word);
+    if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
+  });
+});
+
+describe("completion in zsh and fish", () => {
+  it.each(["zsh", "fish"])("%s has every command, and every option with what it is for", async (shell) => {
+    const { code, out } = await sluice(["completion", shell]);
+    expect(code).toBe(0);
+    for (const text of ["redrive", "write the results as JUnit", "simulate", "ls handlers"])
+      expect(out).toContain(text);
+  });
+
+  it("others are refused with 2", async () => {
+    const { code, err } = await sluice(["completion", "csh"]);
+    expect(code).toBe(2);
+    expect(err).toContain("Allowed choices are bash, zsh, fish");
+  });
+});
+
+describe("sluice help", () => {
+  it("groups the commands by what they are for, and names its guides", async () => {
+    const { out } = await sluice(["help"]);
+    for (const heading of ["Run it:", "Write handlers:", "Watch it:", "Repair it:"])
+      expect(out).toContain(`\n${heading}\n`);
+    expect(out).toContain("sluice help writing     Write handlers");
+  });
+
+  it("teaches each of them with commands that exist", async () => {
+    const commands = [...(await sluice(["help"])).out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
+    for (const guide of ["starting", "writing", "watching", "repairing"]) {
+      const { code, out } = await sluice(["help", guide]);
+      expect(code).toBe(0);
+      const used = [...out.matchAll(/^ {2}(?:.*[|&] )?sluice ([a-z]+)/gm)].map(([, name]) => name);
+      expect(used.length).toBeGreaterThan(2);
+      for (const name of used) expect(commands, `${guide}: sluice ${name}`).toContain(name);
+    }
+  });
+});
