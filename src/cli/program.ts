@@ -59,7 +59,7 @@ const COMMANDS: readonly Entry[] = [
     name: "types",
     guide: "writing",
     summary: "types and schemas for editors; check the handlers' types",
-    load: async () => (await import("./types.ts")).typesCommand,
+    load: async () => (await import("./editor.ts")).editorCommand,
   },
   {
     name: "status",

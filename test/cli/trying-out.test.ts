@@ -44,12 +44,12 @@ describe("sluice test", () => {
     expect(code).toBe(1);
   });
 
-  it("runs those of a handler, of a file, and of a glob", async () => {
-    const passed = async (...patterns: string[]): Promise<string | undefined> =>
-      /\d passed|[\w ]+ failed, \d passed/.exec((await at(["test", ...patterns])).out)?.[0];
-    expect(await passed("cool")).toBe("1 passed");
-    expect(await passed("handlers/overheat.cases.yaml")).toBe("1 passed");
-    expect(await passed("handlers/*.more.*", "cool")).toBe("1 failed, 1 passed");
+  it.each([
+    [["cool"], "1 passed"],
+    [["handlers/overheat.cases.yaml"], "1 passed"],
+    [["handlers/*.more.*", "cool"], "1 failed, 1 passed"],
+  ])("runs those of a handler, of a file, and of a glob: %j", async (patterns, totals) => {
+    expect((await at(["test", ...patterns])).out).toContain(`${totals} (`);
   });
 
   it("prints a line of JSON for each case, and writes JUnit's XML", async () => {

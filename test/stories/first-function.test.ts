@@ -66,30 +66,13 @@ describe("somebody who reads the README", () => {
           .slice(0, -1)
           .map((line) => JSON.parse(line) as { data: Record<string, unknown> });
       const patient = { withinMs: 60_000 };
-      const some =
-        <Value>(found: () => Value | undefined) =>
-        (): Value | undefined => {
-          try {
-            return found();
-          } catch {
-            return undefined; // There is no file yet, or it is being written to.
-          }
-        };
-      const first = await until(
-        "an output",
-        some(() => lines()[0]),
-        patient,
-      );
+      const first = await until("an output", () => lines()[0], patient);
       expect(first.data).not.toHaveProperty("tooHotBy");
       const handler = read("edge/handlers/overheat.ts");
       const changed = handler.replace("return { machine:", "return { tooHotBy: c - ctx.params.limit, machine:");
       expect(changed).not.toBe(handler);
       writeFileSync(join(folder, "edge/handlers/overheat.ts"), changed);
-      const after = await until(
-        "another output",
-        some(() => lines().find(({ data }) => "tooHotBy" in data)),
-        patient,
-      );
+      const after = await until("another output", () => lines().find(({ data }) => "tooHotBy" in data), patient);
       expect(after.data["tooHotBy"]).toBeGreaterThan(0);
     } catch (error) {
       throw new Error(`it said:\n${said}`, { cause: error });

@@ -12,13 +12,13 @@ import { editorFiles, TSCONFIG } from "./init-template.ts";
 import { EXIT } from "./exit.ts";
 import { paint, print, printJson, say } from "./terminal.ts";
 
-interface TypesOptions {
+interface EditorOptions {
   readonly config?: string;
   readonly check?: boolean;
   readonly json?: boolean;
 }
 
-export function typesCommand(done: (code: number) => void): Command {
+export function editorCommand(done: (code: number) => void): Command {
   return new Command("types")
     .description(
       "Writes the types that handlers import as `sluice`, and the schemas of the config and of cases, for editors: after `sluice init`, and after each new version of Sluice. With --check nothing is written, and the handlers are checked with TypeScript.",
@@ -36,12 +36,12 @@ Examples:
   sluice types
   sluice types --check`,
     )
-    .action(async (options: TypesOptions) => {
-      done(await types(options));
+    .action(async (options: EditorOptions) => {
+      done(await bringUpToDate(options));
     });
 }
 
-async function types(options: TypesOptions): Promise<number> {
+async function bringUpToDate(options: EditorOptions): Promise<number> {
   const config = await loadConfig(configFile(options.config, process.env), process.env);
   const root = dirname(config.handlers.dir);
   const files = await editorFiles();
@@ -65,7 +65,7 @@ async function types(options: TypesOptions): Promise<number> {
     const mark = paint("red", "✗", process.stderr);
     say(`${mark} ${name} is of another version of Sluice: \`sluice types\` brings it up to date`);
   }
-  const ok = (await checkTypes(root, options.json === true)) && outdated.length === 0;
+  const ok = (await compiles(root, options.json === true)) && outdated.length === 0;
   if (options.json === true) printJson({ folder: root, written: [], stale: outdated, ok });
   else if (ok) print(`${paint("green", "✓")} the handlers' types`);
   return ok ? EXIT.ok : EXIT.failed;
@@ -84,7 +84,7 @@ async function write(root: string, files: readonly (readonly [string, string])[]
 }
 
 /** What TypeScript says goes to stdout, or to stderr where stdout is for JSON. */
-async function checkTypes(root: string, isJson: boolean): Promise<boolean> {
+async function compiles(root: string, isJson: boolean): Promise<boolean> {
   if (!existsSync(join(root, "tsconfig.json"))) {
     throw new Fault("CLI_TYPES", "there is no tsconfig.json that says what to check", {
       where: root,
