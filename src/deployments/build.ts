@@ -1,8 +1,8 @@
 /** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
 import { builtinModules } from "node:module";
 import { basename, dirname, relative, resolve } from "node:path";
-import { build, stop } from "esbuild";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
+import { bundle } from "../bundler.ts";
 import { Fault, messageOf } from "../fault.ts";
 import { ownModules } from "./shims.ts";
 import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
@@ -50,31 +50,6 @@ const onlyFiles: Plugin = {
 
 /** A build that takes longer stands in the way of all other handlers. What keeps it is esbuild's, and ends with it. */
 const BUILD_MS_MAX = 10_000;
-
-/** esbuild works in a process of its own, which takes 17 MB. It ends when nothing was built for this long. */
-const BUILDER_IDLE_MS = 2000;
-let builds = 0;
-let resting: NodeJS.Timeout | undefined;
-
-/** Rejects with the signal's reason, and ends esbuild's process, when it aborts. Throws what `work` throws. */
-async function withBuilder<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
-  builds++;
-  clearTimeout(resting);
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => {
-    reject(signal.reason);
-    void stop();
-  };
-  signal.addEventListener("abort", abort);
-  try {
-    signal.throwIfAborted();
-    return await Promise.race([work(), aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    builds--;
-    if (builds === 0) resting = setTimeout(() => void stop(), BUILDER_IDLE_MS).unref();
-  }
-}
 
 interface BuildHandlerOptions {
   /** Gives the build up. */
@@ -124,11 +99,11 @@ export async function buildHandler(
       plugins: [ownModules, noNode, onlyFiles],
     } as const satisfies BuildOptions;
     const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-    result = await withBuilder(() => build(options), until);
+    result = await bundle(options, until);
     const isScript = Object.values(result.metafile.outputs).some(
       ({ entryPoint }) => entryPoint !== undefined && result.metafile.inputs[entryPoint]?.format === "cjs",
     );
-    if (isScript) result = await withBuilder(() => build({ ...options, banner: {} }), until);
+    if (isScript) result = await bundle({ ...options, banner: {} }, until);
   } catch (cause) {
     if (timeout.aborted && cause === timeout.reason) {
       const message = `handler ${name} was not bundled within ${timeoutMs} ms`;

@@ -7,7 +7,7 @@
  * together would cost the gateway's start more than the rest of this.
  */
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundle } from "../bundler.ts";
 import { Fault } from "../fault.ts";
 
 export interface Programs {
@@ -28,14 +28,20 @@ const shared = { bundle: true, write: false, target: "es2024", legalComments: "n
 export async function buildPrograms(): Promise<Programs> {
   try {
     const [runner, guest] = await Promise.all([
-      build({
+      bundle({
         ...shared,
         entryPoints: [pathOf("runner.ts")],
         format: "esm",
         platform: "node",
         external: ["isolated-vm"],
       }),
-      build({ ...shared, entryPoints: [pathOf("guest.ts")], format: "iife", platform: "neutral", globalName: "guest" }),
+      bundle({
+        ...shared,
+        entryPoints: [pathOf("guest.ts")],
+        format: "iife",
+        platform: "neutral",
+        globalName: "guest",
+      }),
     ]);
     return {
       runnerCode: runner.outputFiles[0]?.text ?? "",
@@ -63,7 +69,7 @@ function webCodes(): (name: string) => Promise<string> {
 
 async function buildWebCode(name: string): Promise<string> {
   try {
-    const { outputFiles } = await build({
+    const { outputFiles } = await bundle({
       ...shared,
       entryPoints: [pathOf(`api/web/${name}.ts`)],
       format: "iife",

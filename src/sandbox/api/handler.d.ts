@@ -171,7 +171,7 @@ export interface Notices {
 
 /** How the handler can be called over HTTP. */
 export interface Webhook {
-  /** Below the control server, such as `"/hooks/orders"`. */
+  /** Below the control server's `/hooks`, such as `"/orders"`. */
   readonly path: string;
   /** Default: `["POST"]`. */
   readonly methods?: readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
