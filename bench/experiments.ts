@@ -5,6 +5,7 @@ import { manyDevices, manyHandlers } from "./flatness.ts";
 import { backlog, idleMemory } from "./memory.ts";
 import { rates } from "./rates.ts";
 import { coldHandler, runnerKilled } from "./runners.ts";
+import { tryingOut } from "./trying-out.ts";
 
 export interface Experiment {
   readonly figures: readonly string[];
@@ -21,4 +22,5 @@ export const EXPERIMENTS: readonly Experiment[] = [
   { figures: ["backlog-memory", "backlog-start"], run: backlog },
   { figures: ["many-handlers"], run: manyHandlers },
   { figures: ["many-devices"], run: manyDevices },
+  { figures: ["test-start", "invoke-round"], run: tryingOut },
 ];

@@ -98,6 +98,20 @@ export const FIGURES: readonly Figure[] = [
     bar: atMost(1.25),
     how: "processor time of gateway and runners per delivered event, the same rate, each message in a packet of its own",
   },
+  {
+    name: "test-start",
+    title: "sluice test: from the command to its end, one case",
+    unit: "ms",
+    bar: atMost(1000),
+    how: "a process for each of nine runs, after one that fills the caches; median",
+  },
+  {
+    name: "invoke-round",
+    title: "sluice invoke: from the command to its end",
+    unit: "ms",
+    bar: atMost(1000),
+    how: "as test-start, one event",
+  },
 ];
 
 export function holds(figure: Figure, value: number): boolean {
