@@ -75,8 +75,8 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: "handlers",
-    guide: "repairing",
-    summary: "drop what waits for a handler that is gone",
+    guide: "watching",
+    summary: "what handlers do: rates, failures, times; drop what waits for one that is gone",
     load: async () => (await import("./handlers.ts")).handlersCommand,
   },
   {

@@ -4,6 +4,7 @@ import { Fault } from "../fault.ts";
 import type { Clock } from "../time.ts";
 import type { Role } from "./access.ts";
 import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
+import { handlerRoutes } from "./handler-routes.ts";
 import * as shapes from "./shapes.ts";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
 
@@ -103,6 +104,7 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
       answer: shapes.bulkAnswer,
       run: async ({ params }): Promise<BulkAnswer> => ({ count: await source.dropTasks(params["name"] ?? "") }),
     },
+    ...handlerRoutes(source),
     ...deadRoutes(source),
   ];
   const openapi: ApiRoute = {

@@ -19,6 +19,7 @@ import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";
 import type { Clock } from "../time.ts";
 import type { Figures } from "./figures.ts";
+import type { HandlerAnswer } from "./handler-shapes.ts";
 import type { Hooks } from "./hooks.ts";
 import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
@@ -27,6 +28,8 @@ import type { ControlServer } from "./server.ts";
 /** What the control room asks of the gateway. */
 export interface ControlSource {
   status(): Status;
+  /** Handlers and routes with what they did lately. */
+  handlers(): readonly HandlerAnswer[];
   /** Why the gateway is not ready, one sentence each; none when it is. */
   ready(): readonly string[];
   /** What the rooms count, read at each scrape. */

@@ -84,6 +84,16 @@ export interface PipelineFigures {
     /** By budget: how often it was spent. */
     readonly budgets: Readonly<Record<string, number>>;
     readonly heldBackMs: number;
+    /** Since the start: events that ran, and how long they took; one count more than there are bounds, for what took longer. */
+    readonly recent: {
+      readonly boundsMs: readonly number[];
+      readonly total: {
+        readonly events: number;
+        readonly tookMs: number;
+        readonly cpuMs: number;
+        readonly counts: readonly number[];
+      };
+    };
   }[];
 }
 

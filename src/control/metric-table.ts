@@ -7,7 +7,8 @@ import { journalMetrics } from "./journal-metrics.ts";
 import { triggerMetrics } from "./trigger-metrics.ts";
 import type { HandlerFetches } from "./figures.ts";
 import { byLabel, counter, gauge, perHandler, perUplink } from "./metric.ts";
-import type { Metric } from "./metric.ts";
+import type { HistogramMetric, Metric } from "./metric.ts";
+import { watchMetrics } from "./watch-metrics.ts";
 
 /** The columns of the ledger that only rise. What is pending, waiting or dead may go on from there: those are gauges. */
 const ENDS = ["accepted", "emitted", "done", "delivered", "expired", "dropped"];
@@ -232,10 +233,11 @@ const uplinks: readonly Metric[] = [
   perUplink("counter", "uplink_breaker_opened_total", "Times the breaker opened.", (of) => of.breakerOpened),
 ];
 
-export const METRICS: readonly Metric[] = [
+export const METRICS: readonly (Metric | HistogramMetric)[] = [
   ...gateway,
   ...ledger,
   ...handlers,
+  ...watchMetrics,
   ...triggerMetrics,
   ...deployments,
   ...sandbox,

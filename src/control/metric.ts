@@ -18,6 +18,23 @@ export interface Sample {
   readonly value: number;
 }
 
+/** What a histogram shows for some labels. */
+export interface Spread {
+  readonly labels: Readonly<Record<string, string>>;
+  /** How many there were up to each bound, those below counted too. */
+  readonly upTo: readonly (readonly [bound: number, count: number])[];
+  readonly count: number;
+  readonly sum: number;
+}
+
+export interface HistogramMetric {
+  readonly name: string;
+  readonly type: "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly spreads: (reading: Reading) => readonly Spread[];
+}
+
 export interface Metric {
   readonly name: string;
   readonly type: "counter" | "gauge";

@@ -3,10 +3,11 @@
  * own numbers once and sets every metric of the table from them.
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import type { Histogram } from "prom-client";
 import type { ControlSource } from "./control.ts";
 import { METRICS } from "./metric-table.ts";
 import { readingOf } from "./metric.ts";
-import type { Metric, Reading } from "./metric.ts";
+import type { HistogramMetric, Metric, Reading } from "./metric.ts";
 
 const PREFIX = "sluice_";
 
@@ -34,7 +35,12 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  #register({ name, type, help, labels, read }: Metric): void {
+  #register(metric: Metric | HistogramMetric): void {
+    if (metric.type === "histogram") {
+      this.#registerHistogram(metric);
+      return;
+    }
+    const { name, type, help, labels, read } = metric;
     const samples = (): readonly { labels: Readonly<Record<string, string>>; value: number }[] =>
       this.#reading === undefined ? [] : read(this.#reading);
     const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
@@ -56,4 +62,27 @@ export class Metrics {
       },
     });
   }
+
+  /** prom-client's own counts one by one; ours are counted already. */
+  #registerHistogram({ name, help, spreads }: HistogramMetric): void {
+    const valuesOf = (): Values =>
+      this.#reading === undefined
+        ? []
+        : spreads(this.#reading).flatMap(({ labels: at, upTo, count, sum }) => [
+            ...upTo.map(([le, value]) => ({ metricName: `${name}_bucket`, labels: { ...at, le }, value })),
+            { metricName: `${name}_bucket`, labels: { ...at, le: "+Inf" }, value: count },
+            { metricName: `${name}_sum`, labels: at, value: sum },
+            { metricName: `${name}_count`, labels: at, value: count },
+          ]);
+    const shown = {
+      name,
+      help,
+      type: "histogram",
+      get: async () => ({ name, help, type: "histogram", values: valuesOf() }),
+    };
+    // All that a registry asks of a metric; prom-client has no type for one that is not its own.
+    this.#registry.registerMetric(shown as unknown as Histogram);
+  }
 }
+
+type Values = Awaited<ReturnType<Histogram["get"]>>["values"];

@@ -4,6 +4,7 @@ import { zeroFigures } from "../broker/figures.ts";
 import type { Config } from "../config.ts";
 import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
 import type { Figures } from "../control/figures.ts";
+import type { HandlerAnswer } from "../control/handler-shapes.ts";
 import type { Deployments, LiveHandler } from "../deployments/deployments.ts";
 import { shownTriggers } from "../deployments/shown.ts";
 import type { Egress } from "../egress/egress.ts";
@@ -15,6 +16,7 @@ import type { LineFigures } from "../tasks/line.ts";
 import type { Hooks, Notices, Ticker } from "../triggers/triggers.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";
+import { handlerReport } from "./handler-report.ts";
 import type { Hosting } from "./hosting.ts";
 import { DEVICES } from "./outlets.ts";
 import type { Outlets } from "./outlets.ts";
@@ -112,6 +114,23 @@ export class Report implements ControlSource {
       pipeline: pipeline.figures(),
       triggers: { ...ticker.figures(), ...hooks.figures(), ...notices.figures() },
     };
+  }
+
+  handlers(): readonly HandlerAnswer[] {
+    const { hosting, pipeline, journal } = this.#rooms;
+    const lines = new Map(pipeline.figures().handlers.map((line) => [line.name, line]));
+    const live = new Map(hosting.liveHandlers.map((one) => [one.name, one.settings]));
+    const routes = new Set(hosting.routes.map(({ name }) => name));
+    const { stateBytesOf } = journal.figures();
+    return this.#handlers().map((status) =>
+      handlerReport({
+        status,
+        line: lines.get(status.name),
+        isRoute: routes.has(status.name),
+        memoryMax: live.get(status.name)?.memoryBytes,
+        stateBytes: stateBytesOf[status.name] ?? 0,
+      }),
+    );
   }
 
   #handlers(): HandlerStatus[] {

@@ -17,8 +17,10 @@ import type { Batch, Feed, Side } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
 import { filledIn } from "./outputs.ts";
 import { Quarantine } from "./quarantine.ts";
+import { Recent } from "./recent.ts";
+import type { RecentFigures } from "./recent.ts";
 import type { Verdict } from "./probation.ts";
-import type { BatchResult, RunResult } from "./run.ts";
+import type { BatchResult, RunResult, Spent } from "./run.ts";
 import type { ShadowDoors } from "./shadow.ts";
 import { Standing } from "./standing.ts";
 import { Watch } from "./watch.ts";
@@ -98,6 +100,7 @@ export interface LineFigures {
   /** Whether it has run for a while without costing an isolate or a runner. */
   readonly proven: boolean;
   readonly versions: WatchFigures;
+  readonly recent: RecentFigures;
 }
 
 /** What says nothing of the version that fails with it. */
@@ -108,6 +111,7 @@ const HELD_BACK_LOG_MS = 60_000;
 const SHOWN_CHARS_MAX = 200;
 /** A timer may come so much early. */
 const TIMER_MS = 5;
+const NOTHING_SPENT: Spent = {};
 
 export class Line {
   settings: LineSettings;
@@ -122,6 +126,7 @@ export class Line {
   readonly quarantine: Quarantine;
   readonly standing: Standing;
   readonly watch: Watch;
+  readonly #recent: Recent;
   readonly #context: LineContext;
   readonly #rate: EmitRate;
   readonly #budgets = new Map<string, number>();
@@ -131,6 +136,10 @@ export class Line {
   #lastPort = -1;
   /** Of the version whose batch is being settled: where its outputs go, and what they are. */
   #own: Pick<LineSettings, "to" | "type">;
+  /** What its runner says that the batch took; how many of its tasks ran so far, and failed. */
+  #spent: Spent = NOTHING_SPENT;
+  #ran = 0;
+  #failed = 0;
   #retried = 0;
   #dead = 0;
 
@@ -144,6 +153,7 @@ export class Line {
         this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, this.watch.candidate?.version ?? 0),
     });
     this.watch.take(settings);
+    this.#recent = new Recent(context.clock);
     this.#own = settings;
     this.parked = new ParkedKeys(context.clock, () => this.settings.retry.maxMs, due);
     this.quarantine = new Quarantine(context.clock, context.lossesMax);
@@ -217,12 +227,15 @@ export class Line {
   begin(result: BatchResult, events: number): void {
     this.version = result.version;
     this.watch.begin(result, events);
+    this.#spent = result;
+    this.#ran = this.#failed = 0;
     const { candidate } = this.watch;
     this.#own = candidate?.version === this.version ? candidate : this.settings;
   }
 
   /** All of its tasks are settled. */
   ended(): void {
+    this.#recent.batch(this.#ran, this.#failed, this.#spent);
     const verdict = this.watch.verdict();
     if (verdict !== undefined) this.#judge(verdict, this.version);
   }
@@ -244,6 +257,7 @@ export class Line {
           this.fail(task, { code: outputs.code, message: outputs.message }, !outputs.passing);
         } else {
           this.watch.now.done++;
+          this.#ran++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
           if (task.parked) this.parked.settled(task.key, 1);
@@ -291,6 +305,8 @@ export class Line {
     if (budget !== undefined) this.#budgets.set(budget, (this.#budgets.get(budget) ?? 0) + 1);
     const { probation, now } = this.watch;
     now.failed++;
+    this.#ran++;
+    this.#failed++;
     const isFree = probation !== undefined && !PASSING.has(failure.code);
     const tries = isFree ? probation.failed(task.seq, `${failure.code}: ${failure.message}`) : task.attempt + 1;
     // Rejected just now: the version before takes it.
@@ -344,6 +360,7 @@ export class Line {
       heldBackMs: this.#rate.heldBackMs,
       proven: this.standing.isProven,
       versions: this.watch.figures(),
+      recent: this.#recent.figures(),
     };
   }
 

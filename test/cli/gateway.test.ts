@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectAsync } from "mqtt";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { handlersAnswer } from "../../src/control/handler-shapes.ts";
 import type { StatusAnswer } from "../../src/control/shapes.ts";
 import { runHome, sluice, start } from "./sluice.ts";
 import type { RunningHome } from "./sluice.ts";
@@ -190,6 +191,29 @@ describe("simulate, for so many seconds", () => {
 
 describe("dead", () => {
   const dead = (...args: string[]): ReturnType<typeof sluice> => sluice(["dead", ...args, "--config", home.config]);
+
+  it("shows what handlers did lately, as a table and as JSON", async () => {
+    await publish("in/1", '{"v":1}', '{"v":2}');
+    await publish("angry/2", "1");
+    await until(({ ledger }) => ledger.events.pending === 0 && ledger.events.dead > 0);
+    const json = await sluice(["handlers", "--json", "--config", home.config]);
+    expect(json).toMatchObject({ code: 0, err: "" });
+    const { handlers } = handlersAnswer.strict().parse(JSON.parse(json.out));
+    const [angry, double] = handlers.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    expect(double).toMatchObject({ name: "double", version: 1, route: false, recent: { failed: 0 } });
+    expect(double?.recent.p99Ms).toBeGreaterThanOrEqual(double?.recent.p50Ms ?? Infinity);
+    expect(double?.recent.cpuMs).toBeGreaterThan(0);
+    expect(double?.memoryMax).toBeGreaterThan(1024 * 1024);
+    expect(angry?.recent.failed).toBe(angry?.recent.events);
+    expect(angry?.live).toMatchObject({ version: 1, failed: angry?.recent.failed });
+    const table = await sluice(["handlers", "--config", home.config]);
+    expect(table.code).toBe(0);
+    expect(table.out).toMatch(/^HANDLER +version +events\/s +failed +p50 +p99 +cpu/);
+    expect(table.out).toMatch(/^angry .*\(100 %\)/m);
+    expect(await ask("/metrics")).toMatch(/sluice_handler_event_seconds_count\{handler="double"\} \d+/);
+    for (const { id } of (JSON.parse(await ask("/api/v1/dead")) as { letters: { id: string }[] }).letters)
+      await sluice(["dead", "drop", id, "--yes", "--config", home.config]);
+  });
 
   it("lists, shows, redrives and drops dead letters", async () => {
     for (const n of [1, 2, 3]) await publish(`angry/${n}`, `{"n":${n}}`);

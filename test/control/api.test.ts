@@ -185,6 +185,7 @@ describe("the API's description", () => {
       "delete /api/v1/handlers/{name}/tasks",
       "get /api/v1/dead",
       "get /api/v1/dead/{id}",
+      "get /api/v1/handlers",
       "get /api/v1/openapi.json",
       "get /api/v1/status",
       "get /livez",

@@ -4,6 +4,7 @@
  */
 import type { ControlSource, DeadLetter, Status } from "../../src/control/control.ts";
 import type { Figures } from "../../src/control/figures.ts";
+import type { HandlerAnswer } from "../../src/control/handler-shapes.ts";
 import { Fault } from "../../src/fault.ts";
 
 export class MemorySource implements ControlSource {
@@ -46,6 +47,12 @@ export class MemorySource implements ControlSource {
     };
   }
 
+  readonly watched: HandlerAnswer[] = [];
+
+  handlers(): readonly HandlerAnswer[] {
+    return this.watched;
+  }
+
   ready(): readonly string[] {
     return this.reasons;
   }
@@ -74,7 +81,21 @@ export class MemorySource implements ControlSource {
         },
       },
       triggers: { ticks: 41, missed: 3, rewound: 0, calls: { taken: 5 }, notices: 2, suppressed: { rate: 1 } },
-      pipeline: { runners: 1, handlers: [{ name: "overheat", retried: 4, budgets: { time: 2 }, heldBackMs: 1500 }] },
+      pipeline: {
+        runners: 1,
+        handlers: [
+          {
+            name: "overheat",
+            retried: 4,
+            budgets: { time: 2 },
+            heldBackMs: 1500,
+            recent: {
+              boundsMs: [1, 2, 3, 4, 5],
+              total: { events: 21, tookMs: 90, cpuMs: 250, counts: [1, 2, 3, 4, 5, 6] },
+            },
+          },
+        ],
+      },
     };
   }
 

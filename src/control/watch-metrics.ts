@@ -1,0 +1,40 @@
+/** Metrics of what handlers' events take. */
+import type { Figures } from "./figures.ts";
+import { byLabel } from "./metric.ts";
+import type { HistogramMetric, Metric, Spread } from "./metric.ts";
+
+type HandlerFigures = Figures["pipeline"]["handlers"][number];
+
+/** Each bucket of these is so many of the fine ones: 13 from 10 µs to three minutes, each four times the one before. */
+const FINE_ONES = 4;
+
+const eventSeconds: HistogramMetric = {
+  name: "sluice_handler_event_seconds",
+  type: "histogram",
+  help: "How long events took in their runner, tries that failed included; each counts with the mean of the batch that it ran in.",
+  labels: ["handler"],
+  spreads: ({ figures }) =>
+    figures.pipeline.handlers.filter(({ recent }) => recent.total.counts.some((count) => count > 0)).map(spreadOf),
+};
+
+function spreadOf({ name, recent: { boundsMs, total } }: HandlerFigures): Spread {
+  const upTo: [number, number][] = [];
+  let count = 0;
+  for (const [i, bound] of boundsMs.entries()) {
+    count += total.counts[i] ?? 0;
+    if (i % FINE_ONES === 0) upTo.push([Number((bound / 1000).toPrecision(6)), count]);
+  }
+  count += total.counts[boundsMs.length] ?? 0;
+  return { labels: { handler: name }, upTo, count, sum: total.tookMs / 1000 };
+}
+
+export const watchMetrics: readonly (Metric | HistogramMetric)[] = [
+  eventSeconds,
+  byLabel(
+    "counter",
+    "handler_cpu_seconds_total",
+    "handler",
+    "Processor time of runners that went into the handler's batches.",
+    ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.recent.total.cpuMs / 1000])),
+  ),
+];
