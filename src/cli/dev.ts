@@ -36,7 +36,15 @@ Examples:
   sluice dev & sluice simulate --devices 5 --rate 20`,
     )
     .action(async (options: DevOptions) => {
-      const change = (config: Config): Config => ({ ...config, handlers: { ...config.handlers, watch: true } });
+      const change = (config: Config): Config => ({
+        ...config,
+        // Who writes a handler wants to see what it does, not what the version before did.
+        handlers: {
+          ...config.handlers,
+          watch: true,
+          defaults: { ...config.handlers.defaults, probation: false },
+        },
+      });
       const ready = (addresses: Addresses): (() => void) => simulate(addresses, options);
       done(await runGateway(options.config, { pretty: true, change, ...(options.sim === undefined ? {} : { ready }) }));
     });

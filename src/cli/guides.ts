@@ -44,6 +44,27 @@ export is a function of (event, ctx). What it returns is sent; a throw is tried 
 invoke and test need no gateway. In tests of your own: import { openHandler } from "sluice/testing".
 Pages: docs/handlers.md, docs/testing-handlers.md, docs/guest-api.md (what there is), docs/portability.md (Lambda, CloudEvents).`,
   },
+  deploying: {
+    name: "deploying",
+    heading: "Deploy and take back",
+    text: `Deploy a handler, and take it back
+
+What lies in the handlers' folder is live as soon as it is saved. From elsewhere, or with a word about why:
+
+  sluice deploy handlers/overheat.ts -m "hotter limits"
+  sluice deploy handlers/overheat.ts --wait      exit status 1 when it was rolled back
+
+A version that comes after another one is on probation: when more of its events fail than may, when it is much slower, or
+when it costs a runner, the version before is live again by itself, and what failed runs again there.
+
+  sluice deploy handlers/overheat.ts --canary 10%     on a share of the keys
+  sluice deploy handlers/overheat.ts --shadow         beside the live one, without effects: what would be different?
+  sluice versions overheat       which is live, how the new one does, what happened
+  sluice promote overheat        the canary or shadow becomes live
+  sluice rollback overheat       drop it; or make the version before live again; or the one that is named
+
+Page: docs/deploying.md.`,
+  },
   watching: {
     name: "watching",
     heading: "Watch it",

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { HandlerAnswer, HandlersAnswer } from "../control/handler-shapes.ts";
 import type { BulkAnswer, StatusAnswer } from "../control/shapes.ts";
+import type { RemovedAnswer } from "../control/version-shapes.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { confirm, plain, print, printJson, say, showBytes, showDuration, table, terminalWidth } from "./terminal.ts";
@@ -16,6 +17,7 @@ export function handlersCommand(done: (code: number) => void): Command {
   const handlers = new Command("handlers").description("The running gateway's handlers: what they did lately.");
   handlers.addCommand(listCommand(done), { isDefault: true });
   handlers.addCommand(dropCommand(done));
+  handlers.addCommand(removeCommand(done));
   return handlers;
 }
 
@@ -146,6 +148,31 @@ Examples:
       const { count } = await gateway.ask<BulkAnswer>("DELETE", path);
       if (options.json === true) printJson({ count });
       else say(`dropped: ${count}`);
+      done(EXIT.ok);
+    });
+}
+
+function removeCommand(done: (code: number) => void): Command {
+  return new Command("rm")
+    .description(
+      "Takes a handler out of service that `sluice deploy` has brought. One in the handlers' folder goes with its source. Its versions stay, and a later deploy goes on from them.",
+    )
+    .argument("<name>", "as `sluice status` prints it")
+    .option("--config <file>", "the gateway's config")
+    .option("--json", "print {waiting}")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample:\n  sluice handlers rm overheat --yes")
+    .action(async (name: string, options: DropOptions) => {
+      const gateway = await findGateway(options.config, process.env);
+      await confirm(`Take ${plain(name)} out of service?`, options.yes === true);
+      const { waiting } = await gateway.ask<RemovedAnswer>("DELETE", `/api/v1/handlers/${encodeURIComponent(name)}`);
+      if (options.json === true) printJson({ waiting });
+      else
+        say(
+          waiting === 0
+            ? `${name} is gone`
+            : `${name} is gone, and ${waiting} tasks wait for it: sluice handlers drop ${name}`,
+        );
       done(EXIT.ok);
     });
 }

@@ -62,6 +62,30 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./editor.ts")).editorCommand,
   },
   {
+    name: "deploy",
+    guide: "deploying",
+    summary: "send a handler to the running gateway",
+    load: async () => (await import("./deploy.ts")).deployCommand,
+  },
+  {
+    name: "versions",
+    guide: "deploying",
+    summary: "a handler's versions, and what happened to them",
+    load: async () => (await import("./versions.ts")).versionsCommand,
+  },
+  {
+    name: "promote",
+    guide: "deploying",
+    summary: "make a canary or shadow live",
+    load: async () => (await import("./versions.ts")).promoteCommand,
+  },
+  {
+    name: "rollback",
+    guide: "deploying",
+    summary: "make an older version live again, or drop what is tried",
+    load: async () => (await import("./versions.ts")).rollbackCommand,
+  },
+  {
     name: "status",
     guide: "watching",
     summary: "the ledger, handlers and uplinks of the running gateway",

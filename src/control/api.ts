@@ -6,6 +6,7 @@ import type { Role } from "./access.ts";
 import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
 import { handlerRoutes } from "./handler-routes.ts";
 import * as shapes from "./shapes.ts";
+import { versionRoutes } from "./version-routes.ts";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
 
 /** An answer other than 200 with JSON. */
@@ -32,6 +33,8 @@ export interface ApiRoute {
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** Bytes of the body, where it may have more than others. */
+  readonly bodyMax?: number;
   /** The shape of a 200, or a content type when it is no JSON. */
   readonly answer: z.ZodType | string;
   /** What `input` holds was checked against the schemas above. */
@@ -105,6 +108,7 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
       run: async ({ params }): Promise<BulkAnswer> => ({ count: await source.dropTasks(params["name"] ?? "") }),
     },
     ...handlerRoutes(source),
+    ...versionRoutes(source.versions),
     ...deadRoutes(source),
   ];
   const openapi: ApiRoute = {

@@ -23,6 +23,7 @@ import type { HandlerAnswer } from "./handler-shapes.ts";
 import type { Hooks } from "./hooks.ts";
 import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
+import type { DeployedAnswer, VersionsAnswer } from "./version-shapes.ts";
 import type { ControlServer } from "./server.ts";
 
 /** What the control room asks of the gateway. */
@@ -40,6 +41,31 @@ export interface ControlSource {
    * does, CONTROL_NOT_FOUND when there has never been one of the name.
    */
   dropTasks(handler: string): Promise<number>;
+  readonly versions: VersionsSource;
+}
+
+/** Handlers' versions. All throw CONTROL_NOT_FOUND when no version of that name is live, and the faults of deployments. */
+export interface VersionsSource {
+  list(name: string): VersionsAnswer;
+  /** `share` of the keys that it is tried on, 0: as a shadow; undefined: it goes live. */
+  deploy(upload: Upload): Promise<DeployedAnswer>;
+  promote(name: string, by: By): Promise<DeployedAnswer>;
+  rollBack(name: string, to: By & { readonly version?: number | undefined }): Promise<DeployedAnswer>;
+  /** Resolves with how many tasks wait for it. */
+  remove(name: string): Promise<number>;
+}
+
+interface By {
+  readonly author?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+interface Upload extends By {
+  readonly name: string;
+  readonly code: string;
+  readonly sourceMap: string;
+  readonly file: string;
+  readonly share: number | undefined;
 }
 
 export interface Status {

@@ -156,6 +156,7 @@ function register(app: FastifyInstance, route: ApiRoute): void {
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
     config: { role: route.role },
+    ...(route.bodyMax === undefined ? {} : { bodyLimit: route.bodyMax }),
     handler: async (request, reply) => {
       const answer = await route.run({
         params: check(route.params, request.params, "path") as Record<string, string>,

@@ -100,7 +100,8 @@ async function isFolder(dir: string, entry: Dirent): Promise<boolean> {
   );
 }
 
-async function indexOf(folder: string): Promise<string | undefined> {
+/** The file that a handler in a folder of its own begins with; undefined when there is none. */
+export async function indexOf(folder: string): Promise<string | undefined> {
   const files: readonly string[] = await readdir(folder).catch((): string[] => []);
   const index = INDEXES.find((each) => files.includes(each));
   return index === undefined ? undefined : join(folder, index);

@@ -21,6 +21,7 @@ import type { Hosting } from "./hosting.ts";
 import { DEVICES } from "./outlets.ts";
 import type { Outlets } from "./outlets.ts";
 
+import { versionsSource } from "./version-report.ts";
 export interface ReportRooms {
   readonly config: Config;
   readonly journal: Journal;
@@ -57,6 +58,10 @@ export class Report implements ControlSource {
         return dead.redrive(id);
       },
     };
+  }
+
+  get versions(): ControlSource["versions"] {
+    return versionsSource(this.#rooms.deployments, this.#rooms.pipeline);
   }
 
   /** What nobody runs would wait until it expires. */

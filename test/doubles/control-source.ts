@@ -53,6 +53,35 @@ export class MemorySource implements ControlSource {
     return this.watched;
   }
 
+  readonly asked: unknown[] = [];
+  readonly versions: ControlSource["versions"] = {
+    list: (name) => {
+      if (name !== "overheat") throw new Fault("CONTROL_NOT_FOUND", `there is no handler ${name}`);
+      return { name, live: { version: 2, done: 5, failed: 1 }, before: 1, versions: [], history: [] };
+    },
+    deploy: async (upload) => {
+      this.asked.push(upload);
+      return {
+        name: upload.name,
+        version: 3,
+        at: upload.share === undefined ? "live" : upload.share > 0 ? "canary" : "shadow",
+        before: 2,
+      };
+    },
+    promote: async (name, by) => {
+      this.asked.push(["promote", name, by]);
+      return { name, version: 3, at: "live", before: 2 };
+    },
+    rollBack: async (name, to) => {
+      this.asked.push(["rollBack", name, to]);
+      return { name, version: 1, at: "live" };
+    },
+    remove: async (name) => {
+      this.asked.push(["remove", name]);
+      return 4;
+    },
+  };
+
   ready(): readonly string[] {
     return this.reasons;
   }

@@ -1,0 +1,145 @@
+/** `sluice deploy`: bundles a handler here, and has the running gateway take it on. */
+import { stat } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { basename, dirname, relative, resolve, sep } from "node:path";
+import { Command } from "commander";
+import type { DeployedAnswer, VersionsAnswer } from "../control/version-shapes.ts";
+import { Fault } from "../fault.ts";
+import { sleep } from "../time.ts";
+import { EXIT } from "./exit.ts";
+import { findGateway } from "./running.ts";
+import type { Running } from "./running.ts";
+import { plain, printJson, say, showDuration } from "./terminal.ts";
+
+interface DeployOptions {
+  readonly config?: string;
+  readonly name?: string;
+  readonly message?: string;
+  readonly canary?: number;
+  readonly shadow?: boolean;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+const POLL_MS = 500;
+
+export function deployCommand(done: (code: number) => void): Command {
+  return new Command("deploy")
+    .description(
+      "Bundles a handler and sends it to the running gateway, which loads it before it may go live. A version that comes after another one is on probation: past its budget of failures it is rolled back by itself.",
+    )
+    .argument("<file>", "its source: a file, or a folder with an index file")
+    .option("--name <name>", "the handler's name; default: the file's")
+    .option("-m, --message <text>", "why, for `sluice versions`")
+    .option("--canary <share>", "try it on a share of the keys, such as 10%, beside the live version", shareOf)
+    .option("--shadow", "run it beside the live version without effects, and compare")
+    .option("--wait", "until its probation is over; exit status 1 when it was rolled back")
+    .option("--config <file>", "the gateway's config")
+    .option("--json", "print what the API answers")
+    .addHelpText(
+      "after",
+      `
+What lies in the handlers' folder is deployed by saving it, and goes over what was deployed here when it changes.
+
+Examples:
+  sluice deploy handlers/overheat.ts -m "hotter limits"
+  sluice deploy handlers/overheat.ts --canary 10%
+  sluice deploy handlers/overheat.ts --shadow
+  sluice deploy build/overheat.js --name overheat --wait && echo it stays`,
+    )
+    .action(async (file: string, options: DeployOptions) => {
+      if (options.canary !== undefined && options.shadow === true) {
+        throw new Fault("CLI_USAGE", "--canary and --shadow are one or the other");
+      }
+      const gateway = await findGateway(options.config, process.env);
+      const name = options.name ?? basename(file).replace(/\.(?:ts|js|mjs)$/, "");
+      const answer = await send(gateway, name, await bundled(name, file), options);
+      if (options.wait !== true) {
+        if (options.json === true) printJson(answer);
+        else say(told(answer));
+        done(EXIT.ok);
+        return;
+      }
+      if (options.json !== true) say(told(answer));
+      const versions = await settled(gateway, answer);
+      const isLive = versions.live.version === answer.version;
+      if (options.json === true) printJson({ ...answer, stays: isLive });
+      else if (isLive) say(`${name} ${answer.version} has passed`);
+      else
+        say(`${name} ${answer.version} did not stay: ${plain(versions.history.at(-1)?.why ?? "another one is live")}`);
+      done(isLive ? EXIT.ok : EXIT.failed);
+    });
+}
+
+async function bundled(name: string, file: string): Promise<{ code: string; sourceMap: string; file: string }> {
+  const path = resolve(file);
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) throw new Fault("CLI_USAGE", `there is no ${file}`);
+  // Loaded only now: the bundler is large.
+  const { buildHandler } = await import("../deployments/build.ts");
+  const { indexOf } = await import("../deployments/sources.ts");
+  const entry = found.isDirectory() ? await indexOf(path) : path;
+  if (entry === undefined) throw new Fault("CLI_USAGE", `the folder ${file} has no index.ts, index.js or index.mjs`);
+  // As it is shown when it lies in the handlers' folder: handlers/overheat.ts.
+  const root = dirname(dirname(path));
+  const { code, sourceMap } = await buildHandler(name, entry, root);
+  return { code, sourceMap, file: relative(root, entry).split(sep).join("/") };
+}
+
+async function send(
+  gateway: Running,
+  name: string,
+  bundle: { code: string; sourceMap: string; file: string },
+  { message, canary, shadow = false }: DeployOptions,
+): Promise<DeployedAnswer> {
+  const path = `/api/v1/handlers/${encodeURIComponent(name)}/versions`;
+  return await gateway.ask<DeployedAnswer>("POST", path, { ...bundle, canary, shadow, message, author: whoami() });
+}
+
+/** As the history names whoever asks. */
+export function whoami(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined; // A container may run as a number that no user has.
+  }
+}
+
+/** What a deploy, a promotion or a rollback came to. */
+export function told({ name, version, at, before }: DeployedAnswer): string {
+  const beside = before === undefined ? "" : ` beside version ${before}`;
+  if (at === "canary")
+    return `${name} ${version} is a canary${beside}: sluice versions ${name}, then promote or rollback`;
+  if (at === "shadow") return `${name} ${version} is a shadow${beside}: sluice versions ${name} compares them`;
+  const probation = before === undefined ? "" : `, on probation after version ${before}: sluice versions ${name}`;
+  return `${name} ${version} is live${probation}`;
+}
+
+/** What is known of the handler once the version is on probation no more, or is not there any more. */
+async function settled(gateway: Running, { name, version, at }: DeployedAnswer): Promise<VersionsAnswer> {
+  const startedMs = performance.now();
+  for (;;) {
+    const versions = await gateway.ask<VersionsAnswer>("GET", `/api/v1/handlers/${encodeURIComponent(name)}/versions`);
+    const own = versions.candidate?.version === version ? versions.candidate : versions.live;
+    const { probation } = own;
+    if (own.version !== version || probation === undefined) {
+      if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
+      return versions;
+    }
+    if (process.stderr.isTTY) {
+      const { failures, failuresMax, eventsMax } = probation;
+      const ran = `${own.done + failures} of ${eventsMax} events`;
+      const waited = showDuration(performance.now() - startedMs);
+      process.stderr.write(`\r\u001b[K${at} ${version}: ${ran}, ${failures} failed (${failuresMax} may), ${waited}`);
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+function shareOf(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text.trim());
+  const share = match === null ? Number.NaN : Number(match[1]) / (match[2] === "%" ? 100 : 1);
+  if (!(share > 0 && share <= 1))
+    throw new Fault("CLI_USAGE", `a share is more than 0 and at most 100%, such as 10%: ${text}`);
+  return share;
+}
