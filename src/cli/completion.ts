@@ -63,7 +63,8 @@ const ARGUMENTS: Readonly<Record<string, Completed["argument"]>> = {
   replay: "handler",
   versions: "handler",
   rollback: "handler",
-  deploy: "handler",
+  promote: "handler",
+  deploy: "file",
   init: "file",
 };
 

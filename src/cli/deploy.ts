@@ -1,7 +1,6 @@
 /** `sluice deploy`: bundles a handler here, and has the running gateway take it on. */
-import { stat } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { basename, dirname, relative, resolve, sep } from "node:path";
+import { basename } from "node:path";
 import { Command } from "commander";
 import type { DeployedAnswer, VersionsAnswer } from "../control/version-shapes.ts";
 import { Fault } from "../fault.ts";
@@ -53,7 +52,9 @@ Examples:
       }
       const gateway = await findGateway(options.config, process.env);
       const name = options.name ?? basename(file).replace(/\.(?:ts|js|mjs)$/, "");
-      const answer = await send(gateway, name, await bundled(name, file), options);
+      // Loaded only now: the bundler is large.
+      const { bundleFile } = await import("../harness/bundle-file.ts");
+      const answer = await send(gateway, name, await bundleFile(name, file), options);
       if (options.wait !== true) {
         if (options.json === true) printJson(answer);
         else say(told(answer));
@@ -69,21 +70,6 @@ Examples:
         say(`${name} ${answer.version} did not stay: ${plain(versions.history.at(-1)?.why ?? "another one is live")}`);
       done(isLive ? EXIT.ok : EXIT.failed);
     });
-}
-
-async function bundled(name: string, file: string): Promise<{ code: string; sourceMap: string; file: string }> {
-  const path = resolve(file);
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) throw new Fault("CLI_USAGE", `there is no ${file}`);
-  // Loaded only now: the bundler is large.
-  const { buildHandler } = await import("../deployments/build.ts");
-  const { indexOf } = await import("../deployments/sources.ts");
-  const entry = found.isDirectory() ? await indexOf(path) : path;
-  if (entry === undefined) throw new Fault("CLI_USAGE", `the folder ${file} has no index.ts, index.js or index.mjs`);
-  // As it is shown when it lies in the handlers' folder: handlers/overheat.ts.
-  const root = dirname(dirname(path));
-  const { code, sourceMap } = await buildHandler(name, entry, root);
-  return { code, sourceMap, file: relative(root, entry).split(sep).join("/") };
 }
 
 async function send(

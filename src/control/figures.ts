@@ -169,4 +169,5 @@ export interface DeploymentFigures {
   readonly failing: number;
   readonly deploys: number;
   readonly failures: number;
+  readonly rollbacks: number;
 }

@@ -210,6 +210,11 @@ const deployments: readonly Metric[] = [
   gauge("handlers_failing", "Handlers whose newest build is not live.", ({ figures }) => figures.deployments.failing),
   counter("deploys_total", "Versions and settings that went live.", ({ figures }) => figures.deployments.deploys),
   counter("deploy_failures_total", "Versions that did not go live.", ({ figures }) => figures.deployments.failures),
+  counter(
+    "deploy_rollbacks_total",
+    "Versions that were taken back, by themselves or by somebody.",
+    ({ figures }) => figures.deployments.rollbacks,
+  ),
 ];
 
 const uplinks: readonly Metric[] = [

@@ -182,10 +182,12 @@ describe("the API's description", () => {
     );
     expect(operations.map(({ path, method }) => `${method} ${path}`).sort()).toEqual([
       "delete /api/v1/dead/{id}",
+      "delete /api/v1/handlers/{name}",
       "delete /api/v1/handlers/{name}/tasks",
       "get /api/v1/dead",
       "get /api/v1/dead/{id}",
       "get /api/v1/handlers",
+      "get /api/v1/handlers/{name}/versions",
       "get /api/v1/openapi.json",
       "get /api/v1/status",
       "get /livez",
@@ -194,6 +196,9 @@ describe("the API's description", () => {
       "post /api/v1/dead/drop",
       "post /api/v1/dead/redrive",
       "post /api/v1/dead/{id}/redrive",
+      "post /api/v1/handlers/{name}/promote",
+      "post /api/v1/handlers/{name}/rollback",
+      "post /api/v1/handlers/{name}/versions",
       "post /hooks/{path}",
     ]);
     expect(new Set(operations.map(({ op }) => op.operationId)).size).toBe(operations.length);
