@@ -1,6 +1,7 @@
 /** From a module's exported config and the gateway's, what the handler has set. Says which of the two is wrong. */
 import type { z } from "zod";
 import { Fault } from "../fault.ts";
+import { configPlace } from "./places.ts";
 import { handlerSettings, mergeSettings } from "./settings.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 
@@ -11,6 +12,8 @@ export interface ComposeOptions {
   readonly name: string;
   /** Where the source begins, for people. */
   readonly file: string;
+  /** Of the bundle, where it is at hand: settings are looked up in the source. */
+  readonly sourceMap?: string | undefined;
   /** What the module exports as config. */
   readonly exported: unknown;
   readonly gateway: Pick<HandlersSettings, "defaults" | "settings">;
@@ -18,12 +21,16 @@ export interface ComposeOptions {
 }
 
 /** Throws Fault DEPLOY_CONFIG_INVALID or DEPLOY_NO_TRIGGER. */
-export function composeSettings({ name, file, exported, gateway, suggest }: ComposeOptions): HandlerSettings {
+export function composeSettings(options: ComposeOptions): HandlerSettings {
+  const { name, file, sourceMap = "", exported, gateway, suggest } = options;
+  const place = (path: readonly PropertyKey[]): string => configPlace({ file, sourceMap }, path);
   const parsed = handlerSettings.safeParse(exported ?? {});
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => describe(issue, suggest));
+    const [first] = parsed.error.issues;
+    const path = first?.code === "unrecognized_keys" ? [...first.path, ...first.keys.slice(0, 1)] : first?.path;
     throw new Fault("DEPLOY_CONFIG_INVALID", `the exported config of handler ${name}: ${problems.join("; ")}`, {
-      where: file,
+      where: place(path ?? []),
     });
   }
   const own = Object.hasOwn(gateway.settings, name) ? gateway.settings[name] : undefined;
@@ -31,7 +38,7 @@ export function composeSettings({ name, file, exported, gateway, suggest }: Comp
   const { topics, schedule, webhook, on } = settings;
   if (topics.length === 0 && schedule === undefined && webhook === undefined && on.length === 0) {
     const why = "it has no topic, no schedule, no webhook, and waits for nothing";
-    throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: ${why}`, { where: file });
+    throw new Fault("DEPLOY_NO_TRIGGER", `nothing ever runs handler ${name}: ${why}`, { where: place([]) });
   }
   return settings;
 }

@@ -30,6 +30,7 @@ import { asFault } from "./maker.ts";
 import { Rollout } from "./rollout.ts";
 import type { By } from "./maker.ts";
 import type { Figures, RolloutDoors } from "./rollout.ts";
+import { placing } from "./places.ts";
 import type { HandlersSettings } from "./settings.ts";
 import { findSources, HANDLERS_MAX, isHandlerName } from "./sources.ts";
 import type { HandlerSource } from "./sources.ts";
@@ -97,9 +98,10 @@ export class Deployments {
     this.#options = options;
     this.#handlers = options.handlers;
     this.#root = shownRoot(options.handlers.dir);
-    const { clock, log, inspect, live, failed, mended, takeBack } = options;
+    const { clock, log, inspect, failed, mended, takeBack } = options;
     this.#doors = {
-      ...{ clock, log, inspect, live, failed, mended, takeBack },
+      ...{ clock, log, inspect, failed, mended, takeBack },
+      live: placing(options.live, () => this.#handlers),
       suggest: options.suggest ?? ((): undefined => undefined),
       handlers: () => this.#handlers,
       queue: (work) => void this.#queue(work),

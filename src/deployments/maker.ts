@@ -6,6 +6,8 @@ import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
 import { loadFault } from "./handler.ts";
 import type { Candidate, CandidateHandler, Inspection } from "./handler.ts";
+import { configPlace } from "./places.ts";
+import type { SourceText } from "./places.ts";
 import { mergeSettings } from "./settings.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { hashOf } from "./versions.ts";
@@ -53,15 +55,15 @@ export class Maker {
     const stored = this.#versions?.find(hashOf(built));
     if (stored !== undefined) return { ...stored, file };
     const config = await this.#inspect(file, built);
-    this.compose(file, config); // What can never go live gets no number.
+    this.compose({ ...built, file }, config); // What can never go live gets no number.
     const more = { config: config as never, file, builtMs: this.#doors.clock.now(), ...defined(by) };
     return (await this.#versions?.add(built, more)) ?? { version: 0, config, file };
   }
 
   /** Throws Fault DEPLOY_CONFIG_INVALID or DEPLOY_NO_TRIGGER. */
-  compose(file: string, exported: unknown): HandlerSettings {
+  compose({ file, sourceMap }: SourceText, exported: unknown): HandlerSettings {
     const { handlers, suggest } = this.#doors;
-    return composeSettings({ name: this.#name, file, exported, gateway: handlers(), suggest });
+    return composeSettings({ name: this.#name, file, sourceMap, exported, gateway: handlers(), suggest });
   }
 
   candidate(
@@ -78,7 +80,8 @@ export class Maker {
     const { timeoutMs, memoryBytes } = mergeSettings(this.#name, [defaults, settings[this.#name] ?? {}]);
     const inspection = await this.#doors.inspect({ name: this.#name, code, sourceMap, timeoutMs, memoryBytes });
     if (inspection.at === "ready") return inspection.config;
-    throw loadFault(inspection.failure, file);
+    const isConfig = inspection.failure.code === "HANDLER_CONFIG_INVALID";
+    throw loadFault(inspection.failure, isConfig ? configPlace({ file, sourceMap }, []) : file);
   }
 }
 

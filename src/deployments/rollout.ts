@@ -104,7 +104,7 @@ export class Rollout {
     if (stored.version === live.version) {
       throw new Fault("DEPLOY_SAME", `that is version ${live.version} of handler ${this.name}, which is live`);
     }
-    const settings = this.#maker.compose(stored.file, stored.config);
+    const settings = this.#maker.compose({ ...built, file: stored.file }, stored.config);
     if (triggersOf(settings) !== triggersOf(live.settings)) {
       const message = `its topics, key or schedule are others than those of version ${live.version}`;
       throw new Fault("DEPLOY_OTHER_TRIGGERS", message, { where: file });
@@ -128,7 +128,7 @@ export class Rollout {
 
   async #deploy(built: Sources, file: string, by: By, change: Partial<VersionList>): Promise<void> {
     const { version, config, file: shownFile } = await this.#maker.stored(built, file, by);
-    const settings = this.#maker.compose(file, config);
+    const settings = this.#maker.compose({ ...built, file }, config);
     const hasServed = version === this.#served;
     await this.#goLive(
       { name: this.name, version, ...built, file: shownFile, settings, hasServed },
@@ -200,7 +200,7 @@ export class Rollout {
     if (live === undefined) return;
     try {
       const { probation: _, candidate: __, ...own } = live;
-      await this.#goLive({ ...own, settings: this.#maker.compose(live.file, this.#exported) }, this.#exported);
+      await this.#goLive({ ...own, settings: this.#maker.compose(live, this.#exported) }, this.#exported);
     } catch (error) {
       await this.fail(asFault(error, live.file));
     }
@@ -349,7 +349,7 @@ export class Rollout {
 
   /** As it is to run once more. Throws a Fault when its settings are none any more. */
   #again({ version, code, sourceMap, file, config }: StoredVersion): LiveHandler {
-    const settings = this.#maker.compose(file, config);
+    const settings = this.#maker.compose({ file, sourceMap }, config);
     return { name: this.name, version, code, sourceMap, file, settings, hasServed: true };
   }
 
@@ -359,12 +359,12 @@ export class Rollout {
     if (entry === undefined) return undefined;
     if (this.live?.candidate?.version === entry.version) {
       const { candidate } = this.live;
-      const settings = this.#maker.compose(candidate.file, this.versions?.entry(entry.version)?.config);
+      const settings = this.#maker.compose(candidate, this.versions?.entry(entry.version)?.config);
       return this.#maker.candidate(candidate, settings, entry.share);
     }
     const stored = await this.versions?.read(entry.version);
     if (stored === undefined) return undefined;
-    return this.#maker.candidate(stored, this.#maker.compose(stored.file, stored.config), entry.share);
+    return this.#maker.candidate(stored, this.#maker.compose(stored, stored.config), entry.share);
   }
 
   async #remember(
@@ -383,7 +383,7 @@ export class Rollout {
     const stored = this.versions?.liveEntry;
     if (stored === undefined) return undefined;
     try {
-      return this.#maker.compose(stored.file, stored.config);
+      return this.#maker.compose(stored, stored.config);
     } catch {
       return undefined; // Its settings are none any more.
     }

@@ -19,6 +19,7 @@ import { answering } from "./fetch-answers.ts";
 import { nearest } from "../config/similar.ts";
 import { buildHandler, shownRoot } from "../deployments/build.ts";
 import { composeSettings } from "../deployments/compose.ts";
+import { placed } from "../deployments/places.ts";
 import { mergeSettings } from "../deployments/settings.ts";
 import type { HandlerSettings, HandlersSettings } from "../deployments/settings.ts";
 import { findSources } from "../deployments/sources.ts";
@@ -159,12 +160,16 @@ export class Workbench {
     const own = this.#layer(name);
     const layer = { ...own, params: { ...own.params, ...(given.params as typeof own.params) } };
     const gateway = { defaults: handlers.defaults, settings: { ...handlers.settings, [name]: layer } };
-    const settings = composeSettings({ name, file, exported, gateway, suggest: nearest });
-    const unknown = uplinks === undefined ? undefined : settings.to.find((uplink) => !uplinks.includes(uplink));
-    if (unknown !== undefined)
-      throw new Fault("OUTPUT_UPLINK_UNKNOWN", `there is no uplink "${unknown}"`, { where: file });
+    const settings = composeSettings({ name, file, sourceMap, exported, gateway, suggest: nearest });
     const id = this.#idOf(name);
-    const keyOf = this.triggers.bind(id, { ...settings, name });
+    let keyOf: KeyOf;
+    try {
+      const unknown = uplinks === undefined ? undefined : settings.to.find((uplink) => !uplinks.includes(uplink));
+      if (unknown !== undefined) throw new Fault("OUTPUT_UPLINK_UNKNOWN", `there is no uplink "${unknown}"`);
+      keyOf = this.triggers.bind(id, { ...settings, name });
+    } catch (thrown) {
+      throw thrown instanceof Fault ? placed(thrown, name, built, gateway) : thrown;
+    }
     const secrets = Object.fromEntries(settings.secrets.map((each) => [each, given.secrets?.[each] ?? `test-${each}`]));
     const bundle = { name, id, version: VERSION, code, sourceMap, settings: { ...settings, secrets } };
     const loaded = await this.sandbox.load(bundle, RUNNER);

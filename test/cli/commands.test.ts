@@ -137,7 +137,7 @@ describe("check of grants", () => {
     await using home = await makeHome({ "caller.ts": handler(`, secrets: ["apiKey"]`) });
     const ran = await sluice(["check", "--config", home.config]);
     expect(ran.code).toBe(1);
-    expect(ran.err).toContain('handlers/caller.ts: the gateway has no secret "apiKey"');
+    expect(ran.err).toContain('handlers/caller.ts:1:37: the gateway has no secret "apiKey"');
     expect(ran.err).toContain("such as `secrets: { apiKey: { env: API_KEY } }`");
   });
 
@@ -148,7 +148,7 @@ describe("check of grants", () => {
     );
     const ran = await sluice(["check", "--config", home.config], { env: { CHECK_KEY: "a-value" } });
     expect(ran.code).toBe(1);
-    expect(ran.err).toContain('handlers/caller.ts: the gateway has no secret "apiKye"');
+    expect(ran.err).toContain('handlers/caller.ts:1:37: the gateway has no secret "apiKye"');
     expect(ran.err).toContain('Did you mean "apiKey"? [DEPLOY_SECRET_UNKNOWN]');
     for (const command of ["check", "run"]) {
       const missing = await sluice([command, "--config", home.config]);

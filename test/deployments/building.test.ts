@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { nearest } from "../../src/config/similar.ts";
+import { Fault } from "../../src/fault.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { bundle, run, shortly, task } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
@@ -132,12 +133,26 @@ describe("what does not become a handler", () => {
     ["for (;;);\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
     ["export const config = { topic: 'a' };", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
     ["export default () => 1;", "DEPLOY_NO_TRIGGER", "handlers/bad.ts"],
-    [source("", '{ topic: "a/#/b" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
-    [source("", '{ topic: "a", timeout: 5 }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
-    [source("", '{ topic: "a", timeout: "0s" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
-    [source("", '{ topic: "a", memory: "5GB" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
-    [source("", '{ topic: "a", retry: { triesMax: 0 } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
-    [source("", '{ topic: "a", limits: { cpu: "0ms" } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts"],
+    [source("", '{ topic: "a/#/b" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:25"],
+    [source("", '{ topic: "a", timeout: 5 }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:37"],
+    [source("", '{ topic: "a", timeout: "0s" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:37"],
+    [source("", '{ topic: "a", memory: "5GB" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:37"],
+    [source("", '{ topic: "a", retry: { triesMax: 0 } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:46"],
+    [source("", '{ topic: "a", limits: { cpu: "0ms" } }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:47"],
+    [
+      'const other = { outputsMax: 1 };\n\nexport const config = {\n  topic: "a", params: { x: "}}" }, // outputsMax\n  limits: {\n    outputsMax: 0,\n  },\n};\nexport default () => other;',
+      "DEPLOY_CONFIG_INVALID",
+      "handlers/bad.ts:6:5",
+    ],
+    // Not to be found in the text: the export, or the file.
+    [source("", 'Object.fromEntries([["timeout", 5]])'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:14"],
+    [
+      "const c = { timeout: 5 };\nexport { c as config };\nexport default () => 1;",
+      "DEPLOY_CONFIG_INVALID",
+      "handlers/bad.ts",
+    ],
+    ["export const config = { to: [] };\nexport default () => 1;", "DEPLOY_NO_TRIGGER", "handlers/bad.ts:1:14"],
+    ["export const config = { topic: 1n };\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
   ])("%j is %s at %s", async (text, code, where) => {
     folder.write("bad.ts", text);
     opened = await openDeployments(folder, { defaults: { timeout: "200ms" } });
@@ -155,6 +170,20 @@ describe("what does not become a handler", () => {
     expect(fault?.message).toMatch(message);
     expect(fault?.remedy).toContain("export default (event, ctx) => { … }");
   });
+
+  it.each([
+    [{}, "handlers/bad.ts:1:37"],
+    [{ settings: { bad: { key: "{c}" } } }, "handlers.settings.bad.key (handlers/bad.ts)"],
+  ])(
+    "a key that the gateway refuses is found where it stands; of the gateway's config %j at %s",
+    async (more, where) => {
+      folder.write("bad.ts", source("", '{ topic: "a", key: "{b}" }'));
+      const refused = new Fault("TRIGGER_KEY_INVALID", "there is no such level");
+      opened = await openDeployments(folder, more, { live: () => Promise.reject(refused) });
+      const { code, message, remedy } = refused;
+      expect(opened.failed[0]?.[1]).toMatchObject({ code, message, remedy, where });
+    },
+  );
 
   it("a setting in the wrong group is told where it belongs", async () => {
     folder.write("bad.ts", source("", '{ outputsMax: 3, outputMax: 3, triesMax: 3, limits: { timeout: "1s" } }'));
