@@ -32,6 +32,7 @@ export const LOAD_MS_MIN = 1000;
 const MEMORY_OVERHEAD_BYTES = 12 * 1024 * 1024;
 const MEGABYTE = 1024 * 1024;
 const MESSAGE_CHARS_MAX = 1000;
+const STACK_CHARS_MAX = 4000;
 const SEED_BYTES = 32;
 
 export class GuestIsolate {
@@ -156,7 +157,10 @@ export class GuestIsolate {
   #failureOf(error: unknown): GuestFailure | undefined {
     const { timeoutMs, memoryBytes } = this.#bundle;
     const message = messageOf(error);
-    if (/timed out/i.test(message)) return failed("SANDBOX_TIMEOUT", `took longer than ${timeoutMs} ms`);
+    // Its stack is that of the moment when it was stopped.
+    if (/timed out/i.test(message)) {
+      return failed("SANDBOX_TIMEOUT", `took longer than ${timeoutMs} ms`, stackOf(error)?.replace(/^.*\n/, ""));
+    }
     if (/memory limit|allocation failed|out of memory/i.test(message) || this.#isolate.isDisposed) {
       return failed("SANDBOX_MEMORY", `took more memory than ${Math.round(memoryBytes / MEGABYTE)} MB`);
     }
@@ -174,7 +178,7 @@ function messageOf(error: unknown): string {
 }
 
 function stackOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.stack : undefined;
+  return error instanceof Error ? error.stack?.slice(0, STACK_CHARS_MAX) : undefined;
 }
 
 const OVERDUE = Symbol("overdue");

@@ -17,12 +17,14 @@ export class Stacks {
     this.#sourceMap = sourceMap;
   }
 
-  /** `failure` with the frames of the user's code only, and their places in the user's files. */
+  /**
+   * `failure` with the frames of the user's code only, and their places in the user's files. Where there is none, because
+   * what failed was waiting or threw what is no error, the handler's file stands for them.
+   */
   map(failure: Failure): Failure {
-    if (failure.stack === undefined) return failure;
     const lines: string[] = [];
     let frames = 0;
-    for (const text of failure.stack.split("\n")) {
+    for (const text of failure.stack?.split("\n") ?? []) {
       if (!AT.test(text)) {
         if (frames === 0) lines.push(text);
         continue;
@@ -32,7 +34,9 @@ export class Stacks {
       if (++frames > FRAMES_MAX) break;
       lines.push(text.replace(POSITION, this.#place(Number(match[1]), Number(match[2])) ?? match[0]));
     }
-    return { ...failure, stack: lines.join("\n") };
+    const entry = frames === 0 ? this.#entry() : undefined;
+    if (entry !== undefined) lines.push(`    at ${entry}`);
+    return lines.length === 0 ? failure : { ...failure, stack: lines.join("\n") };
   }
 
   /** file:line:column of the first frame, for a message that says where. */
@@ -41,12 +45,24 @@ export class Stacks {
     return place?.[1];
   }
 
-  #place(line: number, column: number): string | undefined {
-    if (this.#sourceMap === "") return undefined;
+  /** The file that the module begins with: bundlers put what is imported before what imports it. */
+  #entry(): string | undefined {
     try {
-      this.#parsed ??= new SourceMap(JSON.parse(this.#sourceMap) as SourceMapPayload);
-      const origin = this.#parsed.findEntry(line - 1, column - 1);
-      if (!("originalSource" in origin)) return undefined;
+      return this.#map()?.payload.sources.at(-1);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #map(): SourceMap | undefined {
+    if (this.#sourceMap === "") return undefined;
+    return (this.#parsed ??= new SourceMap(JSON.parse(this.#sourceMap) as SourceMapPayload));
+  }
+
+  #place(line: number, column: number): string | undefined {
+    try {
+      const origin = this.#map()?.findEntry(line - 1, column - 1);
+      if (origin === undefined || !("originalSource" in origin)) return undefined;
       return `${origin.originalSource}:${origin.originalLine + 1}:${origin.originalColumn + 1}`;
     } catch {
       return undefined; // A damaged map must not hide the failure that it should explain.

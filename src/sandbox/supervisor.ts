@@ -7,7 +7,7 @@
  */
 import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
-import type { Failure, Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import { answerAll, asBeat, asLoaded, InFlightTable } from "./in-flight.ts";
 import type { Done, Version, Waiting } from "./in-flight.ts";
@@ -311,7 +311,7 @@ export class Supervisor {
     this.#inFlight.take(id);
     const { timeoutMs } = version.guest;
     const message = `took longer than ${timeoutMs} ms and could not be stopped; its runner was killed`;
-    const failure: Failure = { code: "SANDBOX_TIMEOUT", message };
+    const failure = version.reader.failure({ code: "SANDBOX_TIMEOUT", message });
     this.figures.killedForTime++;
     const others = this.#inFlight.takeAll();
     runner.kill(`handler ${version.guest.settings.handler} could not be stopped`);

@@ -317,7 +317,7 @@ export class Line {
       this.#context.died?.(name, task, failure);
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
       const { code, message: reason } = failure;
-      log.warn({ handler: name, id, topic, key, code, reason, tries }, "dead letter");
+      log.warn({ handler: name, id, topic, key, code, reason, where: placeOf(failure), tries }, "dead letter");
       if (task.parked) this.parked.settled(task.key, 1);
       return;
     }
@@ -367,6 +367,12 @@ export class Line {
   close(): void {
     this.lane.close();
   }
+}
+
+/** file:line:column where it failed, or the file alone; undefined when its stack says neither. */
+function placeOf({ stack }: Failure): string | undefined {
+  const frame = /^ {4}at (?:.*\(|async )?([^()\n]+?)\)?$/m.exec(stack ?? "");
+  return frame === null ? undefined : shortened(frame[1] ?? "");
 }
 
 function shortened(text: string): string {

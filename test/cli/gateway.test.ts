@@ -262,6 +262,7 @@ describe("dead", () => {
       topic: shown,
       key: shown,
       reason: expect.stringMatching(/^Error: never/) as string,
+      where: "handlers/angry.js:2:30",
     });
     expect((await dead("drop", letter?.id ?? "", "--yes")).code).toBe(0);
   });

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { nearest } from "../../src/config/similar.ts";
 import { Fault } from "../../src/fault.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import type { Failure } from "../../src/task.ts";
 import { bundle, run, shortly, task } from "../sandbox/opened.ts";
 import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
@@ -118,6 +119,37 @@ describe("what becomes a handler", () => {
   });
 });
 
+describe("a failure that nobody threw", () => {
+  const failureOf = async (body: string, config = ""): Promise<Failure> => {
+    folder.write(
+      "late.ts",
+      `export const config = { topic: "a", ${config} };\n\nexport default async () => {\n${body}\n};`,
+    );
+    opened = await openDeployments(folder);
+    const sandbox = await sharedSandbox();
+    const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
+    const handler = bundle("", { name: "late", code, sourceMap, settings: { timeoutMs: 100 } });
+    await sandbox.load(handler);
+    const [result] = (await run(sandbox, handler.id, [task(handler.id)])).results;
+    if (result?.at !== "failed") throw new Error(JSON.stringify(result));
+    return result.failure;
+  };
+
+  it.each([
+    ["  const x: number = 1;\n  for (;;) x;", "SANDBOX_TIMEOUT", "handlers/late.ts:5:"],
+    ["  await 1;\n  await fetch('http://a.example');", "HANDLER_FETCH_DENIED", "handlers/late.ts:5:9"],
+    // Nobody knows what it waits for.
+    ["  await new Promise(() => 1);", "SANDBOX_TIMEOUT", "handlers/late.ts"],
+    ["  throw 1;", "HANDLER_THREW", "handlers/late.ts"],
+    ["  return () => 1;", "SANDBOX_RESULT_INVALID", "handlers/late.ts"],
+  ])("%s is %s at %s", async (body, code, where) => {
+    const { stack, ...failure } = await failureOf(body);
+    expect(failure.code).toBe(code);
+    expect(stack?.split("\n").find((line) => line.startsWith("    at "))).toContain(where);
+    expect(stack).not.toMatch(/isolated-vm|sluice:|file:/);
+  });
+});
+
 describe("what does not become a handler", () => {
   it.each([
     ["export default () => {\n  const x: number = ;\n}", "DEPLOY_BUILD_FAILED", "handlers/bad.ts:2:21"],
@@ -130,7 +162,7 @@ describe("what does not become a handler", () => {
     ],
     ['import { join } from "path";\nexport default join;', "DEPLOY_NODE_BUILTIN", "handlers/bad.ts:1:22"],
     ['\n\nthrow new Error("at load");\nexport default () => 1;', "DEPLOY_LOAD_FAILED", "handlers/bad.ts:3:7"],
-    ["for (;;);\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
+    ["\nfor (;;);\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts:2:1"],
     ["export const config = { topic: 'a' };", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
     ["export default () => 1;", "DEPLOY_NO_TRIGGER", "handlers/bad.ts"],
     [source("", '{ topic: "a/#/b" }'), "DEPLOY_CONFIG_INVALID", "handlers/bad.ts:1:25"],

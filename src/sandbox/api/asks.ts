@@ -13,8 +13,11 @@ import type { AskLimits } from "../ask-limits.ts";
 import { Refusal, withCode } from "./failure.ts";
 import {
   Bytes,
+  Failing,
   Table,
   bare,
+  defineProperty,
+  exec,
   isView,
   jsonParse,
   jsonStringify,
@@ -23,6 +26,7 @@ import {
   mapGet,
   mapSet,
   mapSize,
+  substring,
 } from "./primordials.ts";
 import { fromBytes, toBytes } from "./text.ts";
 
@@ -59,6 +63,8 @@ export interface Asker {
 
 interface Pending extends Asker {
   readonly line: string;
+  /** Made where the ask was: the stack of that is what leads a person to it. */
+  readonly origin: Error;
   /** Whether it has left the isolate. */
   sent: boolean;
 }
@@ -149,7 +155,7 @@ export class Asks {
     const line = `f${this.#lineOf(id, asked)}\n`;
     this.#lastId = id;
     const { answered, failed } = asker;
-    mapSet(this.#pending, id, { answered, failed, line, sent: false });
+    mapSet(this.#pending, id, { answered, failed, line, origin: new Failing(), sent: false });
     this.#queue[this.#queue.length] = id;
     this.#changed();
     return () => this.#takeBack(id);
@@ -163,7 +169,7 @@ export class Asks {
     const answer = jsonParse(head) as AnswerHead;
     if (answer.failed !== null) {
       const { code, message, final } = answer.failed;
-      pending.failed(withCode(new TypeError(message), code, final));
+      pending.failed(withCode(errorAt(pending.origin, message), code, final));
       return;
     }
     const { url, redirected, status, statusText, headers } = answer;
@@ -210,6 +216,24 @@ export class Asks {
     this.#bodyBytes = bodyBytes;
     return text;
   }
+}
+
+const FRAMES = /\n\s+at /;
+
+/** An error as if it were thrown where `origin` was made. */
+function errorAt(origin: Error, message: string): TypeError {
+  const error = new TypeError(message);
+  try {
+    const { stack } = origin;
+    if (typeof stack !== "string") return error;
+    const frames = exec(FRAMES, stack);
+    if (frames === null) return error;
+    const value = `TypeError: ${message}${substring(stack, frames.index, stack.length)}`;
+    defineProperty(error, "stack", { value, writable: true, configurable: true, enumerable: false });
+  } catch {
+    // A handler that makes its stacks itself: then this one has none of use.
+  }
+  return error;
 }
 
 function invalid(why: string): Refusal {
