@@ -32,7 +32,8 @@ export function checkCommand(done: (code: number) => void): Command {
     .addHelpText(
       "after",
       `
-Exit status: 0 all is well, 3 the config is invalid, 1 a handler does not build or load.
+Exit status: 0 all is well, 3 the config is invalid, 1 a handler does not build or load. Of a config that is well but for
+files and variables that are not there, the handlers are looked at all the same.
 
 Examples:
   sluice check
@@ -44,18 +45,13 @@ Examples:
 }
 
 async function check(options: CheckOptions): Promise<number> {
-  let file: string | undefined;
-  let config: Config;
-  try {
-    file = configFile(options.config, process.env);
-    config = await loadConfig(file, process.env, { files: true });
-  } catch (thrown) {
-    if (!(thrown instanceof Fault)) throw thrown;
-    if (options.json === true) printJson({ config: file, handlers: [], problems: findingsOf(thrown) });
-    else sayFault(thrown);
-    return exitOf(thrown.code);
+  const { file, config, fault: flaw } = await read(options.config);
+  if (flaw !== undefined && options.json !== true) sayFault(flaw);
+  if (config === undefined) {
+    if (options.json === true) printJson({ config: file, handlers: [], problems: findingsOf(flaw) });
+    return exitOf(flaw.code);
   }
-  const handlers = await handlersOf(config);
+  const handlers = await handlersOf(config, flaw === undefined);
   // Perhaps a handler that comes later: worth a word, no reason to fail.
   const unused = Object.keys(config.handlers.settings).filter(
     (name) => !handlers.some((handler) => handler.name === name),
@@ -72,10 +68,10 @@ async function check(options: CheckOptions): Promise<number> {
         ...grants,
       })),
       unused,
-      problems: failed.flatMap(({ fault }) => (fault === undefined ? [] : findingsOf(fault))),
+      problems: [flaw, ...failed.map(({ fault }) => fault)].flatMap((fault) => findingsOf(fault)),
     });
   } else {
-    print(`${paint("green", "✓")} ${file}`);
+    if (flaw === undefined) print(`${paint("green", "✓")} ${file}`);
     for (const { name, fault, grants, triggers, to } of handlers) {
       if (fault === undefined) {
         print(`${paint("green", "✓")} ${name}`);
@@ -87,14 +83,35 @@ async function check(options: CheckOptions): Promise<number> {
     for (const name of unused)
       say(`${paint("yellow", "!", process.stderr)} handlers.settings.${name}: there is no handler ${name}`);
   }
+  if (flaw !== undefined) return exitOf(flaw.code);
   return failed.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-/** A folder that the config names is there: the config was refused otherwise. */
-async function handlersOf(config: Config): Promise<readonly HandlerCheck[]> {
+type ReadConfig =
+  /** With a fault: files and variables that it names are not there. That is no reason not to look at handlers. */
+  | { readonly file: string; readonly config: Config; readonly fault: Fault | undefined }
+  | { readonly file: string | undefined; readonly config: undefined; readonly fault: Fault };
+
+async function read(path: string | undefined): Promise<ReadConfig> {
+  let file: string | undefined;
+  try {
+    file = configFile(path, process.env);
+    return { file, config: await loadConfig(file, process.env, { files: true }), fault: undefined };
+  } catch (thrown) {
+    if (!(thrown instanceof Fault)) throw thrown;
+    const config = file === undefined ? undefined : await loadConfig(file, process.env).catch(() => undefined);
+    return file === undefined || config === undefined
+      ? { file, config: undefined, fault: thrown }
+      : { file, config, fault: thrown };
+  }
+}
+
+/** `isSound`: the config has no fault; then a folder that it names is there. */
+async function handlersOf(config: Config, isSound: boolean): Promise<readonly HandlerCheck[]> {
   const { dir } = config.handlers;
   if (!existsSync(dir)) {
-    say(`${paint("yellow", "!", process.stderr)} no handlers: there is no folder ${plain(dir)} (\`handlers.dir\`)`);
+    if (isSound)
+      say(`${paint("yellow", "!", process.stderr)} no handlers: there is no folder ${plain(dir)} (\`handlers.dir\`)`);
     return [];
   }
   const { checkHandlers } = await import("../check.ts");
@@ -106,7 +123,8 @@ function grantLines({ fetch, secrets }: NonNullable<HandlerCheck["grants"]>): st
   return Object.entries(lines).flatMap(([what, names]) => (names.length === 0 ? [] : [`${what} ${names.join(", ")}`]));
 }
 
-function findingsOf(fault: Fault): Finding[] {
+function findingsOf(fault: Fault | undefined): Finding[] {
+  if (fault === undefined) return [];
   const faults =
     fault instanceof ConfigFault ? fault.problems.map((problem) => problemFault(fault.file, problem)) : [fault];
   return faults.map(({ where, message, remedy, code }) => ({ where, message, remedy, code }));

@@ -133,6 +133,28 @@ describe("check of grants", () => {
     expect(ran.out + JSON.stringify(json)).not.toContain("a-value");
   });
 
+  it("goes on to the handlers when the value of a secret is not there", async () => {
+    await using home = await makeHome(
+      { "good.ts": handler(""), "bad.ts": "export default 5;\n" },
+      "secrets: { apiKey: { env: CHECK_KEY } }\n",
+    );
+    const ran = await sluice(["check", "--config", home.config]);
+    expect(ran.code).toBe(3);
+    expect(ran.err).toMatch(/sluice\.yaml:6:27: `secrets\.apiKey\.env` names CHECK_KEY, which/);
+    expect(ran.err).toContain("✗ bad\nhandlers/bad.ts: ");
+    expect(ran.out).toMatch(/^✓ good$/m);
+    expect(ran.out).not.toContain("sluice.yaml");
+    const json = await sluice(["check", "--config", home.config, "--json"]);
+    expect(json).toMatchObject({ code: 3, err: "" });
+    expect(JSON.parse(json.out)).toMatchObject({
+      handlers: [
+        { name: "bad", ok: false },
+        { name: "good", ok: true },
+      ],
+      problems: [{ code: "CONFIG_SECRET" }, { code: "DEPLOY_LOAD_FAILED" }],
+    });
+  });
+
   it("tells how to give a secret where there is none yet", async () => {
     await using home = await makeHome({ "caller.ts": handler(`, secrets: ["apiKey"]`) });
     const ran = await sluice(["check", "--config", home.config]);
