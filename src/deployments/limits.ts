@@ -41,7 +41,7 @@ export const limitSettings = z
     }),
     fetchTimeout: durationWithin({ min: "1ms", max: "1h" }).optional().meta({
       description:
-        "How long one fetch may take, redirects and body included, and never longer than `timeout`. Default: 10s.",
+        "How long one fetch may take, redirects and body included. It ends with its event at the latest: beyond `timeout`, 1s by default, this has no effect. Default: 10s.",
     }),
     fetchRequestMax: sizeWithin({ max: "8MB" }).optional().meta({
       description: "Longest body that is sent with a fetch; longer ones are refused. Default: 256KB.",

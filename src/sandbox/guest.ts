@@ -176,8 +176,8 @@ class Guest {
     if (task !== undefined) {
       const endMs = task.atMs + this.#settings.limits.timeoutMs;
       if (spent === undefined && endMs > this.#clock.exactMs) this.#clock.set(endMs);
-      const reason = timeUp(this.#settings.limits.timeoutMs, spent);
-      this.#fail(task, { code: reason.code, message: reason.message, final: false });
+      const reason = timeUp(this.#settings.limits.timeoutMs, spent, this.#asks.oldest);
+      this.#fail(task, failureOf(reason));
       expire(task.context, reason);
       this.#goOn();
     }

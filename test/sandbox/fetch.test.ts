@@ -275,6 +275,19 @@ describe("a fetch that is aborted", () => {
     await expect.poll(() => egress.figures().inFlight, patient).toBe(0);
   });
 
+  it("that is under way when its event's time is over is named, with the place where it was made", async () => {
+    const body = "await new Promise((r) => setTimeout(r, 60));\n\nawait fetch('SITE/hang?named&key=hidden');";
+    const [first] = await results(body, { timeoutMs: 160 });
+    const failure = first?.at === "failed" ? first.failure : undefined;
+    expect(failure?.code).toBe("SANDBOX_TIMEOUT");
+    const host = site.origin.replace("http://", "");
+    expect(failure?.message).toBe(
+      `a fetch from ${host} was under way when the 160 ms that an event may take were over`,
+    );
+    expect(failure?.stack).toMatch(/\n {4}at .*handler:h\d+:\d+:7/);
+    expect(failure?.stack).not.toContain("hidden");
+  });
+
   it("because its event ended is never sent when it was not waited for, and given up when it was", async () => {
     const before = site.requests.length;
     const forgotten = "fetch('SITE/echo?forgotten').catch(() => {}); return 1";

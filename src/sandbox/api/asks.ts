@@ -10,13 +10,12 @@
  */
 import { ASK_LIMITS } from "../ask-limits.ts";
 import type { AskLimits } from "../ask-limits.ts";
-import { Refusal, withCode } from "./failure.ts";
+import { Refusal, thrownAt, withCode } from "./failure.ts";
 import {
   Bytes,
   Failing,
   Table,
   bare,
-  defineProperty,
   exec,
   isView,
   jsonParse,
@@ -26,7 +25,6 @@ import {
   mapGet,
   mapSet,
   mapSize,
-  substring,
 } from "./primordials.ts";
 import { fromBytes, toBytes } from "./text.ts";
 
@@ -61,13 +59,24 @@ export interface Asker {
   readonly failed: (error: Error) => void;
 }
 
+/** An ask that is under way, for people. */
+export interface UnderWay {
+  /** The host, and the port where it is not the usual one. */
+  readonly host: string;
+  /** Made where the ask was: its stack is what leads a person there. */
+  readonly origin: Error;
+}
+
 interface Pending extends Asker {
   readonly line: string;
-  /** Made where the ask was: the stack of that is what leads a person to it. */
+  readonly url: string;
   readonly origin: Error;
   /** Whether it has left the isolate. */
   sent: boolean;
 }
+
+/** Of an address without user and password, which none that is sent has. */
+const HOST = /^https?:\/\/([^/?#@]{1,260})/;
 
 export class Asks {
   readonly #limits: AskLimits;
@@ -120,6 +129,15 @@ export class Asks {
     return this.#lastId >= ASK_LIMITS.batchAsks || this.#bodyBytes >= ASK_LIMITS.batchBodyBytes;
   }
 
+  /** The one that waits for the longest. */
+  get oldest(): UnderWay | undefined {
+    for (let id = this.#lastIdBefore + 1; id <= this.#lastId; id++) {
+      const pending = mapGet(this.#pending, id);
+      if (pending !== undefined) return { host: exec(HOST, pending.url)?.[1] ?? "?", origin: pending.origin };
+    }
+    return undefined;
+  }
+
   /** What is to leave with the reply: first what is not wanted any more, then what is. */
   get text(): string {
     let text = this.#aborts;
@@ -155,7 +173,7 @@ export class Asks {
     const line = `f${this.#lineOf(id, asked)}\n`;
     this.#lastId = id;
     const { answered, failed } = asker;
-    mapSet(this.#pending, id, { answered, failed, line, origin: new Failing(), sent: false });
+    mapSet(this.#pending, id, { answered, failed, line, url: asked.url, origin: new Failing(), sent: false });
     this.#queue[this.#queue.length] = id;
     this.#changed();
     return () => this.#takeBack(id);
@@ -169,7 +187,7 @@ export class Asks {
     const answer = jsonParse(head) as AnswerHead;
     if (answer.failed !== null) {
       const { code, message, final } = answer.failed;
-      pending.failed(withCode(errorAt(pending.origin, message), code, final));
+      pending.failed(withCode(thrownAt(new TypeError(message), pending.origin), code, final));
       return;
     }
     const { url, redirected, status, statusText, headers } = answer;
@@ -216,24 +234,6 @@ export class Asks {
     this.#bodyBytes = bodyBytes;
     return text;
   }
-}
-
-const FRAMES = /\n\s+at /;
-
-/** An error as if it were thrown where `origin` was made. */
-function errorAt(origin: Error, message: string): TypeError {
-  const error = new TypeError(message);
-  try {
-    const { stack } = origin;
-    if (typeof stack !== "string") return error;
-    const frames = exec(FRAMES, stack);
-    if (frames === null) return error;
-    const value = `TypeError: ${message}${substring(stack, frames.index, stack.length)}`;
-    defineProperty(error, "stack", { value, writable: true, configurable: true, enumerable: false });
-  } catch {
-    // A handler that makes its stacks itself: then this one has none of use.
-  }
-  return error;
 }
 
 function invalid(why: string): Refusal {

@@ -59,6 +59,23 @@ export function withCode<Thrown extends object>(error: Thrown, code: string, fin
   return new Mark(error, code, final) as Thrown;
 }
 
+const FRAMES = /\n\s+at /;
+
+/** The error as if it had been thrown where `origin` was made. */
+export function thrownAt<Thrown extends Error>(error: Thrown, origin: Error): Thrown {
+  try {
+    const { stack } = origin;
+    if (typeof stack !== "string") return error;
+    const frames = exec(FRAMES, stack);
+    if (frames === null) return error;
+    const value = `${error.name}: ${error.message}${substring(stack, frames.index, stack.length)}`;
+    defineProperty(error, "stack", { value, writable: true, configurable: true, enumerable: false });
+  } catch {
+    // A handler that makes its stacks itself: then this one has none of use.
+  }
+  return error;
+}
+
 /** A limit or rule of the sandbox that the handler broke. The code is one of src/faults.ts. */
 export class Refusal extends Failing {
   readonly code: string;

@@ -1,7 +1,8 @@
 /** A task on its way through the isolate. */
 import type { Draft } from "./answer.ts";
 import type { Context } from "./context.ts";
-import { Refusal } from "./failure.ts";
+import type { UnderWay } from "./asks.ts";
+import { Refusal, thrownAt } from "./failure.ts";
 
 /** A task that runs, or has just ended. */
 export interface Running {
@@ -16,9 +17,13 @@ export interface Running {
   readonly stateBefore: string | undefined;
 }
 
-/** Why a task that waits is cut off: its time is up, or `cpuMs` of processor time are. */
-export function timeUp(timeoutMs: number, cpuMs: number | undefined): Refusal {
+/** Why a task that waits is cut off: its time is up, or `cpuMs` of processor time are. `asked`: the fetch that it waits for. */
+export function timeUp(timeoutMs: number, cpuMs: number | undefined, asked: UnderWay | undefined): Refusal {
   if (cpuMs !== undefined) return new Refusal("SANDBOX_CPU", `took more than ${cpuMs} ms of processor time`);
+  if (asked !== undefined) {
+    const why = `a fetch from ${asked.host} was under way when the ${timeoutMs} ms that an event may take were over`;
+    return thrownAt(new Refusal("SANDBOX_TIMEOUT", why), asked.origin);
+  }
   const message = `a promise that the handler waits for was not settled within ${timeoutMs} ms`;
   return new Refusal("SANDBOX_TIMEOUT", message);
 }
