@@ -19,7 +19,7 @@ const controlUrl = z
       });
     }
   })
-  .meta({ description: "Where the control API and the page listen: loopback only. Port 0 takes any free port." });
+  .meta({ description: "Where the control API listens: health, metrics and /api/v1, over HTTP. Loopback only; port 0 takes any free port." });
 
 export const controlSettings = z
   .strictObject({
