@@ -292,6 +292,7 @@ describe("precedence", () => {
     });
     expect(opened.live[0]?.settings).toEqual({
       topics: ["a"],
+      on: [],
       key: "k",
       to: ["two", "three"],
       type: "sluice.h",
@@ -312,6 +313,7 @@ describe("precedence", () => {
     opened = await openDeployments(folder);
     expect(opened.live[0]?.settings).toEqual({
       topics: ["a", "b/{x}"],
+      on: [],
       key: undefined,
       to: [],
       type: "sluice.h",
