@@ -37,7 +37,7 @@ interface Stored {
 }
 
 /** A candidate of a handler without probation is watched for nothing but runners that it costs. */
-const UNWATCHED = { eventsMax: 1_000_000, timeMs: 24 * 60 * 60_000, errors: 1, slower: 0 };
+const UNWATCHED = { eventsMax: 1_000_000, leastMs: 0, timeMs: 24 * 60 * 60_000, errors: 1, slower: 0 };
 
 export class Maker {
   readonly #name: string;

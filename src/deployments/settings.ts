@@ -50,10 +50,13 @@ const probation = z
     z.literal(false),
     z.strictObject({
       events: count.max(1_000_000).optional().meta({ description: "Over after so many events. Default: 200." }),
-      time: wait.optional().meta({ description: "And after so long, at most 24h. Default: 1h." }),
+      atLeast: durationWithin({ max: "24h" })
+        .optional()
+        .meta({ description: "But not before so long. Default: 30s, or `time` where that is less." }),
+      time: wait.optional().meta({ description: "And after so long, at most 24h, whatever has run. Default: 1h." }),
       errors: z.number().min(0).max(1).optional().meta({
         description:
-          "Share of the events that may fail, beside what the version before failed at. Default: 0.01. One that costs a runner is rolled back at once.",
+          "Share of `events`, or of the events so far where they are more, that may fail, beside what the version before failed at. Default: 0.01. One that costs a runner is rolled back at once.",
       }),
       slower: z.number().min(0).max(1000).optional().meta({
         description:
@@ -171,6 +174,7 @@ export type HandlersSettings = z.output<typeof handlersSettings>;
 /** How a version is watched. */
 export interface ProbationSettings {
   readonly eventsMax: number;
+  readonly leastMs: number;
   readonly timeMs: number;
   /** Share of the events that may fail. */
   readonly errors: number;
@@ -244,6 +248,6 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
 
 function probationOf(given: z.output<typeof probation>): ProbationSettings | undefined {
   if (given === false) return undefined;
-  const { events = 200, time = 60 * 60_000, errors = 0.01, slower = 5 } = given;
-  return { eventsMax: events, timeMs: time, errors, slower };
+  const { events = 200, atLeast = 30_000, time = 60 * 60_000, errors = 0.01, slower = 5 } = given;
+  return { eventsMax: events, leastMs: Math.min(atLeast, time), timeMs: time, errors, slower };
 }

@@ -147,11 +147,9 @@ export class Line {
   constructor(settings: LineSettings, context: LineContext, feed: Feed, due: (keys: readonly string[]) => void) {
     this.settings = settings;
     this.#context = context;
-    this.watch = new Watch([context.runners - 1], {
-      run: context.shadow,
-      lost: () =>
-        this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, this.watch.candidate?.version ?? 0),
-    });
+    const lost = (): void =>
+      this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, this.watch.candidate?.version ?? 0);
+    this.watch = new Watch([context.runners - 1], { run: context.shadow, lost }, context.clock);
     this.watch.take(settings);
     this.#recent = new Recent(context.clock);
     this.#own = settings;

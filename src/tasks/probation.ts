@@ -10,11 +10,13 @@
  *   Y2  What the version before failed at as well is not held against this one: its share of failures is allowed on top.
  *   Y3  A version that costs a runner is rejected at once.
  */
+import type { Clock } from "../time.ts";
 import type { Tally } from "./tally.ts";
 
 export interface ProbationRules {
-  /** Over after so many events. */
+  /** Over after so many events, when it has lasted so long as well. */
   readonly eventsMax: number;
+  readonly leastMs: number;
   /** And after so long; whoever keeps the versions sees to that. */
   readonly timeMs: number;
   /** Share of the events that may fail. */
@@ -41,22 +43,27 @@ export class Probation {
   readonly rules: ProbationRules;
   readonly #own: Tally;
   readonly #before: Tally | undefined;
+  readonly #clock: Clock;
+  readonly #startedMs: number;
   /** Tries by sequence number of the event. */
   readonly #failed = new Map<number, number>();
   #verdict: Verdict | undefined;
   #isTold = false;
 
   /** `own` is filled by whoever runs the version; `before` was by the one before it. */
-  constructor(own: Tally, before: Tally | undefined, rules: ProbationRules) {
+  constructor(own: Tally, before: Tally | undefined, rules: ProbationRules, clock: Clock) {
     this.version = own.version;
     this.rules = rules;
     this.#own = own;
     this.#before = before;
+    this.#clock = clock;
+    this.#startedMs = clock.monotonic();
   }
 
-  /** So many events may fail. */
+  /** So many events may fail, of those that it is over after, or of those that have run by now. */
   get failuresMax(): number {
-    const { eventsMax, errors } = this.rules;
+    const { errors } = this.rules;
+    const eventsMax = Math.max(this.rules.eventsMax, this.#events);
     const before = this.#before !== undefined && this.#before.ran >= BELIEVED_MIN ? this.#before.failedShare : 0;
     return Math.floor(eventsMax * Math.min(1, errors + before));
   }
@@ -82,7 +89,7 @@ export class Probation {
 
   /** A batch of it is back, and settled. Returns the verdict, once. */
   look(): Verdict | undefined {
-    const { eventsMax, slower } = this.rules;
+    const { eventsMax, leastMs, slower } = this.rules;
     const { meanMs = 0, ran } = this.#own;
     const before = this.#before;
     if (slower > 0 && before?.meanMs !== undefined && ran >= TIMED_EVENTS_MIN && before.ran >= TIMED_EVENTS_MIN) {
@@ -94,7 +101,9 @@ export class Probation {
       }
     }
     // Those that wait for another try may yet do well.
-    if (this.#own.done + this.#failed.size >= eventsMax) this.#verdict ??= { at: "passed", events: this.#events };
+    const isLong = this.#clock.monotonic() - this.#startedMs >= leastMs;
+    if (isLong && this.#own.done + this.#failed.size >= eventsMax)
+      this.#verdict ??= { at: "passed", events: this.#events };
     if (this.#isTold) return undefined;
     this.#isTold = this.#verdict !== undefined;
     return this.#verdict;

@@ -2,6 +2,7 @@
  * A line's versions as they are watched: what each has done, and whether one of them is on probation. There is the live
  * one, the one before it, and perhaps a candidate, which runs a share of the keys, or as a shadow of the live one.
  */
+import type { Clock } from "../time.ts";
 import type { Canary } from "./lane.ts";
 import { Probation } from "./probation.ts";
 import type { ProbationRules, Verdict } from "./probation.ts";
@@ -53,6 +54,7 @@ interface Candidate {
 export class Watch {
   readonly #apart: readonly number[];
   readonly #doors: ShadowDoors;
+  readonly #clock: Clock;
   #live = new Tally(0);
   #before: Tally | undefined;
   #probation: Probation | undefined;
@@ -61,9 +63,10 @@ export class Watch {
   now: Tally = this.#live;
 
   /** `apart`: the runners where a candidate runs. */
-  constructor(apart: readonly number[], doors: ShadowDoors) {
+  constructor(apart: readonly number[], doors: ShadowDoors, clock: Clock) {
     this.#apart = apart;
     this.#doors = doors;
+    this.#clock = clock;
   }
 
   get candidate(): CandidateSettings | undefined {
@@ -86,7 +89,8 @@ export class Watch {
       this.#live = tried?.version === version ? tried : new Tally(version);
     }
     if (probation === undefined) this.#probation = undefined;
-    else if (this.#probation?.version !== version) this.#probation = new Probation(this.#live, this.#before, probation);
+    else if (this.#probation?.version !== version)
+      this.#probation = new Probation(this.#live, this.#before, probation, this.#clock);
     this.#candidate = candidate === undefined ? undefined : this.#taken(candidate);
   }
 
@@ -97,7 +101,7 @@ export class Watch {
     return {
       settings,
       tally,
-      probation: before?.probation ?? new Probation(tally, this.#live, rules),
+      probation: before?.probation ?? new Probation(tally, this.#live, rules, this.#clock),
       canary: share > 0 ? { places: this.#apart, share } : undefined,
       shadow: share > 0 ? undefined : (before?.shadow ?? new Shadow(version, this.#doors)),
     };

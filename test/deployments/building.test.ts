@@ -304,7 +304,7 @@ describe("precedence", () => {
       concurrency: 1,
       retry: { triesMax: 3, firstMs: 9000, maxMs: 3_600_000 },
       limits: { ...DEFAULT_LIMITS, outputsMax: 3, stateBytesMax: 9216, cpuMs: 100, outputsPerSecond: 5 },
-      probation: { eventsMax: 50, timeMs: 3_600_000, errors: 0.01, slower: 5 },
+      probation: { eventsMax: 50, leastMs: 30_000, timeMs: 3_600_000, errors: 0.01, slower: 5 },
     });
   });
 
@@ -325,7 +325,7 @@ describe("precedence", () => {
       concurrency: 1,
       retry: { triesMax: 5, firstMs: 500, maxMs: 300_000 },
       limits: DEFAULT_LIMITS,
-      probation: { eventsMax: 200, timeMs: 3_600_000, errors: 0.01, slower: 5 },
+      probation: { eventsMax: 200, leastMs: 30_000, timeMs: 3_600_000, errors: 0.01, slower: 5 },
     });
   });
 });

@@ -12,7 +12,7 @@ import { RestingRunners } from "../doubles/resting-runners.ts";
 import { openPipeline } from "./opened.ts";
 
 const HANDLER = 3;
-const RULES = { eventsMax: 100, timeMs: 1e6, errors: 0.02, slower: 0 };
+const RULES = { eventsMax: 100, leastMs: 0, timeMs: 1e6, errors: 0.02, slower: 0 };
 
 type Behaviour = (payload: string, task: Task) => RunResult | "crash";
 const done = (text: string, state?: string): RunResult => ({
@@ -192,6 +192,20 @@ describe("a version on probation", () => {
     expect(verdicts).toMatchObject([
       { version: 2, verdict: { at: "rejected", reason: expect.stringContaining("7.5 times") } },
     ]);
+  });
+
+  it("does not pass before its least time, and what may fail grows with what has run", async () => {
+    const { attach, publish, settled, verdicts, figures } = await setUp({ 1: fine, 2: throwsOnBad });
+    await attach({ version: 2, trust: "fresh", probation: { ...RULES, leastMs: 700 } });
+    await publish(goods(300), 400);
+    await expect.poll(() => figures()?.live.done).toBe(300);
+    await publish(["bad", "bad", "bad"], 400);
+    await expect.poll(() => figures()?.live.probation).toMatchObject({ failures: 3, failuresMax: 6 });
+    expect(verdicts).toEqual([]);
+    await sleep(700);
+    await publish(goods(10), 400);
+    await settled(313);
+    expect(verdicts).toMatchObject([{ version: 2, verdict: { at: "passed" } }]);
   });
 
   it("keeps its books when its settings change", async () => {
