@@ -82,6 +82,11 @@ export const FAULTS = {
     "Its tasks run, so they are not dropped: take the handler's file, or the route, away first.",
   ),
   CONTROL_REQUEST: kind("usage", false, "Mend the request as the message says; /api/v1/openapi.json describes each."),
+  CONTROL_STREAMS: kind(
+    "box",
+    true,
+    "Close one that nobody reads any more (`sluice tail`), or raise `control.limits.streamsMax`.",
+  ),
   CONTROL_TOO_LARGE: kind("usage", false, "Send less, or raise `control.limits.bodyMax`."),
   CONTROL_BROKEN: kind(
     "sluice",

@@ -12,6 +12,7 @@ import { readSecrets } from "./config.ts";
 import type { Config, Environment } from "./config.ts";
 import { nearest } from "./config/similar.ts";
 import { Control } from "./control/control.ts";
+import { Stream } from "./control/stream.ts";
 import { Deployments } from "./deployments/deployments.ts";
 import { eventId } from "./event.ts";
 import { Egress } from "./egress/egress.ts";
@@ -20,6 +21,7 @@ import { Hosting } from "./gateway/hosting.ts";
 import { DEVICES, Outlets } from "./gateway/outlets.ts";
 import { Report } from "./gateway/report.ts";
 import { changedSecrets } from "./gateway/secrets.ts";
+import { Telling } from "./gateway/telling.ts";
 import { Watching } from "./gateway/watching.ts";
 import { Journal } from "./journal/journal.ts";
 import type { Log } from "./log.ts";
@@ -156,6 +158,8 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   });
   stack.defer(() => egress.close());
 
+  const stream = new Stream(clock, config.control.limits.streamsMax);
+  const telling = new Telling(stream, journal.id);
   const sandbox = await Sandbox.open({
     settings: config.sandbox,
     fetch: egress.fetch,
@@ -163,12 +167,15 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     gatewayId,
     clock,
     log: room("sandbox"),
-    onLog: (handler, version, level, message) => log[level]({ handler, version }, message),
+    onLog: (handler, version, level, message, task) => {
+      log[level]({ handler, version }, message);
+      telling.log({ handler, version, level, message }, task);
+    },
   });
   stack.defer(() => sandbox.close());
 
   const triggers = new Triggers();
-  const watching = new Watching(triggers, journal, config.handlers.hopsMax, () => outlets.status());
+  const watching = new Watching(triggers, journal, config.handlers.hopsMax, () => outlets.status(), telling);
   stack.defer(() => watching.close());
   const pipeline = new Pipeline({
     journal,
@@ -180,6 +187,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     local: journal.uplinkId(DEVICES),
     hopsMax: config.handlers.hopsMax,
     nameOf: (handler) => journal.handlerName(handler),
+    outcomes: telling,
     died: (name, task, failure) => watching.notices.failed(name, task, failure),
     clock,
     random: Math.random,
@@ -202,10 +210,17 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     log: room("deployments"),
     suggest: nearest,
     inspect: (candidate) => hosting.inspect(candidate),
-    live: (handler) => hosting.live(handler),
-    removed: (name) => hosting.removed(name),
+    live: async (handler) => {
+      await hosting.live(handler);
+      telling.live(handler);
+    },
+    removed: (name) => {
+      telling.removed(name);
+      return hosting.removed(name);
+    },
     failed: (name, fault) => {
       hosting.failed(name, fault);
+      telling.refused(name, fault);
       if (fault.code === "HANDLER_ROLLED_BACK") watching.rolledBack(name, fault.message);
     },
     mended: (name) => hosting.mended(name),
@@ -246,6 +261,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     deployments,
     ticker,
     hooks,
+    stream,
     notices: watching.notices,
     broker: () => late.broker,
   });

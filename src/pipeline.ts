@@ -241,7 +241,7 @@ export class Pipeline {
   }
 
   #open(settings: LineSettings): Line {
-    const { uplink, local, wanted, hopsMax, nameOf, died, clock, random, log, lossesMax, provenAfterMs } =
+    const { uplink, local, wanted, hopsMax, nameOf, outcomes, died, clock, random, log, lossesMax, provenAfterMs } =
       this.#options;
     const context: LineContext = {
       runners: this.#runnersMax,
@@ -253,6 +253,7 @@ export class Pipeline {
       wanted,
       hopsMax,
       nameOf,
+      outcomes,
       died,
       clock,
       random,

@@ -38,6 +38,7 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CONTROL_NOT_DEPLOYED: EXIT.conflict,
   CONTROL_DEPLOYED: EXIT.conflict,
   CONTROL_CLOSING: EXIT.unreachable,
+  CONTROL_STREAMS: EXIT.conflict,
   DEPLOY_IN_FOLDER: EXIT.conflict,
   DEPLOY_NOTHING_LIVE: EXIT.conflict,
   DEPLOY_NO_CANDIDATE: EXIT.conflict,

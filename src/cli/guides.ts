@@ -72,6 +72,9 @@ Page: docs/deploying.md.`,
 
   sluice status                  the ledger: each event is in exactly one column; handlers, uplinks, what waits
   sluice status --json           the same for programs
+  sluice handlers                rates, failures and times of each handler, and the versions under watch
+  sluice tail                    what happens, live: log lines, what became of events, deploys, uplinks
+  sluice tail NAME --status error --since 5m
   sluice health                  for probes: exit status 0 when it is ready
 
 /metrics of the control server is for Prometheus (docs/metrics.md), /api/v1/openapi.json describes the API. The log is

@@ -104,6 +104,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./handlers.ts")).handlersCommand,
   },
   {
+    name: "tail",
+    guide: "watching",
+    summary: "follow what happens: log lines, outcomes, deploys, uplinks",
+    load: async () => (await import("./tail.ts")).tailCommand,
+  },
+  {
     name: "pub",
     guide: "starting",
     summary: "publish a message",

@@ -10,6 +10,8 @@ export interface Running {
   readonly url: string;
   /** JSON of a 2xx answer. Throws the fault that the gateway named, CLI_UNREACHABLE when it does not answer. */
   ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
+  /** The bytes of a 2xx answer that goes on until `signal` ends it. Throws as `ask` does. */
+  follow(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
   /** The same without a token and whatever the status: for the health paths. */
   probe(path: string): Promise<{ readonly status: number; readonly body: unknown }>;
 }
@@ -29,7 +31,13 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
   if (!URL.canParse(url)) throw new Fault("CLI_USAGE", "SLUICE_URL is no url", { where: url });
   const base = new URL(url).origin;
 
-  const send = async (method: string, path: string, body: unknown, bearer: string | undefined): Promise<Response> => {
+  const send = async (
+    method: string,
+    path: string,
+    body: unknown,
+    bearer: string | undefined,
+    signal = AbortSignal.timeout(TIMEOUT_MS),
+  ): Promise<Response> => {
     try {
       return await fetch(base + path, {
         method,
@@ -40,7 +48,7 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal,
       });
     } catch (thrown) {
       const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
@@ -56,6 +64,12 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
     async probe(path) {
       const response = await send("GET", path, undefined, undefined);
       return { status: response.status, body: await bodyOf(response) };
+    },
+    async follow(path, signal) {
+      if (token === undefined || token === "") token = await readToken(tokenFile);
+      const response = await send("GET", path, undefined, token, signal);
+      if (response.ok && response.body !== null) return response.body;
+      throw faultOf(await bodyOf(response), response.status, base + path);
     },
     async ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
       if (token === undefined || token === "") token = await readToken(tokenFile);

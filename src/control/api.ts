@@ -3,24 +3,13 @@ import type { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { Clock } from "../time.ts";
 import type { Role } from "./access.ts";
+import { Answer } from "./answer.ts";
 import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
 import { handlerRoutes } from "./handler-routes.ts";
+import { streamRoutes } from "./stream-routes.ts";
 import * as shapes from "./shapes.ts";
 import { versionRoutes } from "./version-routes.ts";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
-
-/** An answer other than 200 with JSON. */
-export class Answer {
-  readonly status: number;
-  readonly body: unknown;
-  readonly contentType: string;
-
-  constructor(status: number, body: unknown, contentType = "application/json") {
-    this.status = status;
-    this.body = body;
-    this.contentType = contentType;
-  }
-}
 
 export interface ApiRoute {
   readonly method: "GET" | "POST" | "DELETE";
@@ -45,6 +34,7 @@ export interface Input {
   readonly params: Readonly<Record<string, string>>;
   readonly query: unknown;
   readonly body: unknown;
+  readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
 export interface ApiParts {
@@ -109,6 +99,7 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
     },
     ...handlerRoutes(source),
     ...versionRoutes(source.versions),
+    ...streamRoutes(source.stream, clock),
     ...deadRoutes(source),
   ];
   const openapi: ApiRoute = {

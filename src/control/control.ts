@@ -13,7 +13,7 @@
  * C4  Bodies, headers, connections and the time of a request are bounded; the limits are settings.
  * C5  Errors are `application/problem+json` (RFC 9457) with the fault's code and remedy; what is unexpected is logged
  *     and answered without its details.
- * C6  Closing ends idle connections at once and gives requests in flight until the deadline.
+ * C6  Closing ends streams and idle connections at once and gives requests in flight until the deadline.
  */
 import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";
@@ -25,6 +25,7 @@ import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
 import type { DeployedAnswer, VersionsAnswer } from "./version-shapes.ts";
 import type { ControlServer } from "./server.ts";
+import type { Stream } from "./stream.ts";
 
 /** What the control room asks of the gateway. */
 export interface ControlSource {
@@ -36,6 +37,8 @@ export interface ControlSource {
   /** What the rooms count, read at each scrape. */
   figures(): Figures;
   readonly dead: DeadLetters;
+  /** What happens, for who looks on. */
+  readonly stream: Stream;
   /**
    * Gives up what waits for a handler that nobody runs; resolves with how many tasks. Throws CONTROL_DEPLOYED when somebody
    * does, CONTROL_NOT_FOUND when there has never been one of the name.

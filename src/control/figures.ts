@@ -10,6 +10,12 @@ export interface Figures {
   readonly uplinks: Readonly<Record<string, UplinkFigures>>;
   readonly pipeline: PipelineFigures;
   readonly triggers: TriggerFigures;
+  readonly stream: {
+    readonly open: number;
+    readonly sent: number;
+    /** By why. */
+    readonly leftOut: Readonly<Record<string, number>>;
+  };
 }
 
 export interface TriggerFigures {

@@ -7,9 +7,10 @@ import { Fault, messageOf } from "../fault.ts";
 import { STATUS_CODES } from "../http.ts";
 import { mayAct, openAccess } from "./access.ts";
 import type { Access, Role } from "./access.ts";
-import { Answer, apiRoutes } from "./api.ts";
+import { Answer, Streamed } from "./answer.ts";
+import { apiRoutes } from "./api.ts";
 import type { ApiRoute } from "./api.ts";
-import type { ControlOptions } from "./control.ts";
+import type { ControlOptions, ControlSource } from "./control.ts";
 import { registerHooks } from "./hooks.ts";
 import { isLoopback } from "./loopback.ts";
 import { Scrapes } from "./scrapes.ts";
@@ -99,7 +100,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
   }
   const address = app.server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  return { url: `http://${url.hostname}:${port}`, close: (deadlineMs) => close(app, deadlineMs) };
+  return { url: `http://${url.hostname}:${port}`, close: (deadlineMs) => close(app, source, deadlineMs) };
 }
 
 function protect(reply: FastifyReply): void {
@@ -158,16 +159,35 @@ function register(app: FastifyInstance, route: ApiRoute): void {
     config: { role: route.role },
     ...(route.bodyMax === undefined ? {} : { bodyLimit: route.bodyMax }),
     handler: async (request, reply) => {
-      const answer = await route.run({
+      const answer: unknown = await route.run({
+        headers: headersOf(request),
         params: check(route.params, request.params, "path") as Record<string, string>,
         query: check(route.query, request.query, "query"),
         body: check(route.body, request.body ?? undefined, "body"),
       });
+      if (answer instanceof Streamed) return stream(reply, answer);
       const { status, body, contentType } = answer instanceof Answer ? answer : new Answer(200, answer);
       reply.code(status).type(contentType);
       return reply.send(typeof body === "string" ? body : JSON.stringify(body));
     },
   });
+}
+
+/** Until the client goes, or the gateway closes. */
+function stream(reply: FastifyReply, { contentType, begin }: Streamed): FastifyReply {
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, { "content-type": contentType, "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  // What is told comes in small pieces, and each at once.
+  raw.socket?.setNoDelay(true);
+  const end = begin(raw);
+  raw.on("error", end).on("close", end);
+  return reply;
+}
+
+/** One that came twice is none. */
+function headersOf({ headers }: FastifyRequest): Readonly<Record<string, string | undefined>> {
+  return { "last-event-id": typeof headers["last-event-id"] === "string" ? headers["last-event-id"] : undefined };
 }
 
 function check(schema: z.ZodType | undefined, value: unknown, where: string): unknown {
@@ -187,7 +207,8 @@ function fail(reply: FastifyReply, fault: Fault): FastifyReply {
 }
 
 /** C6. */
-async function close(app: FastifyInstance, deadlineMs: number): Promise<void> {
+async function close(app: FastifyInstance, source: ControlSource, deadlineMs: number): Promise<void> {
+  source.stream.close();
   const timer = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
   try {
     await app.close();

@@ -19,7 +19,10 @@ const controlUrl = z
       });
     }
   })
-  .meta({ description: "Where the control API listens: health, metrics and /api/v1, over HTTP. Loopback only; port 0 takes any free port." });
+  .meta({
+    description:
+      "Where the control API listens: health, metrics and /api/v1, over HTTP. Loopback only; port 0 takes any free port.",
+  });
 
 export const controlSettings = z
   .strictObject({
@@ -33,6 +36,12 @@ export const controlSettings = z
           .max(10_000)
           .default(100)
           .meta({ description: "Connections open at the same time; further ones are closed at once." }),
+        streamsMax: z
+          .int()
+          .min(1)
+          .max(100)
+          .default(8)
+          .meta({ description: "Readers of the stream (`sluice tail`) at the same time; further ones are refused." }),
         requestTimeout: duration.prefault("30s").meta({ description: "How long a client may take to send a request." }),
       })
       .prefault({})

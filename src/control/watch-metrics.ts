@@ -1,6 +1,6 @@
-/** Metrics of what handlers' events take. */
+/** Metrics of what handlers' events take, and of who looks on. */
 import type { Figures } from "./figures.ts";
-import { byLabel } from "./metric.ts";
+import { byLabel, counter, gauge } from "./metric.ts";
 import type { HistogramMetric, Metric, Spread } from "./metric.ts";
 
 type HandlerFigures = Figures["pipeline"]["handlers"][number];
@@ -36,5 +36,18 @@ export const watchMetrics: readonly (Metric | HistogramMetric)[] = [
     "handler",
     "Processor time of runners that went into the handler's batches.",
     ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.recent.total.cpuMs / 1000])),
+  ),
+  gauge("streams_open", "Readers of the stream.", ({ figures }) => figures.stream.open),
+  counter(
+    "stream_entries_total",
+    "Entries that readers of the stream were told.",
+    ({ figures }) => figures.stream.sent,
+  ),
+  byLabel(
+    "counter",
+    "stream_left_out_total",
+    "reason",
+    "Entries that a reader of the stream was not told because there were too many a second (rate) or it is slow, and ones that were not kept for later (kept).",
+    ({ figures }) => figures.stream.leftOut,
   ),
 ];

@@ -5,6 +5,7 @@ import type { Config } from "../config.ts";
 import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
 import type { Figures } from "../control/figures.ts";
 import type { HandlerAnswer } from "../control/handler-shapes.ts";
+import type { Stream } from "../control/stream.ts";
 import type { Deployments, LiveHandler } from "../deployments/deployments.ts";
 import { shownTriggers } from "../deployments/shown.ts";
 import type { Egress } from "../egress/egress.ts";
@@ -33,6 +34,7 @@ export interface ReportRooms {
   readonly deployments: Deployments;
   readonly ticker: Ticker;
   readonly hooks: Hooks;
+  readonly stream: Stream;
   readonly notices: Notices;
   /** Undefined until it is open, which is last. */
   readonly broker: () => Broker | undefined;
@@ -44,6 +46,10 @@ export class Report implements ControlSource {
 
   constructor(rooms: ReportRooms) {
     this.#rooms = rooms;
+  }
+
+  get stream(): Stream {
+    return this.#rooms.stream;
   }
 
   get dead(): ControlSource["dead"] {
@@ -117,6 +123,7 @@ export class Report implements ControlSource {
       deployments: deployments.figures(),
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),
+      stream: this.stream.figures(),
       triggers: { ...ticker.figures(), ...hooks.figures(), ...notices.figures() },
     };
   }

@@ -4,6 +4,7 @@ import { systemClock as clock } from "../time.ts";
 import { Folders, Notices } from "../triggers/triggers.ts";
 import type { Triggers } from "../triggers/triggers.ts";
 import type { UplinkStatus } from "../uplinks/uplinks.ts";
+import type { Telling } from "./telling.ts";
 
 /** An uplink that is down for less than this may go unnoticed. */
 const LOOK_MS = 500;
@@ -19,10 +20,18 @@ export class Watching {
   readonly #uplinks: () => readonly UplinkStatus[];
   readonly #seen = new Map<string, Seen>();
   readonly #folders: Folders;
+  readonly #telling: Telling;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(triggers: Triggers, journal: Journal, hopsMax: number, uplinks: () => readonly UplinkStatus[]) {
+  constructor(
+    triggers: Triggers,
+    journal: Journal,
+    hopsMax: number,
+    uplinks: () => readonly UplinkStatus[],
+    telling: Telling,
+  ) {
     const { on } = triggers;
+    this.#telling = telling;
     this.#uplinks = uplinks;
     this.notices = new Notices({
       on,
@@ -65,9 +74,13 @@ export class Watching {
       this.#seen.set(name, { healthy, full });
       if (seen?.healthy !== healthy && (seen !== undefined || !healthy)) {
         const why = fault === undefined ? {} : { code: fault.code, message: fault.message };
+        this.#telling.uplink(name, healthy ? "up" : "down", waiting, why);
         this.notices.tell(healthy ? "uplink.up" : "uplink.down", name, { uplink: name, waiting, ...why });
       }
-      if (full && seen?.full !== true) this.notices.tell("uplink.full", name, { uplink: name, waiting });
+      if (full && seen?.full !== true) {
+        this.#telling.uplink(name, "full", waiting);
+        this.notices.tell("uplink.full", name, { uplink: name, waiting });
+      }
     }
   }
 }

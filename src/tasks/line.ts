@@ -16,6 +16,7 @@ import { BATCH_TASKS_MAX, Lane } from "./lane.ts";
 import type { Batch, Feed, Side } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
 import { filledIn } from "./outputs.ts";
+import type { Ended, Outcomes } from "./outcomes.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Recent } from "./recent.ts";
 import type { RecentFigures } from "./recent.ts";
@@ -71,6 +72,7 @@ export interface LineContext extends ChainContext {
   readonly quarantined: (ms: number) => void;
   /** It hands out nothing for so long; then it is asked again. */
   readonly heldBack: (ms: number) => void;
+  readonly outcomes?: Outcomes | undefined;
   /** A task of the handler `name` has become a dead letter. */
   readonly died?: ((name: string, task: Task, failure: Failure) => void) | undefined;
   /** It was proven, and is not any more. */
@@ -138,6 +140,9 @@ export class Line {
   #own: Pick<LineSettings, "to" | "type">;
   /** What its runner says that the batch took; how many of its tasks ran so far, and failed. */
   #spent: Spent = NOTHING_SPENT;
+  #meanMs: number | undefined;
+  /** Somebody looks at what becomes of each of its tasks. */
+  #isWatched = false;
   #ran = 0;
   #failed = 0;
   #retried = 0;
@@ -226,6 +231,8 @@ export class Line {
     this.version = result.version;
     this.watch.begin(result, events);
     this.#spent = result;
+    this.#meanMs = result.tookMs === undefined || events === 0 ? undefined : result.tookMs / events;
+    this.#isWatched = this.#context.outcomes?.isWatched === true;
     this.#ran = this.#failed = 0;
     const { candidate } = this.watch;
     this.#own = candidate?.version === this.version ? candidate : this.settings;
@@ -258,6 +265,7 @@ export class Line {
           this.#ran++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
+          if (this.#isWatched) this.#context.outcomes?.done(this.#ended(task, "done"), outputs.length);
           if (task.parked) this.parked.settled(task.key, 1);
         }
         return true;
@@ -312,6 +320,7 @@ export class Line {
     if (isOver) {
       this.#dead++;
       const id = this.#context.settle(task, { at: "dead", failure }, this.version);
+      this.#context.outcomes?.failed(this.#ended(task, "dead"), failure, { tries, letter: id });
       this.#context.died?.(name, task, failure);
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
       const { code, message: reason } = failure;
@@ -322,8 +331,13 @@ export class Line {
     this.#retried++;
     const dueMs = clock.now() + backoffMs(retry, tries, random);
     this.#context.settle(task, { at: "retry", dueMs, failure, isFree }, this.version);
+    this.#context.outcomes?.failed(this.#ended(task, "retry"), failure, { tries, letter: undefined });
     if (task.parked) this.parked.again(task.key, dueMs);
     else this.parked.park(task.key, dueMs);
+  }
+
+  #ended(task: Task, status: Ended["status"]): Ended {
+    return { handler: this.settings.name, version: this.version, task, ms: this.#meanMs, status };
   }
 
   /** An earlier task of its key waits for a further try: it queues up behind that one. */

@@ -190,6 +190,7 @@ describe("the API's description", () => {
       "get /api/v1/handlers/{name}/versions",
       "get /api/v1/openapi.json",
       "get /api/v1/status",
+      "get /api/v1/stream",
       "get /livez",
       "get /metrics",
       "get /readyz",

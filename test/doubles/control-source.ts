@@ -5,9 +5,13 @@
 import type { ControlSource, DeadLetter, Status } from "../../src/control/control.ts";
 import type { Figures } from "../../src/control/figures.ts";
 import type { HandlerAnswer } from "../../src/control/handler-shapes.ts";
+import { Stream } from "../../src/control/stream.ts";
 import { Fault } from "../../src/fault.ts";
+import { systemClock } from "../../src/time.ts";
 
 export class MemorySource implements ControlSource {
+  /** Two readers at the most. */
+  readonly stream = new Stream(systemClock, 2);
   reasons: string[] = [];
   letters: DeadLetter[] = [];
   readonly redriven: string[] = [];
@@ -109,6 +113,7 @@ export class MemorySource implements ControlSource {
           healthy: true,
         },
       },
+      stream: this.stream.figures(),
       triggers: { ticks: 41, missed: 3, rewound: 0, calls: { taken: 5 }, notices: 2, suppressed: { rate: 1 } },
       pipeline: {
         runners: 1,
