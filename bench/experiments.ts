@@ -1,5 +1,6 @@
 /** Which experiment takes which figures. An experiment is run once for all of its figures that are asked for. */
 import { ackLatency } from "./ack-latency.ts";
+import { deploys } from "./deploys.ts";
 import type { Readings } from "./figures.ts";
 import { manyDevices, manyHandlers } from "./flatness.ts";
 import { backlog, idleMemory } from "./memory.ts";
@@ -22,5 +23,6 @@ export const EXPERIMENTS: readonly Experiment[] = [
   { figures: ["backlog-memory", "backlog-start"], run: backlog },
   { figures: ["many-handlers"], run: manyHandlers },
   { figures: ["many-devices"], run: manyDevices },
+  { figures: ["save-to-live", "deploy-to-live"], run: deploys },
   { figures: ["test-start", "invoke-round"], run: tryingOut },
 ];

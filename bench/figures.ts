@@ -99,6 +99,20 @@ export const FIGURES: readonly Figure[] = [
     how: "processor time of gateway and runners per delivered event, the same rate, each message in a packet of its own",
   },
   {
+    name: "save-to-live",
+    title: "a handler is saved: until its first output is upstream",
+    unit: "ms",
+    bar: atMost(200),
+    how: "from the write of the file, under an event every 2 ms, to the first output of the new version at the mosquitto upstream; median of nine",
+  },
+  {
+    name: "deploy-to-live",
+    title: "sluice deploy: until the first output of the version is upstream",
+    unit: "ms",
+    bar: atMost(1000),
+    how: "as save-to-live, from the start of the command",
+  },
+  {
     name: "test-start",
     title: "sluice test: from the command to its end, one case",
     unit: "ms",

@@ -14,6 +14,8 @@ export interface SluiceOptions {
   readonly handlers: Readonly<Record<string, string>>;
   /** YAML put into `sandbox: { … }`. */
   readonly sandbox?: string;
+  /** Whether handlers are taken on as they are saved. */
+  readonly watch?: boolean;
   /** Lines of YAML put under `journal:`. */
   readonly journal?: readonly string[];
 }
@@ -76,7 +78,7 @@ export class Sluice {
       "journal:",
       "  sizeMax: 8GB",
       ...(options.journal ?? []).map((line) => `  ${line}`),
-      "handlers: { dir: handlers, watch: false }",
+      `handlers: { dir: handlers, watch: ${options.watch ?? false} }`,
       `uplinks: { cloud: { ${cloud} } }`,
       `control: { url: "${control}" }`,
       ...(options.sandbox === undefined ? [] : [`sandbox: { ${options.sandbox} }`]),

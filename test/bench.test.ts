@@ -17,6 +17,8 @@ const PROMISED = {
   "backlog-start": 3,
   "many-handlers": 1.25,
   "many-devices": 1.25,
+  "save-to-live": 200,
+  "deploy-to-live": 1000,
   "test-start": 1000,
   "invoke-round": 1000,
 };
