@@ -9,20 +9,12 @@ import { readFileUplink } from "./rig/cloud-lines.ts";
 import type { Counted } from "./rig/cloud-lines.ts";
 import { Fleet } from "./rig/fleet.ts";
 import { GatewayProcess } from "./rig/gateway-process.ts";
-import { countingHandler } from "./rig/handlers.ts";
+import { countingHandler, failingHandler } from "./rig/handlers.ts";
 import { expectSound } from "./rig/oracle.ts";
 import type { Finding } from "./rig/oracle.ts";
 import { sleep, until } from "./rig/wait.ts";
 
 const SLOW = { withinMs: 60_000, everyMs: 50 };
-
-/** As countingHandler, but it throws where `when` says so, of the reading's number `n`. */
-function failingHandler(version: number, when: string): string {
-  return countingHandler({ version }).replace(
-    "export default ((event, ctx) => {",
-    `export default ((event, ctx) => {\n  const { n } = event.data as { n: number };\n  if (${when}) throw new Error("of version ${version}");`,
-  );
-}
 
 interface Stage extends AsyncDisposable {
   readonly gateway: GatewayProcess;

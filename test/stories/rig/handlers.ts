@@ -36,3 +36,11 @@ export default (event, ctx) => {
 };
 `;
 }
+
+/** As countingHandler, but it throws where `when` says so, of the reading's number `n`. */
+export function failingHandler(version: number, when: string): string {
+  return countingHandler({ version }).replace(
+    "export default ((event, ctx) => {",
+    `export default ((event, ctx) => {\n  const { n } = event.data as { n: number };\n  if (${when}) throw new Error("of version ${version}");`,
+  );
+}
