@@ -13,7 +13,8 @@ const residentMb = (): number =>
   (Number(readFileSync(`/proc/${opened.sandbox.pids[0]}/statm`, "utf8").split(" ")[1]) * 4096) / 2 ** 20;
 
 it("an isolate is given up after `idle`, its memory comes back, and the next event builds a new one", async () => {
-  opened = await openSandbox({ idle: "1500ms" });
+  // Long enough for all of them to be loaded on a busy box: one that was given up meanwhile would be counted twice.
+  opened = await openSandbox({ idle: "5s" });
   const { sandbox } = opened;
   const code =
     "let calls = 0; module.exports.default = (event, ctx) => [++calls, (ctx.state.n = (ctx.state.n ?? 0) + 1)];";
@@ -24,7 +25,7 @@ it("an isolate is given up after `idle`, its memory comes back, and the next eve
   expect(shortly(twice.results)[1]).toEqual(["2", "2"]);
   const before = residentMb();
   // The first one ran last of all, so it goes last.
-  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 10_000 }).toBe(HANDLERS);
+  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 15_000 }).toBe(HANDLERS);
   await expect.poll(() => before - residentMb(), { timeout: 10_000 }).toBeGreaterThan(HANDLERS / 4);
   const { results } = await run(sandbox, first.id, [task(first.id, { seq: 3 })], ['{"n":2}']);
   // The module starts anew; the state goes on.

@@ -118,6 +118,24 @@ export interface HandlerConfig {
     /** Longest log line; longer ones are cut. Default: `"2KB"`. */
     readonly logLineMax?: Size;
   };
+  /**
+   * How a new version is watched: past its budget it is rolled back by itself, and what it failed at runs again on the version
+   * before. `false`: not at all. See docs/deploying.md.
+   */
+  readonly probation?:
+    | false
+    | {
+        /** Over after so many events. Default: 200. */
+        readonly events?: number;
+        /** But not before so long. Default: `"30s"`. */
+        readonly atLeast?: Duration;
+        /** And after so long, whatever has run. Default: `"1h"`. */
+        readonly time?: Duration;
+        /** Share of the events that may fail, beside what the version before failed at. Default: 0.01. */
+        readonly errors?: number;
+        /** So many times as long as with the version before may an event take; 0: as long as it likes. Default: 5. */
+        readonly slower?: number;
+      };
   /** What happens when an event fails. */
   readonly retry?: {
     /** Tries of one event, the first included; then it becomes a dead letter. Default: 5. */
@@ -143,28 +161,38 @@ export interface Notices {
   /** `waiting`: entries in its outbox. */
   readonly "uplink.up": { readonly uplink: string; readonly waiting: number };
   readonly "uplink.down": {
+    /** Its name in the gateway's config. */
     readonly uplink: string;
+    /** Entries in its outbox. */
     readonly waiting: number;
-    /** A fault's code and what it says. */
+    /** A fault's code. */
     readonly code: string;
+    /** What is wrong, for people. */
     readonly message: string;
   };
   /** Its buffer is at `sizeMax`. */
   readonly "uplink.full": { readonly uplink: string; readonly waiting: number };
   /** An event has become a dead letter. */
   readonly "handler.failed": {
+    /** Its name. */
     readonly handler: string;
+    /** A fault's code. */
     readonly code: string;
+    /** What it threw, or what was wrong with it. */
     readonly message: string;
     /** Of the event that failed. */
     readonly key: string;
+    /** Likewise. */
     readonly topic: string;
   };
   readonly "handler.rolled-back": { readonly handler: string; readonly message: string };
   readonly "gateway.started": { readonly version: string };
   readonly "file.changed": {
+    /** Below the folder that is watched. */
     readonly path: string;
+    /** What happened to it. */
     readonly change: "added" | "changed" | "removed";
+    /** Its size; 0 when it is gone. */
     readonly bytes: number;
   };
 }
