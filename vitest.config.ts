@@ -2,6 +2,11 @@ import { defineConfig } from "vitest/config";
 
 const quick = { testTimeout: 20_000, hookTimeout: 20_000 };
 
+/** Minutes of load, of an outage, of time that has to pass: `npm run test:stories`. */
+const LONG = ["journal-full", "qos-2", "rollouts", "schedule", "stalled-subscribers", "uplink-outage"].map(
+  (name) => `test/stories/${name}.test.ts`,
+);
+
 export default defineConfig({
   test: {
     // Two cores at least; most tests wait for processes and disks, so two files at a time nearly halve the time.
@@ -19,10 +24,13 @@ export default defineConfig({
         test: {
           name: "stories",
           include: ["test/stories/**/*.test.ts"],
-          exclude: ["test/stories/kill-*.test.ts"],
+          exclude: ["test/stories/kill-*.test.ts", ...LONG],
           testTimeout: 300_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        test: { name: "long", include: LONG, testTimeout: 300_000, hookTimeout: 60_000 },
       },
       {
         // A hundred starts and ends of a gateway take their two minutes.

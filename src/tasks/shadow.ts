@@ -5,7 +5,7 @@
  * It has the same events, states, and clock. Chance is not the same, so what a handler draws by lot differs.
  *
  * Bounded: one batch at a time of {@link TASKS_MAX} events and about {@link CHARS_MAX} characters of outcomes; what comes
- * meanwhile is skipped, and counted. {@link SAMPLES_MAX} differences are kept, the first ones.
+ * meanwhile is skipped, and counted. Of each kind of difference the first {@link SAMPLES_MAX} are kept.
  */
 import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
@@ -13,7 +13,7 @@ import type { BatchResult, RunResult } from "./run.ts";
 
 const TASKS_MAX = 64;
 const CHARS_MAX = 1024 * 1024;
-const SAMPLES_MAX = 10;
+const SAMPLES_MAX = 4;
 const SAMPLE_CHARS_MAX = 500;
 /** Runners lost in a row with nothing but shadows' work in hand: it is the shadow that costs them. */
 const LOSSES_MAX = 2;
@@ -160,7 +160,7 @@ export class Shadow {
       return;
     }
     this.#differences[at]++;
-    if (this.#samples.length >= SAMPLES_MAX) return;
+    if (this.#differences[at] > SAMPLES_MAX) return;
     this.#samples.push({
       event: task.seq,
       topic: short(eventRecord.topic(task.page, task.at)),
