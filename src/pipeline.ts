@@ -15,6 +15,7 @@
  * P6  What has not shown that it is harmless runs in another process than what has (placement.ts).
  * P7  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
  * P8  A state that would take all of the handler's beyond their limit fails its task, and what ran on with it runs again.
+ * P9  State that an operator removes stays removed: what was running with it counts for nothing, and runs again.
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -173,6 +174,10 @@ export class Pipeline {
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as Task;
       let came = results[i] as RunResult;
+      if (line.lane.voided?.has(task.key) === true && came.at !== "crashed") {
+        again.push(task);
+        continue;
+      }
       const refusal = refused?.has(task.key) === true ? BEHIND : line.refused(task, came);
       if (refusal !== undefined) {
         (refused ??= new Set()).add(task.key);
@@ -334,6 +339,11 @@ export class Pipeline {
         },
       );
     }
+  }
+
+  /** The state of that key was removed: what runs with it runs again, on none (P9). */
+  stateRemoved(handler: number, key: string): void {
+    this.#lines.get(handler)?.lane.void(key);
   }
 
   /** A dead letter of the handler is a parked task again, due now. */

@@ -96,6 +96,12 @@ An event that keeps failing is a dead letter, and kept:
   sluice dead redrive ID         send it through once more; or all of a handler
   sluice dead drop ID            give it up; it stays counted
 
+A handler that remembers something wrong:
+
+  sluice state ls NAME           the keys of which it has state
+  sluice state get NAME KEY      the state of one
+  sluice state rm NAME KEY       remove it; events that are running run again, on none
+
 What waits for a handler whose file is gone runs when the file is back:
 
   sluice handlers drop NAME      or give it up`,

@@ -110,6 +110,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./tail.ts")).tailCommand,
   },
   {
+    name: "state",
+    guide: "repairing",
+    summary: "what handlers remember: ls, get, rm",
+    load: async () => (await import("./state.ts")).stateCommand,
+  },
+  {
     name: "pub",
     guide: "starting",
     summary: "publish a message",

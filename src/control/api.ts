@@ -6,6 +6,7 @@ import type { Role } from "./access.ts";
 import { Answer } from "./answer.ts";
 import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
 import { handlerRoutes } from "./handler-routes.ts";
+import { stateRoutes } from "./state-routes.ts";
 import { streamRoutes } from "./stream-routes.ts";
 import * as shapes from "./shapes.ts";
 import { versionRoutes } from "./version-routes.ts";
@@ -100,6 +101,7 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
     ...handlerRoutes(source),
     ...versionRoutes(source.versions),
     ...streamRoutes(source.stream, clock),
+    ...stateRoutes(source.states),
     ...deadRoutes(source),
   ];
   const openapi: ApiRoute = {

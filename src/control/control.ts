@@ -25,6 +25,7 @@ import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
 import type { DeployedAnswer, VersionsAnswer } from "./version-shapes.ts";
 import type { ControlServer } from "./server.ts";
+import type { StateSource } from "./state-routes.ts";
 import type { Stream } from "./stream.ts";
 
 /** What the control room asks of the gateway. */
@@ -37,6 +38,8 @@ export interface ControlSource {
   /** What the rooms count, read at each scrape. */
   figures(): Figures;
   readonly dead: DeadLetters;
+  /** What handlers remember. */
+  readonly states: StateSource;
   /** What happens, for who looks on. */
   readonly stream: Stream;
   /**

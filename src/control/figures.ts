@@ -117,6 +117,7 @@ export interface JournalFigures {
   readonly markFailures: number;
   readonly stateHits: number;
   readonly stateMisses: number;
+  readonly stateExpired: number;
   readonly trimmedPages: number;
   /** By reason. */
   readonly dropped: { readonly full: number; readonly damaged: number; readonly asked: number; readonly dead: number };

@@ -88,6 +88,11 @@ export const journalMetrics: readonly Metric[] = [
     }),
   ),
   counter(
+    "journal_state_expired_total",
+    "States of keys that were not written for longer than `state.ttl`, and are gone.",
+    ({ figures }) => figures.journal.stateExpired,
+  ),
+  counter(
     "journal_trimmed_pages_total",
     "Pages removed because nobody needs them.",
     ({ figures }) => figures.journal.trimmedPages,

@@ -84,6 +84,14 @@ const shared = {
   retry: retry.optional(),
   limits: limitSettings.optional(),
   probation: probation.optional(),
+  state: z
+    .strictObject({
+      ttl: durationWithin({ min: "1s" })
+        .optional()
+        .meta({ description: "The state of a key that was not written for so long, at least 1s, is gone." }),
+    })
+    .optional()
+    .meta({ description: "What becomes of ctx.state." }),
 };
 
 const origin = z
@@ -204,6 +212,8 @@ export interface HandlerSettings {
   readonly limits: HandlerLimits;
   /** How a new version is watched; undefined: not at all. */
   readonly probation: ProbationSettings | undefined;
+  /** State that was not written for so long is gone; undefined: it stays. */
+  readonly stateTtlMs: number | undefined;
 }
 
 const BUILT_IN = {
@@ -243,6 +253,7 @@ export function mergeSettings(handler: string, layers: readonly HandlerLayer[]):
     retry: { triesMax, firstMs: backoff, maxMs: Math.max(backoff, backoffMax) },
     limits: limitsOf(merged.limits ?? {}),
     probation: probationOf(merged.probation ?? {}),
+    stateTtlMs: merged.state?.ttl,
   };
 }
 

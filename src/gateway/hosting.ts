@@ -100,6 +100,7 @@ export class Hosting {
     const watched = { version, probation, candidate: await this.#tried(handler, id) };
     await this.#load(bundle, file, pipeline.placeFor(id, trust), "live");
     egress.meet(name);
+    journal.keepState(id, settings.stateTtlMs);
     const keyOf = triggers.bind(id, wants);
     await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits, ...watched });
     if (watched.candidate === undefined) this.#unloadTried(name, id);

@@ -48,6 +48,15 @@ export class Report implements ControlSource {
     this.#rooms = rooms;
   }
 
+  get states(): ControlSource["states"] {
+    const { journal, pipeline } = this.#rooms;
+    return {
+      list: (query) => journal.states.list(query),
+      get: (handler, key) => journal.states.get(handler, key),
+      remove: (handler, key) => journal.states.remove(handler, key, (id) => pipeline.stateRemoved(id, key)),
+    };
+  }
+
   get stream(): Stream {
     return this.#rooms.stream;
   }

@@ -61,6 +61,8 @@ export class Consumer implements Counted {
   stateBytes = 0;
   /** How many rows of state were overwritten whose size is not known yet: until it is, stateBytes is too high. */
   stateUnsure = 0;
+  /** Handlers: state that was not written for so long is gone; undefined: it stays. Not on disk: it is a setting. */
+  stateTtlMs: number | undefined;
   readonly places: number[] = [];
   /** Number of the group that carries it last. */
   group = -1;

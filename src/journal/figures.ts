@@ -22,6 +22,7 @@ export interface JournalFigures {
   readonly markFailures: number;
   readonly stateHits: number;
   readonly stateMisses: number;
+  readonly stateExpired: number;
   readonly trimmedPages: number;
   /** Counters since the data folder was made: why tasks and outputs were dropped. */
   readonly dropped: Dropped;
@@ -71,6 +72,7 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     markFailures: core.mark.failures,
     stateHits: core.states.hits,
     stateMisses: core.states.misses,
+    stateExpired: core.states.expired,
     trimmedPages,
     dropped: droppedOf(consumersOf(core), header.lost),
     stagedBytes: writer.stagedBytes,

@@ -59,6 +59,7 @@ import { Room } from "./room.ts";
 import type { Admission } from "./room.ts";
 import { receive, settle } from "./settle.ts";
 import type { Receipt } from "./settle.ts";
+import { StateDoor } from "./state-door.ts";
 import { endRun } from "./tables.ts";
 import type { TaskFeed } from "./task-feed.ts";
 
@@ -73,6 +74,7 @@ export type { ParkedKey } from "./parked.ts";
 export type { DamageReport } from "./damage.ts";
 export type { EventColumns, Ledger } from "./ledger.ts";
 export type { JournalFigures } from "./figures.ts";
+export type { StateDoor, StateShown } from "./state-door.ts";
 export type { StoreFactory } from "./store.ts";
 export { levelStore } from "./store.ts";
 
@@ -83,6 +85,8 @@ export class Journal {
   onParked: (handler: number, key: string) => void = () => undefined;
   readonly dead: DeadLetters;
   readonly once: Once;
+  /** What handlers remember, for people. */
+  readonly states: StateDoor;
   readonly #core: Core;
   readonly #ended: () => Promise<void>;
   readonly #retention: Retention;
@@ -119,6 +123,7 @@ export class Journal {
     this.#room = new Room(core, this.#retention, () => this.onRoom());
     core.room = this.#room;
     this.once = new Once(core, this.#room);
+    this.states = new StateDoor(core);
   }
 
   /** Drawn with the data folder: 12 hex characters. See eventId(). */
@@ -281,6 +286,11 @@ export class Journal {
    */
   state(handler: number, keys: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]> {
     return this.#core.states.read(this.#core.handlers[handler] as Consumer, keys);
+  }
+
+  /** From now on, state of the handler that was not written for `ttlMs` is gone; undefined: it stays. */
+  keepState(handler: number, ttlMs: number | undefined): void {
+    (this.#core.handlers[handler] as Consumer).stateTtlMs = ttlMs;
   }
 
   /**

@@ -203,9 +203,16 @@ function build(options: OpenOptions, parts: Parts): Core {
     reader,
     damage,
     mark,
-    states: new States(disk, damage, options.stateCacheBytesMax, header.stateBytes, (handler) => {
-      writer.group.touch(handler);
-      writer.schedule();
+    states: new States({
+      disk,
+      damage,
+      cacheBytesMax: options.stateCacheBytesMax,
+      bytes: header.stateBytes,
+      clock,
+      counted: (handler) => {
+        writer.group.touch(handler);
+        writer.schedule();
+      },
     }),
     parked: new Parked(disk),
     dead: new DeadRows(disk, names, header.deadNext),

@@ -18,6 +18,7 @@ import type { PageKey } from "./keys.ts";
 import { EVENTS } from "./log.ts";
 import { page } from "./page.ts";
 import { releasePages } from "./settle.ts";
+import { StateSweep } from "./state-sweep.ts";
 
 /** Shares of sizeMax: above the first settled events are trimmed early, down to the second; above the third waiting
  * tasks are dropped (drop-oldest), down to the first. */
@@ -36,6 +37,7 @@ const COMPACT_BYTES_MIN = 4 * 1024 * 1024;
 
 export class Retention {
   readonly #core: Core;
+  readonly #states: StateSweep;
   #running = false;
   #again = false;
   #closed = false;
@@ -49,6 +51,7 @@ export class Retention {
 
   constructor(core: Core) {
     this.#core = core;
+    this.#states = new StateSweep(core);
   }
 
   start(everyMs: number): void {
@@ -84,6 +87,7 @@ export class Retention {
         for (const feed of core.feeds) feed?.letGo();
         this.#letters();
         await this.#gone();
+        await this.#states.slice();
         await this.#trim();
         if (core.limits.whenFull === "drop-oldest") await this.#dropOldest();
         this.#compact();

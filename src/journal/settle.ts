@@ -45,7 +45,7 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
     case "done":
       handler.add(COLUMN.done, 1);
       if (outcome.outputs.length > 0) emit(core, task, outcome.outputs, version);
-      if (outcome.state !== undefined) core.states.stage(group, handler, task.key, outcome.state);
+      if (outcome.state !== undefined) core.states.stage(group, handler, task.key, outcome.state, version);
       return true;
     case "retry":
       handler.add(COLUMN.retried, 1);

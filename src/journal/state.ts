@@ -12,7 +12,10 @@ import type { Damage } from "./damage.ts";
 import type { Disk } from "./disk.ts";
 import type { Group } from "./group.ts";
 import { keys } from "./keys.ts";
-import { isSealed, seal, SEAL_BYTES } from "./seal.ts";
+import { isSealed } from "./seal.ts";
+import { readStateRow, stateRowBytes, stateRowBytesMax, writeStateRow } from "./state-row.ts";
+import type { StateRow } from "./state-row.ts";
+import type { Clock } from "../time.ts";
 
 interface Entry {
   readonly handler: number;
@@ -21,6 +24,9 @@ interface Entry {
   value: string | undefined;
   /** Of its row, staged or on disk; 0: there is none. */
   bytes: number;
+  /** When it was written, milliseconds since 1970, and by which version of the handler; 0 where that is not known. */
+  timeMs: number;
+  version: number;
   /** Number of the group that last changed it. */
   group: number;
 }
@@ -28,13 +34,30 @@ interface Entry {
 type Generation = Map<number, Map<string, Entry>>;
 
 /** What an entry takes besides its texts, about. */
-const ENTRY_BYTES = 160;
+const ENTRY_BYTES = 176;
+
+export interface Written {
+  readonly version: number;
+  readonly timeMs: number;
+}
+
+export interface StatesDoors {
+  readonly disk: Disk;
+  readonly damage: Damage;
+  readonly cacheBytesMax: number;
+  /** Of all rows. */
+  readonly bytes: number;
+  readonly clock: Clock;
+  /** Called when the count of a handler has changed by itself, and is to be written. */
+  readonly counted: (handler: Consumer) => void;
+}
 
 export class States {
   readonly #disk: Disk;
   readonly #damage: Damage;
   readonly #bytesMax: number;
   readonly #counted: (handler: Consumer) => void;
+  readonly #clock: Clock;
   #young: Generation = new Map();
   #old: Generation = new Map();
   #youngBytes = 0;
@@ -45,10 +68,14 @@ export class States {
   bytes: number;
   hits = 0;
   misses = 0;
+  /** Those that were too old, and are gone. */
+  expired = 0;
+  /** So often something was forgotten: what was read from disk before may not be what there is. */
+  ages = 0;
 
-  /** `counted` is called when the count of a handler has changed by itself, and is to be written. */
-  constructor(disk: Disk, damage: Damage, cacheBytesMax: number, bytes: number, counted: (handler: Consumer) => void) {
+  constructor({ disk, damage, cacheBytesMax, bytes, clock, counted }: StatesDoors) {
     this.#counted = counted;
+    this.#clock = clock;
     this.#disk = disk;
     this.#damage = damage;
     this.#bytesMax = cacheBytesMax / 2;
@@ -66,7 +93,7 @@ export class States {
     for (let i = 0; i < wanted.length; i++) {
       const entry = this.#find(handler.id, wanted[i] as string);
       if (entry === undefined) (missing ??= []).push(i);
-      values.push(entry?.value);
+      values.push(entry === undefined || this.#isOld(handler, entry) ? undefined : entry.value);
     }
     this.hits += wanted.length - (missing?.length ?? 0);
     if (missing === undefined) return values;
@@ -79,26 +106,28 @@ export class States {
    * that was forgotten counts as none: whoever is refused for it reads it and tries again.
    */
   fits(handler: Consumer, key: string, value: string, bytesMax: number): boolean {
-    if (handler.stateBytes + ROW_BYTES + 3 * (key.length + value.length) <= bytesMax) return true;
-    const more = rowBytes(key, value) - (this.#find(handler.id, key)?.bytes ?? 0);
+    if (handler.stateBytes + stateRowBytesMax(key, value) <= bytesMax) return true;
+    const more = stateRowBytes(key, value) - (this.#find(handler.id, key)?.bytes ?? 0);
     return more <= 0 || handler.stateBytes + more <= bytesMax;
   }
 
-  /** Stages `value` for `key`; "" removes it. */
-  stage(group: Group, handler: Consumer, key: string, value: string): void {
+  /** Stages `value` for `key`, as that version wrote it; "" removes it. */
+  stage(group: Group, handler: Consumer, key: string, value: string, version: number): void {
     const next = value === "" ? undefined : value;
     let entry = this.#find(handler.id, key);
     if (entry === undefined) {
       if (next === undefined && !handler.hasState) return;
-      entry = { handler: handler.id, key, value: undefined, bytes: 0, group: -1 };
+      entry = { handler: handler.id, key, value: undefined, bytes: 0, timeMs: 0, version: 0, group: -1 };
       this.#insert(entry);
       if (handler.hasState) this.#measure(handler, key);
     }
-    const bytes = next === undefined ? 0 : rowBytes(key, next);
+    const bytes = next === undefined ? 0 : stateRowBytes(key, next);
     this.#count(handler, bytes - entry.bytes);
     entry.bytes = bytes;
     this.#youngBytes += 2 * ((next?.length ?? 0) - (entry.value?.length ?? 0));
     entry.value = next;
+    entry.version = version;
+    entry.timeMs = this.#clock.now();
     if (next !== undefined) handler.hasState = true;
     if (entry.group === group.number) return;
     entry.group = group.number;
@@ -107,17 +136,47 @@ export class States {
     this.#changed.push(entry);
   }
 
+  /** By which version, and when, the state of a key was written that was just read; 0 where that is not known. */
+  written(handler: Consumer, key: string): Written {
+    const entry = this.#find(handler.id, key);
+    return { version: entry?.version ?? 0, timeMs: entry?.timeMs ?? 0 };
+  }
+
+  /**
+   * The sweep has found this row. Stages its end when it is too old, and its time when that is not known; false when there
+   * is nothing to do.
+   */
+  swept(group: Group, handler: Consumer, key: string, bytes: Buffer): boolean {
+    let entry = this.#find(handler.id, key);
+    if (entry === undefined) {
+      const row = keys.state(handler.id, key);
+      const opened = this.#open(handler, key, row, bytes);
+      if (opened === undefined) return false;
+      const { value, timeMs, version } = opened;
+      if (timeMs > 0 && !this.#isOld(handler, { timeMs })) return false;
+      const rowAndKey = row.length + bytes.length;
+      entry = { handler: handler.id, key, value, bytes: rowAndKey, timeMs, version, group: -1 };
+      this.#insert(entry);
+    }
+    if (entry.value === undefined) return false;
+    const isOld = this.#isOld(handler, entry);
+    if (!isOld && entry.timeMs > 0) return false;
+    this.stage(group, handler, key, isOld ? "" : entry.value, entry.version);
+    if (isOld) this.expired++;
+    return true;
+  }
+
+  /** What was written longer ago than its handler keeps it; what says no time is not. */
+  #isOld({ stateTtlMs }: Consumer, { timeMs }: { readonly timeMs: number }): boolean {
+    return stateTtlMs !== undefined && timeMs > 0 && this.#clock.now() - timeMs >= stateTtlMs;
+  }
+
   /** Puts what was staged since the last cut into the group's batch. */
   cut(group: Group): void {
-    for (const { handler, key, value, bytes: rowAndKey } of this.#changed) {
+    for (const { handler, key, value, timeMs, version, bytes } of this.#changed) {
       const row = keys.state(handler, key);
-      if (value === undefined) {
-        group.del(row);
-        continue;
-      }
-      const bytes = Buffer.allocUnsafe(rowAndKey - row.length);
-      bytes.utf8Write(value, SEAL_BYTES);
-      group.put(row, seal(row, bytes));
+      if (value === undefined) group.del(row);
+      else group.put(row, writeStateRow(row, { value, timeMs, version }, bytes));
     }
     this.#changed = [];
   }
@@ -172,6 +231,7 @@ export class States {
   }
 
   #age(): void {
+    this.ages++;
     const forgotten = this.#old;
     this.#old = this.#young;
     this.#young = new Map();
@@ -196,33 +256,28 @@ export class States {
       if (entry === undefined) {
         const row = rows[n] as Buffer;
         const bytes = found[n];
-        const value = this.#open(handler, key, row, bytes);
+        const opened = this.#open(handler, key, row, bytes);
         entry = {
           handler: handler.id,
           key,
-          value,
+          value: opened?.value,
           bytes: bytes === undefined ? 0 : row.length + bytes.length,
+          timeMs: opened?.timeMs ?? 0,
+          version: opened?.version ?? 0,
           group: -1,
         };
         this.#insert(entry);
       }
-      values[i] = entry.value;
+      values[i] = this.#isOld(handler, entry) ? undefined : entry.value;
     }
     return values;
   }
 
-  #open(handler: Consumer, key: string, row: Buffer, bytes: Buffer | undefined): string | undefined {
+  #open(handler: Consumer, key: string, row: Buffer, bytes: Buffer | undefined): StateRow | undefined {
     if (bytes === undefined) return undefined;
-    if (isSealed(row, bytes)) return bytes.utf8Slice(SEAL_BYTES, bytes.length);
+    if (isSealed(row, bytes)) return readStateRow(bytes);
     const what = `the state of key ${JSON.stringify(key.slice(0, 100))} of ${handler.name} is damaged and starts anew`;
     this.#damage.report({ where: "state", from: -1, to: -1, what }, bytes);
     return undefined;
   }
-}
-
-/** What a row has besides its texts. */
-const ROW_BYTES = 3 + SEAL_BYTES;
-
-function rowBytes(key: string, value: string): number {
-  return ROW_BYTES + Buffer.byteLength(key) + Buffer.byteLength(value);
 }

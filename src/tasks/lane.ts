@@ -94,6 +94,8 @@ export class Lane {
   /** Numbers of ports that tasks are dealt to. */
   #open: readonly number[] = [0];
   readonly #busy = new Map<string, Busy>();
+  /** Keys in a runner's hands of which nothing counts that comes back. */
+  voided: Set<string> | undefined;
   readonly #slow = new Map<string, Slow>();
   /** Batches handed out so far. */
   #batches = 0;
@@ -220,9 +222,16 @@ export class Lane {
       const busy = this.#busy.get(key);
       if (busy === undefined || busy.batch !== batch) continue;
       this.#busy.delete(key);
+      this.voided?.delete(key);
       if (busy.waiting !== undefined) for (const task of busy.waiting) first.push(task);
     }
+    if (this.voided?.size === 0) this.voided = undefined;
     if (first.length > 0) this.#toFront(first);
+  }
+
+  /** What a runner has of the key counts for nothing when it comes back, and has to run again. */
+  void(key: string): void {
+    if (this.#busy.has(key)) (this.voided ??= new Set()).add(key);
   }
 
   close(): void {

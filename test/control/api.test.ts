@@ -183,10 +183,13 @@ describe("the API's description", () => {
     expect(operations.map(({ path, method }) => `${method} ${path}`).sort()).toEqual([
       "delete /api/v1/dead/{id}",
       "delete /api/v1/handlers/{name}",
+      "delete /api/v1/handlers/{name}/state",
       "delete /api/v1/handlers/{name}/tasks",
       "get /api/v1/dead",
       "get /api/v1/dead/{id}",
       "get /api/v1/handlers",
+      "get /api/v1/handlers/{name}/state",
+      "get /api/v1/handlers/{name}/states",
       "get /api/v1/handlers/{name}/versions",
       "get /api/v1/openapi.json",
       "get /api/v1/status",

@@ -10,6 +10,22 @@ import { Fault } from "../../src/fault.ts";
 import { systemClock } from "../../src/time.ts";
 
 export class MemorySource implements ControlSource {
+  /** State of `overheat`, by key. */
+  readonly remembered = new Map<string, string>();
+  readonly states: ControlSource["states"] = {
+    list: async ({ handler, after = "", limit }) => {
+      if (handler !== "overheat") return undefined;
+      const keys = [...this.remembered.keys()].filter((key) => key > after).toSorted();
+      return keys.slice(0, limit).map((key) => this.#stateOf(key));
+    },
+    get: async (_, key) => (this.remembered.has(key) ? this.#stateOf(key) : undefined),
+    remove: async (_, key) => this.remembered.delete(key),
+  };
+
+  #stateOf(key: string): { key: string; value: string; timeMs: number; version: number } {
+    return { key, value: this.remembered.get(key) ?? "null", timeMs: 1_000_000, version: 3 };
+  }
+
   /** Two readers at the most. */
   readonly stream = new Stream(systemClock, 2);
   reasons: string[] = [];

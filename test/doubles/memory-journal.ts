@@ -103,6 +103,10 @@ export class MemoryJournal {
     return keys.map((key) => this.#states.get(`${handler}/${key}`));
   }
 
+  removeState(handler: number, key: string): void {
+    this.#states.delete(`${handler}/${key}`);
+  }
+
   async parked(handler: number): Promise<readonly ParkedKey[]> {
     const keys: ParkedKey[] = [];
     for (const [name, tasks] of this.#parked) {

@@ -83,6 +83,8 @@ export interface HandlerConfig {
    * module variables of its own. Default: 1, and at most 64.
    */
   readonly concurrency?: number;
+  /** `ttl`: the state of a key that was not written for so long, at least a second, is gone. Default: it stays. */
+  readonly state?: { readonly ttl?: Duration };
   /** Budgets. An event that spends one fails, but for the rate of outputs, which makes events wait, and for the log. */
   readonly limits?: {
     /** Processor time of one event, waits not counted. Default: as `timeout`. */
