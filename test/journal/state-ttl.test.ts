@@ -8,7 +8,6 @@ import { levelStore } from "../../src/journal/journal.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { keys } from "../../src/journal/keys.ts";
 import { seal, SEAL_BYTES } from "../../src/journal/seal.ts";
-import type { Task } from "../../src/task.ts";
 import { byTopic, dataFolder, done, draft, nothing, openJournal, Remembering, SetClock, takeTasks } from "./fixture.ts";
 
 const NEVER = 3_600_000;
@@ -20,8 +19,7 @@ async function set(journal: Journal, states: Readonly<Record<string, string>>, v
   const names = Object.keys(states);
   for (const key of names) journal.append(draft(key), [handler], new Remembering(), 0);
   await journal.synced();
-  for (const task of (await takeTasks(feed, names.length)) as Task[])
-    journal.settle(task, done([], states[task.key]), version);
+  for (const task of await takeTasks(feed, names.length)) journal.settle(task, done([], states[task.key]), version);
   await journal.synced();
   feed.close();
 }

@@ -65,7 +65,8 @@ it("stays removed: the batch that had seen it runs again, in order, and other ke
   expect(states()).toEqual(["2", "2"]);
   expect(runners.ran.filter((name) => name === "b5")).toHaveLength(1);
   expect(runners.ran.filter((name) => name === "a4")).toHaveLength(2);
-  expect(journal.settlements.map(({ task }) => task.seq).toSorted()).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(new Set(journal.settlements.map(({ task }) => task.seq))).toEqual(new Set([1, 2, 3, 4, 5, 6]));
+  expect(journal.settlements).toHaveLength(6);
   expect(journal.settlements.every(({ outcome, task }) => outcome.at === "done" && task.attempt === 0)).toBe(true);
 
   // With nothing of the key under way there is nothing to run again.
