@@ -13,12 +13,15 @@ import { systemClock } from "../src/time.ts";
 
 const events = Number(process.argv[2] ?? 300_000);
 const handlerCount = Number(process.argv[3] ?? 1);
+/** `record` as the third argument: what tasks came to is kept, as for replays. `keep`: events are, and that is not. */
+const isRecording = process.argv[4] === "record" || process.argv[4] === "keep";
+const startedMs = process.argv[4] === "record" ? Date.now() : 0;
 const IN_FLIGHT_MAX = 2000;
 const path = mkdtempSync(join(tmpdir(), "sluice-bench-journal-"));
 const journal = await Journal.open({
   path,
   sizeMaxBytes: 2 ** 31,
-  retainMs: 0,
+  retainMs: isRecording ? 3_600_000 : 0,
   whenFull: "refuse",
   clock: systemClock,
   log: createLog({ level: "warn", pretty: false }),
@@ -76,7 +79,7 @@ const feeds = handlers.map((handler) => {
   const feed = journal.tasks(handler, (topic) => topic, run);
   function run(): void {
     for (let task = feed.take(); task !== undefined; task = feed.take()) {
-      journal.settle(task, settled++ % 4 === 0 ? withState : plain, 1);
+      journal.settle(task, settled++ % 4 === 0 ? withState : plain, 1, startedMs);
     }
   }
   return feed;
@@ -102,6 +105,8 @@ console.log(`${Math.round((events / tookMs) * 1000)} events/s`);
 console.log(
   `${figures.commits} commits of ${(events / figures.commits).toFixed(0)} events, ${(figures.commitMs / figures.commits).toFixed(2)} ms each`,
 );
+const { user: u1, system: s1 } = process.threadCpuUsage();
+console.log(`main ${((u1 + s1) / events).toFixed(2)}`);
 const { user, system } = process.cpuUsage();
 console.log(`${((user + system) / events).toFixed(2)} µs CPU an event, all threads`);
 console.log(JSON.stringify(journal.ledger().events));

@@ -151,6 +151,22 @@ export function lineageOf(seq: number, lineage: string, handler: number, positio
   return `${before}~${handler.toString(36)}.${position.toString(36)}`;
 }
 
+/**
+ * The lineage that stands for a task's event in the ids of what a replay sends: with the replay's id behind it. So they are
+ * others than those of the first run, and the same when the replay does it twice.
+ */
+export function replayedLineage(seq: number, lineage: string, replay: string): string {
+  return `${lineage === "" ? seq.toString(36) : lineage}!${replay}`;
+}
+
+/** Id of the replay that an output comes of, the last one when there were several; "" when none. */
+export function replayOf(lineage: string): string {
+  const at = lineage.lastIndexOf("!");
+  if (at === -1) return "";
+  const end = lineage.indexOf("~", at);
+  return lineage.slice(at + 1, end === -1 ? undefined : end);
+}
+
 /** Journal numbers of the handlers of a lineage, the first one first. */
 export function handlersOf(lineage: string): number[] {
   return lineage

@@ -19,6 +19,7 @@ import { Egress } from "./egress/egress.ts";
 import { shedStartup } from "./gateway/footprint.ts";
 import { Hosting } from "./gateway/hosting.ts";
 import { DEVICES, Outlets } from "./gateway/outlets.ts";
+import { Replaying } from "./gateway/replaying.ts";
 import { Report } from "./gateway/report.ts";
 import { changedSecrets } from "./gateway/secrets.ts";
 import { Telling } from "./gateway/telling.ts";
@@ -177,16 +178,19 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   const triggers = new Triggers();
   const watching = new Watching(triggers, journal, config.handlers.hopsMax, () => outlets.status(), telling);
   stack.defer(() => watching.close());
+  const outputs = {
+    wanted: (topic: string) => triggers.match("topic", topic),
+    uplink: (name: string) => outlets.idOf(name),
+    local: journal.uplinkId(DEVICES),
+    hopsMax: config.handlers.hopsMax,
+    nameOf: (handler: number) => journal.handlerName(handler),
+  };
   const pipeline = new Pipeline({
     journal,
     runners: sandbox,
-    wanted: (topic) => triggers.match("topic", topic),
     isFull: (uplink) => outlets.isFull(uplink),
     judged: (...verdict) => void opened.promise.then((deployments) => deployments.judged(...verdict)),
-    uplink: (name) => outlets.idOf(name),
-    local: journal.uplinkId(DEVICES),
-    hopsMax: config.handlers.hopsMax,
-    nameOf: (handler) => journal.handlerName(handler),
+    ...outputs,
     outcomes: telling,
     died: (name, task, failure) => watching.notices.failed(name, task, failure),
     clock,
@@ -250,6 +254,13 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
   ticker.start();
   stack.defer(() => ticker.close());
 
+  const replaying = await Replaying.open({
+    ...{ journal, sandbox, pipeline, outlets, hosting, deployments, clock },
+    outputs: { ...outputs, takesChained: () => journal.takesChained() },
+    log: room("replays"),
+  });
+  stack.defer(() => replaying.close());
+
   const report = new Report({
     config,
     journal,
@@ -263,6 +274,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     hooks,
     stream,
     notices: watching.notices,
+    replays: replaying,
     broker: () => late.broker,
   });
   const control = await Control.open({
@@ -316,7 +328,7 @@ function sayStranded(stranded: Readonly<Record<string, number>>, log: Log): void
 }
 
 function openJournal(config: Config, log: Log): Promise<Journal> {
-  const { sizeMax, retain, whenFull, limits } = config.journal;
+  const { sizeMax, retain, whenFull, record, limits } = config.journal;
   return Journal.open({
     path: config.gateway.data,
     sizeMaxBytes: sizeMax,
@@ -327,6 +339,7 @@ function openJournal(config: Config, log: Log): Promise<Journal> {
     parkedBytesMax: limits.parkedBytesMax,
     deadMax: limits.deadMax,
     deadBytesMax: limits.deadBytesMax,
+    recordsBytesMax: record === "none" ? 0 : limits.recordsMax,
     stateCacheBytesMax: limits.stateCacheMax,
     clock,
     log,

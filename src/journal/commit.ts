@@ -32,6 +32,7 @@ export function cut(core: Core, group: Group): Operation[] {
     else (core.outboxes[written.log] as Core["outboxes"][number]).uplink.bytes += written.bytes;
   }
   core.states.cut(group);
+  core.records.cut(group);
   header.commit = group.number;
   header.dead = core.dead.count;
   header.deadBytes = core.dead.bytes;

@@ -14,6 +14,7 @@ import type { Mark } from "./mark.ts";
 import type { UplinkFeed } from "./outbox-feed.ts";
 import type { Page, PageWriter } from "./page.ts";
 import type { Parked } from "./parked.ts";
+import type { Records } from "./records.ts";
 import type { States } from "./state.ts";
 import type { HandlerFeed } from "./task-feed.ts";
 import type { Repeats } from "./repeats.ts";
@@ -32,6 +33,8 @@ export interface Limits {
   readonly deadMax: number;
   readonly deadBytesMax: number;
   readonly claimsMax: number;
+  /** Of records of what tasks came to; 0: none are kept. */
+  readonly recordsBytesMax: number;
 }
 
 export interface OutboxLimits {
@@ -82,6 +85,7 @@ export interface Core {
   readonly damage: Damage;
   readonly mark: Mark;
   readonly states: States;
+  readonly records: Records;
   readonly parked: Parked;
   readonly dead: DeadRows;
   readonly claims: Claims;
@@ -133,6 +137,7 @@ export function isBrimming(core: Core): boolean {
 /** Bytes of all that is kept, what is staged included. */
 export function usedBytes(core: Core): number {
   let bytes = core.header.bytes + core.parked.bytes + core.dead.bytes + core.states.bytes + core.writer.stagedBytes;
+  bytes += core.records.bytes;
   for (const outbox of core.outboxes) if (outbox !== undefined) bytes += outbox.uplink.bytes;
   return bytes;
 }

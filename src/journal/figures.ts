@@ -39,6 +39,10 @@ export interface JournalFigures {
   readonly stateBytes: number;
   /** The same by handler, of those that have any. */
   readonly stateBytesOf: Readonly<Record<string, number>>;
+  /** What tasks came to, kept for replays; entries since start, and rows forgotten before their events. */
+  readonly recordBytes: number;
+  readonly records: number;
+  readonly recordRowsDropped: number;
   readonly claims: number;
   readonly feedBytes: number;
   /** 1 while events are not taken. */
@@ -86,6 +90,9 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     deadBytes: core.dead.bytes,
     stateBytes: core.states.bytes,
     stateBytesOf: Object.fromEntries(stateOf(core)),
+    recordBytes: core.records.bytes,
+    records: core.records.entries,
+    recordRowsDropped: core.records.droppedEarly,
     claims: core.claims.count,
     feedBytes,
     full: core.full === "no" ? 0 : 1,

@@ -53,6 +53,7 @@ import type { OutboxFeed } from "./outbox-feed.ts";
 import type { ParkedKey } from "./parked.ts";
 import { dropPending, pendingOf } from "./pending.ts";
 import type { Pending } from "./pending.ts";
+import { Past } from "./past.ts";
 import { Progress } from "./progress.ts";
 import { Retention } from "./retention.ts";
 import { Room } from "./room.ts";
@@ -85,6 +86,7 @@ export class Journal {
   onParked: (handler: number, key: string) => void = () => undefined;
   readonly dead: DeadLetters;
   readonly once: Once;
+  readonly past: Past;
   /** What handlers remember, for people. */
   readonly states: StateDoor;
   readonly #core: Core;
@@ -123,6 +125,7 @@ export class Journal {
     this.#room = new Room(core, this.#retention, () => this.onRoom());
     core.room = this.#room;
     this.once = new Once(core, this.#room);
+    this.past = new Past(core);
     this.states = new StateDoor(core);
   }
 
@@ -204,12 +207,12 @@ export class Journal {
 
   /**
    * Stages what a task came to: its end, its outputs and its state, its further try or its dead letter, and the ledger
-   * (G2). A task that is not in hand any more, because it was dropped meanwhile, is left as it is. Says the id of the dead
+   * (G2). `startMs`, what its clock began with, has it recorded for replays (records.ts). A task that is not in hand any more, because it was dropped meanwhile, is left as it is. Says the id of the dead
    * letter, when it became one.
    */
-  settle(task: Task, outcome: Outcome, version: number): string | undefined {
+  settle(task: Task, outcome: Outcome, version: number, startMs = 0): string | undefined {
     const core = this.#core;
-    const isSettled = settle(core, task, outcome, version);
+    const isSettled = settle(core, task, outcome, version, startMs);
     if (!isSettled) core.late++;
     core.writer.schedule();
     return isSettled && outcome.at === "dead" ? deadId(core.dead.next - 1) : undefined;

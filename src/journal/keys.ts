@@ -12,6 +12,8 @@ const STATE = 0x22;
 const CLAIM = 0x23;
 const TICK = 0x24;
 const REPEAT = 0x25;
+const RECORD = 0x26;
+const REPLAY = 0x27;
 const PAGE = 0x30;
 
 /** Every key is below this one. */
@@ -32,6 +34,16 @@ export interface PageKey {
 }
 
 const PAGE_KEY_BYTES = 21;
+
+/** What the key of a row of records (records.ts) says of it. */
+export interface RecordKey {
+  readonly offset: number;
+  readonly timeMs: number;
+  readonly seqMax: number;
+  readonly bytes: number;
+}
+
+const RECORD_KEY_BYTES = 23;
 
 export const keys = {
   commit(number: number): Buffer {
@@ -109,6 +121,34 @@ export const keys = {
   repeat: (key: Buffer): Buffer => Buffer.concat([Buffer.of(REPEAT), key]),
   repeats: (): Range => table(REPEAT),
   repeatOf: (row: Buffer): Buffer => row.subarray(1),
+
+  record({ offset, timeMs, seqMax, bytes }: RecordKey): Buffer {
+    const row = Buffer.allocUnsafe(RECORD_KEY_BYTES);
+    row[0] = RECORD;
+    row.writeUIntBE(offset, 1, 6);
+    row.writeUIntBE(timeMs, 7, 6);
+    row.writeUIntBE(seqMax, 13, 6);
+    row.writeUInt32BE(bytes, 19);
+    return row;
+  },
+  recordKey: (row: Buffer): RecordKey | undefined =>
+    row.length === RECORD_KEY_BYTES
+      ? {
+          offset: row.readUIntBE(1, 6),
+          timeMs: row.readUIntBE(7, 6),
+          seqMax: row.readUIntBE(13, 6),
+          bytes: row.readUInt32BE(19),
+        }
+      : undefined,
+  records: (): Range => table(RECORD),
+  /** Rows whose offset is `from` or more. */
+  recordsFrom: (from: number): Range => ({ gte: tableAndNumber(RECORD, from), lt: Buffer.of(RECORD + 1) }),
+  /** Rows whose offset is less than `offset`. */
+  recordsBefore: (offset: number): Range => ({ gte: Buffer.of(RECORD), lt: tableAndNumber(RECORD, offset) }),
+
+  replay: (id: number): Buffer => tableAndNumber(REPLAY, id),
+  replays: (): Range => table(REPLAY),
+  replayId: (key: Buffer): number => (key.length === 7 ? key.readUIntBE(1, 6) : -1),
 
   page(page: PageKey): Buffer {
     const row = Buffer.allocUnsafe(PAGE_KEY_BYTES);

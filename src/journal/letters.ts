@@ -1,6 +1,7 @@
 /**
  * What a person does with dead letters: look, redrive, drop. Each change is one commit with the ledger.
  */
+import type { Task } from "../task.ts";
 import { COLUMN } from "./consumer.ts";
 import type { Core } from "./core.ts";
 import { parseDeadId, taskOf } from "./dead.ts";
@@ -32,6 +33,15 @@ export class DeadLetters {
     if (number === undefined) return undefined;
     await this.#core.writer.synced();
     return this.#core.dead.get(number);
+  }
+
+  /** The task of a letter that is one, with the number of the letter's row. */
+  async task(id: string): Promise<{ readonly number: number; readonly task: Task } | undefined> {
+    const number = parseDeadId(id);
+    if (number === undefined) return undefined;
+    await this.#core.writer.synced();
+    const row = await this.#core.dead.row(number);
+    return row?.kind === "task" ? { number, task: taskOf(row) } : undefined;
   }
 
   /**

@@ -72,6 +72,8 @@ export function tell(damage: Damage, notes: readonly LostNote[]): void {
     report("claims", "claims were in a damaged table: QoS 2 messages that devices repeat may enter twice");
   if (hit(keys.repeats()))
     report("repeats", "calls of webhooks were in a damaged table: repeats of them may make a second event");
+  if (hit(keys.records())) report("records", "records of what tasks came to may be gone: replays pass over them");
+  if (hit(keys.replays())) report("replays", "how far replays had come may be gone, or older: they may send twice");
   if (hit(keys.ticks())) report("ticks", "ticks were in a damaged table: schedules may begin anew, or tick twice");
 }
 

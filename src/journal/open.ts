@@ -32,6 +32,7 @@ import { States } from "./state.ts";
 import { storeCode } from "../store-error.ts";
 import { levelStore } from "./store.ts";
 import type { StoreFactory } from "./store.ts";
+import { Records } from "./records.ts";
 import { Repeats } from "./repeats.ts";
 import { Ticks } from "./ticks.ts";
 import { Writer } from "./writer.ts";
@@ -191,6 +192,17 @@ function build(options: OpenOptions, parts: Parts): Core {
     },
     header.commit,
   );
+  const states = new States({
+    disk,
+    damage,
+    cacheBytesMax: options.stateCacheBytesMax,
+    bytes: header.stateBytes,
+    clock,
+    counted: (handler) => {
+      writer.group.touch(handler);
+      writer.schedule();
+    },
+  });
   const core: Core = {
     limits,
     clock,
@@ -203,17 +215,8 @@ function build(options: OpenOptions, parts: Parts): Core {
     reader,
     damage,
     mark,
-    states: new States({
-      disk,
-      damage,
-      cacheBytesMax: options.stateCacheBytesMax,
-      bytes: header.stateBytes,
-      clock,
-      counted: (handler) => {
-        writer.group.touch(handler);
-        writer.schedule();
-      },
-    }),
+    states,
+    records: new Records({ bytesMax: limits.recordsBytesMax }, states, () => clock.now()),
     parked: new Parked(disk),
     dead: new DeadRows(disk, names, header.deadNext),
     claims: new Claims(limits.claimsMax),

@@ -23,6 +23,8 @@ export interface JournalOptions {
   /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped. */
   readonly deadMax?: number;
   readonly deadBytesMax?: number;
+  /** What tasks came to, kept for replays, 256 MB; 0: nothing. Beyond, the oldest go. */
+  readonly recordsBytesMax?: number;
   /** State in memory, 32 MB. */
   readonly stateCacheBytesMax?: number;
   /** QoS 2 messages whose PUBREL has not come, 200,000. Beyond, further ones are refused. */
@@ -53,5 +55,7 @@ export function limitsOf(options: JournalOptions): Limits {
     deadMax: options.deadMax ?? 10_000,
     deadBytesMax: options.deadBytesMax ?? 64 * MB,
     claimsMax: options.claimsMax ?? 200_000,
+    // Of events that go as soon as they are settled nothing is replayed.
+    recordsBytesMax: options.retainMs === 0 ? 0 : (options.recordsBytesMax ?? 256 * MB),
   };
 }

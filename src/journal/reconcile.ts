@@ -8,6 +8,7 @@ import type { Core } from "./core.ts";
 import { graveOf, readDead } from "./dead.ts";
 import { messageOf } from "../fault.ts";
 import { keys } from "./keys.ts";
+import type { RecordKey } from "./keys.ts";
 import { EVENTS } from "./log.ts";
 import type { Witness } from "./mark.ts";
 import { page } from "./page.ts";
@@ -25,6 +26,7 @@ export async function countRows(core: Core, stale: Stale): Promise<void> {
   await findClaims(core, stale);
   await findTicks(core, stale);
   await findRepeats(core, stale);
+  await measureRecords(core);
   const tasks = countBy(core, "task");
   const outputs = countBy(core, "output");
   for (const handler of core.handlers) {
@@ -137,6 +139,25 @@ async function findRepeats(core: Core, stale: Stale): Promise<void> {
     (error) => core.damage.report({ where: "repeats", from: -1, to: -1, what: messageOf(error) }),
   );
   core.repeats.sort();
+}
+
+/** The keys of the oldest and of the newest row say how much there is. */
+async function measureRecords(core: Core): Promise<void> {
+  const ends: RecordKey[] = [];
+  for (const reverse of [false, true]) {
+    await core.disk.walk(
+      { ...keys.records(), reverse, limit: 1, values: false },
+      (key) => {
+        const found = keys.recordKey(key);
+        if (found !== undefined) ends.push(found);
+        return false;
+      },
+      (error) => core.damage.report({ where: "records", from: -1, to: -1, what: messageOf(error) }),
+      1,
+    );
+  }
+  const [oldest, newest] = ends;
+  if (oldest !== undefined && newest !== undefined) core.records.found(oldest, newest);
 }
 
 function countBy(core: Core, kind: "task" | "output"): Map<number, number> {

@@ -3,6 +3,7 @@
  * soon as somebody waits for room. What it decides is staged like anything else, each step one atomic unit.
  *
  * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed.
+ * - Records of what tasks came to go with the last of their events, or earlier: the oldest, at their limit.
  * - Under `drop-oldest`, a full journal drops the oldest waiting tasks, or the oldest outputs where an outbox is what
  *   fills it (unless that uplink is to refuse), a page at a time.
  * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
@@ -27,6 +28,8 @@ const TRIM_TO = 0.85;
 const DROP_ABOVE = 0.95;
 /** Pages deleted in one step. */
 const PAGES_MAX = 512;
+/** Rows of records deleted in one sweep. */
+const RECORD_ROWS_MAX = 4096;
 /** An outbox at its limit is brought down to this share of it. */
 const OUTBOX_TO = 0.95;
 /** A handler or uplink that nobody has opened for so long counts as gone. */
@@ -89,6 +92,7 @@ export class Retention {
         await this.#gone();
         await this.#states.slice();
         await this.#trim();
+        await this.#records();
         if (core.limits.whenFull === "drop-oldest") await this.#dropOldest();
         this.#compact();
         core.used = usedBytes(core);
@@ -132,6 +136,42 @@ export class Retention {
       if (doomed.length < PAGES_MAX) return;
       await core.writer.synced();
     }
+  }
+
+  /** What tasks came to goes with their events; the oldest earlier, at its own limit or when the room is needed. */
+  async #records(): Promise<void> {
+    const core = this.#core;
+    const { records, limits, header, disk } = core;
+    if (records.bytes === 0) return;
+    const used = usedBytes(core);
+    const excess = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
+    const early = Math.max(excess, records.bytes - limits.recordsBytesMax);
+    let [first, bytes, dropped] = [records.first, 0, 0];
+    const doomed: Buffer[] = [];
+    const { lt } = keys.recordsBefore(records.next);
+    await disk.walk(
+      { gte: keys.recordsFrom(0).gte, lt, values: false },
+      (key) => {
+        const found = keys.recordKey(key);
+        if (found !== undefined) {
+          const isEarly = found.seqMax >= header.tail;
+          if (isEarly && bytes >= early) return false;
+          if (isEarly) dropped++;
+          bytes += found.bytes;
+          first = found.offset + found.bytes;
+        }
+        doomed.push(key);
+        return doomed.length < RECORD_ROWS_MAX;
+      },
+      () => undefined,
+      PAGES_MAX,
+    );
+    if (doomed.length === 0 || this.#closed) return;
+    for (const key of doomed) core.writer.group.del(key);
+    records.first = Math.max(records.first, first);
+    records.droppedEarly += dropped;
+    core.writer.schedule();
+    if (doomed.length === RECORD_ROWS_MAX) this.#again = true;
   }
 
   /** Drops the oldest of what takes the most room: waiting tasks, or the outputs of an uplink that does not take them. */

@@ -19,6 +19,9 @@ const limits = z.strictObject({
     .prefault("64MB")
     .meta({ description: "Bytes of dead letters kept; then the oldest are dropped, and counted." }),
   stagedMax: size.prefault("32MB").meta({ description: "Bytes waiting for the disk; then devices wait." }),
+  recordsMax: size.prefault("256MB").meta({
+    description: "Bytes of what handlers' runs came to, kept for replays (`record`); then the oldest are forgotten.",
+  }),
   stateCacheMax: size
     .prefault("32MB")
     .meta({ description: "Bytes of state kept in memory; the rest is read from disk." }),
@@ -35,6 +38,10 @@ export const journalSettings = z.strictObject({
   }),
   whenFull: z.enum(["refuse", "drop-oldest"]).default("refuse").meta({
     description: "At sizeMax: refuse new events, so that devices keep them, or drop the oldest waiting tasks.",
+  }),
+  record: z.enum(["outcomes", "none"]).default("outcomes").meta({
+    description:
+      "What is kept of each run of a handler, as long as its event is: `outcomes`, that is the time, the state before and after, and the outputs, which is what `sluice replay` compares with; or `none`, and then nothing can be replayed.",
   }),
   limits: limits.prefault({}).meta({ description: "What else is bounded." }),
 });

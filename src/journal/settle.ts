@@ -2,7 +2,7 @@
  * Settling: what a task came to, and what became of an output, staged as one atomic unit each (G2). Every row and every
  * count of a call goes into the same group, and a group is one batch.
  */
-import { eventRecord, lineageOf } from "../event.ts";
+import { eventRecord, lineageOf, replayedLineage } from "../event.ts";
 import type { Failure, Outcome, Output, Task } from "../task.ts";
 import { arrive } from "./arrive.ts";
 import { COLUMN } from "./consumer.ts";
@@ -22,8 +22,11 @@ export interface Receipt {
   readonly failure?: Failure;
 }
 
-/** False when the task was not in hand: it was settled or dropped before, and nothing is changed by it now. */
-export function settle(core: Core, task: Task, outcome: Outcome, version: number): boolean {
+/**
+ * `startMs`: what its clock began with, 0 when nobody would run it again.
+ * False when the task was not in hand: it was settled or dropped before, and nothing is changed by it now.
+ */
+export function settle(core: Core, task: Task, outcome: Outcome, version: number, startMs: number): boolean {
   const handler = core.handlers[task.handler] as Consumer;
   const { group } = core.writer;
   if (task.parked) {
@@ -44,6 +47,12 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
   switch (outcome.at) {
     case "done":
       handler.add(COLUMN.done, 1);
+      core.records.stage(group, handler, task, {
+        startMs,
+        version,
+        after: outcome.state,
+        outputs: outcome.outputs,
+      });
       if (outcome.outputs.length > 0) emit(core, task, outcome.outputs, version);
       if (outcome.state !== undefined) core.states.stage(group, handler, task.key, outcome.state, version);
       return true;
@@ -56,6 +65,7 @@ export function settle(core: Core, task: Task, outcome: Outcome, version: number
       return true;
     case "dead":
       handler.add(COLUMN.dead, 1);
+      core.records.stage(group, handler, task, { startMs, version, failure: outcome.failure });
       core.dead.stage(group, {
         kind: "task",
         handler: handler.id,
@@ -78,8 +88,10 @@ function triesAfter({ attempt }: Task, { isFree = false }: { readonly isFree?: b
   return isFree ? attempt : attempt + 1;
 }
 
-function emit(core: Core, task: Task, outputs: readonly Output[], version: number): void {
-  const lineage = eventRecord.lineage(task.page, task.at);
+/** Stages the outputs of a task, each counted. `replay`: they are those of a replay, and are marked with its id. */
+export function emit(core: Core, task: Task, outputs: readonly Output[], version: number, replay = ""): void {
+  const own = eventRecord.lineage(task.page, task.at);
+  const lineage = replay === "" ? own : replayedLineage(task.seq, own, replay);
   const { seq: eventSeq, handler, key } = task;
   const origin = { eventSeq, lineage, handler, version, key, timeMs: core.clock.now() };
   for (let position = 0; position < outputs.length; position++) {

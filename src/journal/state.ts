@@ -33,8 +33,16 @@ interface Entry {
 
 type Generation = Map<number, Map<string, Entry>>;
 
+const NO_STATE = { at: "kept", state: undefined, version: 0 } as const;
 /** What an entry takes besides its texts, about. */
 const ENTRY_BYTES = 176;
+
+/** A state that memory has, and by which version it was written. */
+interface Peeked {
+  readonly at: "kept";
+  readonly state: string | undefined;
+  readonly version: number;
+}
 
 export interface Written {
   readonly version: number;
@@ -62,6 +70,8 @@ export class States {
   #old: Generation = new Map();
   #youngBytes = 0;
   #changed: Entry[] = [];
+  /** Handlers of which memory has all states, for they had none before. */
+  readonly #complete = new Set<number>();
   /** Groups up to this one are on disk. */
   #landed = 0;
   /** Bytes of the rows. */
@@ -111,6 +121,15 @@ export class States {
     return more <= 0 || handler.stateBytes + more <= bytesMax;
   }
 
+  /** The state of `key` as it was at `atMs`, as far as memory has it, and the version that wrote it; undefined: it is not known. */
+  peek(handler: Consumer, key: string, atMs: number): Peeked | undefined {
+    if (!handler.hasState) return NO_STATE;
+    const entry = this.#find(handler.id, key);
+    if (entry === undefined) return this.#complete.has(handler.id) ? NO_STATE : undefined;
+    if (entry.value === undefined || this.#isOld(handler, entry, atMs)) return NO_STATE;
+    return { at: "kept", state: entry.value, version: entry.version };
+  }
+
   /** Stages `value` for `key`, as that version wrote it; "" removes it. */
   stage(group: Group, handler: Consumer, key: string, value: string, version: number): void {
     const next = value === "" ? undefined : value;
@@ -128,7 +147,10 @@ export class States {
     entry.value = next;
     entry.version = version;
     entry.timeMs = this.#clock.now();
-    if (next !== undefined) handler.hasState = true;
+    if (next !== undefined && !handler.hasState) {
+      handler.hasState = true;
+      this.#complete.add(handler.id);
+    }
     if (entry.group === group.number) return;
     entry.group = group.number;
     group.dirty = true;
@@ -167,8 +189,8 @@ export class States {
   }
 
   /** What was written longer ago than its handler keeps it; what says no time is not. */
-  #isOld({ stateTtlMs }: Consumer, { timeMs }: { readonly timeMs: number }): boolean {
-    return stateTtlMs !== undefined && timeMs > 0 && this.#clock.now() - timeMs >= stateTtlMs;
+  #isOld({ stateTtlMs }: Consumer, { timeMs }: { readonly timeMs: number }, nowMs = this.#clock.now()): boolean {
+    return stateTtlMs !== undefined && timeMs > 0 && nowMs - timeMs >= stateTtlMs;
   }
 
   /** Puts what was staged since the last cut into the group's batch. */
@@ -237,8 +259,11 @@ export class States {
     this.#young = new Map();
     this.#youngBytes = 0;
     // What is not on disk yet must not be forgotten.
-    for (const entries of forgotten.values()) {
-      for (const entry of entries.values()) if (entry.group > this.#landed) this.#insert(entry);
+    for (const [handler, entries] of forgotten) {
+      for (const entry of entries.values()) {
+        if (entry.group > this.#landed) this.#insert(entry);
+        else this.#complete.delete(handler);
+      }
     }
   }
 
