@@ -5,6 +5,7 @@ import { FETCH_FAULTS } from "./fetch-faults.ts";
 import { HARNESS_FAULTS } from "./harness-faults.ts";
 import { kind } from "./fault-kind.ts";
 import type { FaultKind } from "./fault-kind.ts";
+import { REPLAY_FAULTS } from "./replay-faults.ts";
 import { TRIGGER_FAULTS } from "./trigger-faults.ts";
 
 export type { Blame } from "./fault-kind.ts";
@@ -326,6 +327,8 @@ export const FAULTS = {
   ...FETCH_FAULTS,
   // deployments
   ...DEPLOY_FAULTS,
+  // replays
+  ...REPLAY_FAULTS,
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultCode = keyof typeof FAULTS;

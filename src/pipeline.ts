@@ -250,7 +250,7 @@ export class Pipeline {
       this.#options;
     const context: LineContext = {
       runners: this.#runnersMax,
-      settle: (task, outcome, version) => this.#journal.settle(task, outcome, version),
+      settle: (...settled) => this.#journal.settle(...settled),
       fits: (task, state, bytesMax) => this.#journal.fits(task, state, bytesMax),
       takesChained: () => this.#journal.takesChained(),
       uplink,

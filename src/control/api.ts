@@ -8,6 +8,7 @@ import type { ControlSource, DeadLetter, DeadQuery } from "./control.ts";
 import { handlerRoutes } from "./handler-routes.ts";
 import { stateRoutes } from "./state-routes.ts";
 import { streamRoutes } from "./stream-routes.ts";
+import { redriveBody, replayRoutes } from "./replay-routes.ts";
 import * as shapes from "./shapes.ts";
 import { versionRoutes } from "./version-routes.ts";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer, StatusAnswer } from "./shapes.ts";
@@ -103,6 +104,7 @@ export function apiRoutes({ source, clock, metrics, describe }: ApiParts): reado
     ...streamRoutes(source.stream, clock),
     ...stateRoutes(source.states),
     ...deadRoutes(source),
+    ...replayRoutes(source.replays),
   ];
   const openapi: ApiRoute = {
     method: "GET",
@@ -154,11 +156,15 @@ function deadRoutes({ dead }: ControlSource): readonly ApiRoute[] {
       method: "POST",
       path: "/api/v1/dead/{id}/redrive",
       name: "redriveDead",
-      summary: "Try one again.",
+      summary: "Try one again; on a version of the handler, as a replay does, when one is named.",
       role: "admin",
       params: shapes.letterId,
+      body: redriveBody,
       answer: shapes.bulkAnswer,
-      run: async ({ params }) => existing(params["id"], await dead.redrive(params["id"] ?? "")),
+      run: async ({ params, body }) => {
+        const version = (body as z.output<typeof redriveBody>)?.version;
+        return existing(params["id"], await dead.redrive(params["id"] ?? "", version));
+      },
     },
     {
       method: "DELETE",

@@ -21,6 +21,7 @@ import type { Clock } from "../time.ts";
 import type { Figures } from "./figures.ts";
 import type { HandlerAnswer } from "./handler-shapes.ts";
 import type { Hooks } from "./hooks.ts";
+import type { ReplayAnswer, ReplayBody } from "./replay-shapes.ts";
 import type { ControlSettings } from "./settings.ts";
 import { openServer } from "./server.ts";
 import type { DeployedAnswer, VersionsAnswer } from "./version-shapes.ts";
@@ -42,6 +43,7 @@ export interface ControlSource {
   readonly states: StateSource;
   /** What happens, for who looks on. */
   readonly stream: Stream;
+  readonly replays: ReplaysSource;
   /**
    * Gives up what waits for a handler that nobody runs; resolves with how many tasks. Throws CONTROL_DEPLOYED when somebody
    * does, CONTROL_NOT_FOUND when there has never been one of the name.
@@ -158,13 +160,23 @@ export interface DamageStatus {
   readonly what: string;
 }
 
+/** Replays of a handler, by its name and their ids. Each throws a Fault when there is no such replay. */
+export interface ReplaysSource {
+  start(handler: string, asked: ReplayBody): Promise<ReplayAnswer>;
+  list(handler: string): readonly ReplayAnswer[];
+  get(handler: string, id: string): ReplayAnswer;
+  /** Resolves when nothing more of it runs. */
+  cancel(handler: string, id: string): Promise<ReplayAnswer>;
+  resume(handler: string, id: string): Promise<ReplayAnswer>;
+}
+
 /** What the journal's door has under the same names. */
 export interface DeadLetters {
   /** Oldest first, those after the id `after`; at most `limit` (1 to 1000). */
   list(query: DeadQuery): Promise<readonly DeadLetter[]>;
   get(id: string): Promise<DeadLetter | undefined>;
-  /** Makes it a task (or an output) again, in one commit. False when there is no such dead letter. */
-  redrive(id: string): Promise<boolean>;
+  /** Makes it a task (or an output) again, in one commit; or, with a version, runs it on that as a replay does. False when there is no such dead letter. */
+  redrive(id: string, version?: number): Promise<boolean>;
   /** Forgets it for good; the ledger counts it as dropped from then on. False when there is no such dead letter. */
   drop(id: string): Promise<boolean>;
 }

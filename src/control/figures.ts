@@ -16,6 +16,13 @@ export interface Figures {
     /** By why. */
     readonly leftOut: Readonly<Record<string, number>>;
   };
+  readonly replays: ReplayFigures;
+}
+
+export interface ReplayFigures {
+  readonly running: number;
+  readonly events: number;
+  readonly sent: number;
 }
 
 export interface TriggerFigures {
@@ -104,6 +111,9 @@ export interface PipelineFigures {
 }
 
 export interface JournalFigures {
+  readonly recordBytes: number;
+  readonly records: number;
+  readonly recordRowsDropped: number;
   readonly commits: number;
   readonly commitMs: number;
   readonly commitMsMax: number;

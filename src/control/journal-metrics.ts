@@ -33,6 +33,17 @@ export const journalMetrics: readonly Metric[] = [
   gauge("journal_staged_bytes", "Bytes waiting for the disk.", ({ figures }) => figures.journal.stagedBytes),
   gauge("journal_feed_bytes", "Bytes of the backlog that are in memory.", ({ figures }) => figures.journal.feedBytes),
   gauge(
+    "journal_record_bytes",
+    "Bytes of what tasks came to, kept for replays.",
+    ({ figures }) => figures.journal.recordBytes,
+  ),
+  counter("journal_records_total", "Tasks of which that was recorded.", ({ figures }) => figures.journal.records),
+  counter(
+    "journal_record_rows_dropped_total",
+    "Rows of such records that went before their events: at their limit, or for want of room.",
+    ({ figures }) => figures.journal.recordRowsDropped,
+  ),
+  gauge(
     "journal_claims",
     "QoS 2 messages between their two acknowledgements.",
     ({ figures }) => figures.journal.claims,

@@ -1,5 +1,5 @@
-/** Metrics of what makes events of its own accord. */
-import { byLabel, counter } from "./metric.ts";
+/** Metrics of what makes events of its own accord, and of what runs past ones again. */
+import { byLabel, counter, gauge } from "./metric.ts";
 import type { Metric } from "./metric.ts";
 
 export const triggerMetrics: readonly Metric[] = [
@@ -29,4 +29,7 @@ export const triggerMetrics: readonly Metric[] = [
     "What handlers waited for and made no event: too often, the end of a chain, no room.",
     ({ figures }) => figures.triggers.suppressed,
   ),
+  gauge("replays_running", "Replays that run.", ({ figures }) => figures.replays.running),
+  counter("replayed_events_total", "Events that replays ran again.", ({ figures }) => figures.replays.events),
+  counter("replayed_outputs_total", "Outputs that replays sent.", ({ figures }) => figures.replays.sent),
 ];

@@ -221,6 +221,12 @@ export class Deployments {
     return list;
   }
 
+  /** A version that is kept, as it would run now; without a number the live one. Throws a Fault. */
+  async kept(name: string, version: number | undefined): Promise<LiveHandler> {
+    const known = this.#find(name);
+    return await known.kept(version ?? known.live?.version ?? 0);
+  }
+
   /** Someone who runs versions says how one on probation does. */
   judged(
     name: string,

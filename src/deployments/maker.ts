@@ -5,13 +5,13 @@ import type { Build } from "./build.ts";
 import { composeSettings } from "./compose.ts";
 import type { Suggest } from "./compose.ts";
 import { loadFault } from "./handler.ts";
-import type { Candidate, CandidateHandler, Inspection } from "./handler.ts";
+import type { Candidate, CandidateHandler, Inspection, LiveHandler } from "./handler.ts";
 import { configPlace } from "./places.ts";
 import type { SourceText } from "./places.ts";
 import { mergeSettings } from "./settings.ts";
 import type { HandlerSettings, HandlersSettings } from "./settings.ts";
 import { hashOf } from "./versions.ts";
-import type { Versions } from "./versions.ts";
+import type { StoredVersion, Versions } from "./versions.ts";
 
 export type Sources = Pick<Build, "code" | "sourceMap">;
 
@@ -64,6 +64,12 @@ export class Maker {
   compose({ file, sourceMap }: SourceText, exported: unknown): HandlerSettings {
     const { handlers, suggest } = this.#doors;
     return composeSettings({ name: this.#name, file, sourceMap, exported, gateway: handlers(), suggest });
+  }
+
+  /** As it is to run once more. Throws a Fault when its settings are none any more. */
+  again({ version, code, sourceMap, file, config }: StoredVersion): LiveHandler {
+    const settings = this.compose({ file, sourceMap }, config);
+    return { name: this.#name, version, code, sourceMap, file, settings, hasServed: true };
   }
 
   candidate(

@@ -19,7 +19,7 @@ import { asFault, defined, Maker } from "./maker.ts";
 import type { By, MakerDoors, Sources } from "./maker.ts";
 import { shownTriggers } from "./shown.ts";
 import { hashOf } from "./versions.ts";
-import type { Step, StoredVersion, VersionList, Versions } from "./versions.ts";
+import type { Step, VersionList, Versions } from "./versions.ts";
 
 export interface RolloutDoors extends MakerDoors {
   readonly log: Log;
@@ -62,8 +62,6 @@ export class Rollout {
     this.#doors = doors;
     this.#figures = figures;
     this.#maker = new Maker(name, versions, doors);
-    this.#doors = doors;
-    this.#figures = figures;
     // Later on it says only what this gateway made live itself.
     this.#served = isOpening ? versions?.liveNumber : undefined;
   }
@@ -185,7 +183,7 @@ export class Rollout {
     const stored = versions === undefined ? undefined : await versions.read(versions.list.live);
     if (stored === undefined) return false;
     try {
-      await this.#goLive(this.#again(stored), stored.config);
+      await this.#goLive(this.#maker.again(stored), stored.config);
       return true;
     } catch (error) {
       const fault = asFault(error, stored.file);
@@ -237,7 +235,7 @@ export class Rollout {
     try {
       const stored = await versions.read(target);
       if (stored === undefined) throw this.#unknown(target);
-      await this.#run(this.#again(stored));
+      await this.#run(this.#maker.again(stored));
       this.#exported = stored.config;
     } catch (error) {
       // Whatever is wrong with it, what runs goes on.
@@ -347,10 +345,12 @@ export class Rollout {
 
   // --- parts
 
-  /** As it is to run once more. Throws a Fault when its settings are none any more. */
-  #again({ version, code, sourceMap, file, config }: StoredVersion): LiveHandler {
-    const settings = this.#maker.compose({ file, sourceMap }, config);
-    return { name: this.name, version, code, sourceMap, file, settings, hasServed: true };
+  /** A version that is kept, as it would run now. Throws a Fault. */
+  async kept(version: number): Promise<LiveHandler> {
+    if (this.live?.version === version) return this.live;
+    const stored = await this.versions?.read(version);
+    if (stored === undefined) throw this.#unknown(version);
+    return this.#maker.again(stored);
   }
 
   /** What is to be tried beside the live one, as it was when the gateway ended. */

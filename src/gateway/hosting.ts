@@ -16,6 +16,7 @@ import type { Journal } from "../journal/journal.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { HandlerBundle, Sandbox } from "../sandbox/sandbox.ts";
 import { ROUTE_VERSION } from "../tasks/forward.ts";
+import type { OutputDefaults } from "../tasks/outputs.ts";
 import type { CandidateSettings } from "../tasks/watch.ts";
 import type { Triggers } from "../triggers/triggers.ts";
 import { checkSecrets } from "./secrets.ts";
@@ -31,6 +32,9 @@ export interface HostingRooms {
   readonly outlets: Outlets;
   readonly egress: Egress;
 }
+
+/** A version that is loaded beside the live one. */
+type Aside = Pick<LiveHandler, "name" | "version" | "code" | "sourceMap" | "file" | "settings">;
 
 /** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
 const PAGE = 100;
@@ -110,14 +114,35 @@ export class Hosting {
   /** Loads what is tried beside the live version. */
   async #tried({ name, candidate }: LiveHandler, id: number): Promise<CandidateSettings | undefined> {
     if (candidate === undefined) return undefined;
-    const { version, code, sourceMap, file, settings, share, probation: rules } = candidate;
+    const { version, share, probation: rules } = candidate;
+    const defaults = await this.#loadAside({ ...candidate, name }, id, "candidate", share > 0);
+    return { version, share, rules, ...defaults };
+  }
+
+  /** Loads a version for replays beside the live one; it makes no requests. Throws a Fault. */
+  async loadReplayed(handler: Aside): Promise<{ readonly id: number; readonly defaults: OutputDefaults }> {
+    const id = this.#rooms.journal.handlerId(handler.name);
+    return { id, defaults: await this.#loadAside(handler, id, "replay", false) };
+  }
+
+  unloadReplayed(name: string): void {
+    this.#rooms.sandbox.unloadAside(this.#rooms.journal.handlerId(name), "replay");
+    this.#loaded.delete(`replay ${name}`);
+  }
+
+  async #loadAside(
+    { name, version, code, sourceMap, file, settings }: Aside,
+    id: number,
+    slot: "candidate" | "replay",
+    makesRequests: boolean,
+  ): Promise<OutputDefaults> {
     const { params, topics, fetch, timeoutMs, memoryBytes, concurrency, type, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     const secrets = this.#granted(settings.secrets, file);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
-    await this.#load(bundle, file, this.#rooms.pipeline.apart, "candidate", share > 0);
-    return { version, share, rules, to, type };
+    await this.#load(bundle, file, this.#rooms.pipeline.apart, slot, makesRequests);
+    return { to, type };
   }
 
   #unloadTried(name: string, id: number): void {
@@ -130,7 +155,7 @@ export class Hosting {
     bundle: HandlerBundle,
     file: string,
     runner: number,
-    slot: "live" | "candidate",
+    slot: "live" | "candidate" | "replay",
     makesRequests = true,
   ): Promise<void> {
     const { name, version, code, settings } = bundle;
@@ -178,7 +203,7 @@ export class Hosting {
     pipeline.detach(id);
     sandbox.unload(id);
     egress.forget(name);
-    for (const slot of ["live", "candidate"]) this.#loaded.delete(`${slot} ${name}`);
+    for (const slot of ["live", "candidate", "replay"]) this.#loaded.delete(`${slot} ${name}`);
     this.#live.delete(name);
     this.#failures.delete(name);
     return this.stranded()[name] ?? 0;

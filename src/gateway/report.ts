@@ -2,7 +2,7 @@
 import type { Broker } from "../broker/broker.ts";
 import { zeroFigures } from "../broker/figures.ts";
 import type { Config } from "../config.ts";
-import type { ControlSource, HandlerStatus, Ledger, Status } from "../control/control.ts";
+import type { ControlSource, HandlerStatus, Ledger, ReplaysSource, Status } from "../control/control.ts";
 import type { Figures } from "../control/figures.ts";
 import type { HandlerAnswer } from "../control/handler-shapes.ts";
 import type { Stream } from "../control/stream.ts";
@@ -36,6 +36,10 @@ export interface ReportRooms {
   readonly hooks: Hooks;
   readonly stream: Stream;
   readonly notices: Notices;
+  readonly replays: ReplaysSource & {
+    redrive(letter: string, version: number): Promise<boolean>;
+    figures(): Figures["replays"];
+  };
   /** Undefined until it is open, which is last. */
   readonly broker: () => Broker | undefined;
 }
@@ -61,13 +65,18 @@ export class Report implements ControlSource {
     return this.#rooms.stream;
   }
 
+  get replays(): ControlSource["replays"] {
+    return this.#rooms.replays;
+  }
+
   get dead(): ControlSource["dead"] {
     const { dead } = this.#rooms.journal;
     return {
       list: (query) => dead.list(query),
       get: (id) => dead.get(id),
       drop: (id) => dead.drop(id),
-      redrive: async (id) => {
+      redrive: async (id, version) => {
+        if (version !== undefined) return await this.#rooms.replays.redrive(id, version);
         const letter = await dead.get(id);
         if (letter?.kind === "task") this.#assertRuns(letter.handler);
         return dead.redrive(id);
@@ -133,6 +142,7 @@ export class Report implements ControlSource {
       uplinks: outlets.figures(),
       pipeline: pipeline.figures(),
       stream: this.stream.figures(),
+      replays: this.#rooms.replays.figures(),
       triggers: { ...ticker.figures(), ...hooks.figures(), ...notices.figures() },
     };
   }

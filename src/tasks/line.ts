@@ -53,8 +53,8 @@ export interface LineSettings extends WatchedVersions {
 export interface LineContext extends ChainContext {
   /** Runners that batches may go to, shared ones and the one apart. */
   readonly runners: number;
-  /** Says the id of the dead letter, when it became one. */
-  readonly settle: (task: Task, outcome: Outcome, version: number) => string | undefined;
+  /** Says the id of the dead letter, when it became one. `startMs`: what its clock began with; 0: it had none. */
+  readonly settle: (task: Task, outcome: Outcome, version: number, startMs: number) => string | undefined;
   /** Whether all states of the task's handler stay within `bytesMax` when its key's becomes `state`, or shrink by it. */
   readonly fits: (task: Task, state: string, bytesMax: number) => boolean;
   /** Journal id of an uplink by its name, or undefined when there is none. */
@@ -145,6 +145,8 @@ export class Line {
   #isWatched = false;
   #ran = 0;
   #failed = 0;
+  /** What the clocks of the batch that is being settled began with. */
+  #startMs = 0;
   #retried = 0;
   #dead = 0;
 
@@ -229,6 +231,7 @@ export class Line {
   /** A batch is back; what its tasks came to is settled next. */
   begin(result: BatchResult, events: number): void {
     this.version = result.version;
+    this.#startMs = result.startMs ?? 0;
     this.watch.begin(result, events);
     this.#spent = result;
     this.#meanMs = result.tookMs === undefined || events === 0 ? undefined : result.tookMs / events;
@@ -264,7 +267,7 @@ export class Line {
           this.watch.now.done++;
           this.#ran++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
-          this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version);
+          this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version, this.#startMs);
           if (this.#isWatched) this.#context.outcomes?.done(this.#ended(task, "done"), outputs.length);
           if (task.parked) this.parked.settled(task.key, 1);
         }
@@ -319,7 +322,7 @@ export class Line {
     const isOver = (final || tries >= retry.triesMax) && !(isFree && probation.isRejected);
     if (isOver) {
       this.#dead++;
-      const id = this.#context.settle(task, { at: "dead", failure }, this.version);
+      const id = this.#context.settle(task, { at: "dead", failure }, this.version, this.#startMs);
       this.#context.outcomes?.failed(this.#ended(task, "dead"), failure, { tries, letter: id });
       this.#context.died?.(name, task, failure);
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
@@ -330,7 +333,7 @@ export class Line {
     }
     this.#retried++;
     const dueMs = clock.now() + backoffMs(retry, tries, random);
-    this.#context.settle(task, { at: "retry", dueMs, failure, isFree }, this.version);
+    this.#context.settle(task, { at: "retry", dueMs, failure, isFree }, this.version, this.#startMs);
     this.#context.outcomes?.failed(this.#ended(task, "retry"), failure, { tries, letter: undefined });
     if (task.parked) this.parked.again(task.key, dueMs);
     else this.parked.park(task.key, dueMs);
@@ -342,7 +345,7 @@ export class Line {
 
   /** An earlier task of its key waits for a further try: it queues up behind that one. */
   park(task: Task): void {
-    this.#context.settle(task, { at: "behind" }, this.version);
+    this.#context.settle(task, { at: "behind" }, this.version, this.#startMs);
     this.parked.park(task.key, undefined);
   }
 

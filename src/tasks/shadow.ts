@@ -5,16 +5,16 @@
  * It has the same events, states, and clock. Chance is not the same, so what a handler draws by lot differs.
  *
  * Bounded: one batch at a time of {@link TASKS_MAX} events and about {@link CHARS_MAX} characters of outcomes; what comes
- * meanwhile is skipped, and counted. Of each kind of difference the first {@link SAMPLES_MAX} are kept.
+ * meanwhile is skipped, and counted. The first differences of each kind are kept (differences.ts).
  */
 import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
+import { Differences, shortened, shownCame } from "./differences.ts";
+import type { Came, DifferenceCounts } from "./differences.ts";
 import type { BatchResult, RunResult } from "./run.ts";
 
 const TASKS_MAX = 64;
 const CHARS_MAX = 1024 * 1024;
-const SAMPLES_MAX = 4;
-const SAMPLE_CHARS_MAX = 500;
 /** Runners lost in a row with nothing but shadows' work in hand: it is the shadow that costs them. */
 const LOSSES_MAX = 2;
 
@@ -34,24 +34,11 @@ export interface ShadowReport {
   readonly same: number;
   /** Events that the live version ran and the shadow did not. */
   readonly skipped: number;
-  readonly differences: {
-    readonly outputs: number;
-    readonly state: number;
-    /** Failed with the candidate only, and with the live version only. */
-    readonly failed: number;
-    readonly mended: number;
-  };
+  readonly differences: DifferenceCounts;
   /** Mean time of an event. */
   readonly liveMs: number;
   readonly candidateMs: number;
   readonly samples: readonly Difference[];
-}
-
-/** What came of a task, as far as it can be compared. */
-interface Came {
-  readonly failed: string | undefined;
-  readonly outputs: string;
-  readonly state: string;
 }
 
 export interface ShadowDoors {
@@ -69,11 +56,8 @@ export interface ShadowDoors {
 export class Shadow {
   readonly version: number;
   readonly #doors: ShadowDoors;
-  readonly #differences = { outputs: 0, state: 0, failed: 0, mended: 0 };
-  readonly #samples: Difference[] = [];
+  readonly #found = new Differences<Difference>();
   #busy = false;
-  #events = 0;
-  #same = 0;
   #skipped = 0;
   #ranLive = 0;
   #ranHere = 0;
@@ -117,13 +101,13 @@ export class Shadow {
     const mean = (ms: number, events: number): number => (events === 0 ? 0 : ms / events);
     return {
       version: this.version,
-      events: this.#events,
-      same: this.#same,
+      events: this.#found.events,
+      same: this.#found.same,
       skipped: this.#skipped,
-      differences: { ...this.#differences },
+      differences: { ...this.#found.counts },
       liveMs: mean(this.#liveMs, this.#ranLive),
       candidateMs: mean(this.#hereMs, this.#ranHere),
-      samples: [...this.#samples],
+      samples: [...this.#found.samples],
     };
   }
 
@@ -148,26 +132,13 @@ export class Shadow {
   }
 
   #judge(task: Task, live: Came, here: Came): void {
-    this.#events++;
-    const { failed, outputs, state } = live;
-    let at: keyof ShadowReport["differences"];
-    if (failed === undefined && here.failed !== undefined) at = "failed";
-    else if (failed !== undefined && here.failed === undefined) at = "mended";
-    else if (outputs !== here.outputs) at = "outputs";
-    else if (state !== here.state) at = "state";
-    else {
-      this.#same++;
-      return;
-    }
-    this.#differences[at]++;
-    if (this.#differences[at] > SAMPLES_MAX) return;
-    this.#samples.push({
+    this.#found.judge(live, here, () => ({
       event: task.seq,
-      topic: short(eventRecord.topic(task.page, task.at)),
-      key: short(task.key),
-      live: shownOf(live),
-      candidate: shownOf(here),
-    });
+      topic: shortened(eventRecord.topic(task.page, task.at)),
+      key: shortened(task.key),
+      live: shownCame(live),
+      candidate: shownCame(here),
+    }));
   }
 }
 
@@ -182,12 +153,4 @@ function cameOf(result: RunResult): Came | undefined {
     return Object.values(address).every((value) => value === undefined) ? text : `${text} ${JSON.stringify(address)}`;
   });
   return { failed: undefined, outputs: outputs.join("\n"), state: result.state ?? "" };
-}
-
-function shownOf({ failed, outputs, state }: Came): string {
-  return short(failed ?? (state === "" ? outputs : `${outputs} state ${state}`));
-}
-
-function short(text: string): string {
-  return text.length > SAMPLE_CHARS_MAX ? `${text.slice(0, SAMPLE_CHARS_MAX - 1)}…` : text;
 }

@@ -6,7 +6,7 @@
  *
  * E1  The same entry always gives the same bytes, after a resend or a restart too (G3).
  */
-import { eventId } from "../event.ts";
+import { eventId, replayOf } from "../event.ts";
 import { outputId } from "../task.ts";
 import type { OutboxEntry } from "../task.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
@@ -107,8 +107,10 @@ export class Envelopes {
     const key = entry.key === "" ? "" : `,"sluicekey":${quoted(entry.key)}`;
     const type = entry.type === "" ? TYPE_UNKNOWN : quoted(entry.type);
     const event = entry.lineage === "" ? entry.eventSeq.toString(36) : entry.lineage;
+    const replay = entry.lineage === "" ? "" : replayOf(entry.lineage);
+    const mark = replay === "" ? "" : `,"sluicereplay":"${replay}"`;
     const time = this.time(entry.timeMs);
-    return `${shared.start}${event}${shared.middle}${entry.position}","type":${type}${subject},"time":"${time}"${key},"sluiceseq":${entry.seq}${entry.json ? JSON_DATA : BYTES_DATA}`;
+    return `${shared.start}${event}${shared.middle}${entry.position}","type":${type}${subject},"time":"${time}"${key}${mark},"sluiceseq":${entry.seq}${entry.json ? JSON_DATA : BYTES_DATA}`;
   }
 
   #learn(entry: OutboxEntry): Shared {

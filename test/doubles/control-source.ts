@@ -130,6 +130,7 @@ export class MemorySource implements ControlSource {
         },
       },
       stream: this.stream.figures(),
+      replays: { running: 1, events: 64, sent: 12 },
       triggers: { ticks: 41, missed: 3, rewound: 0, calls: { taken: 5 }, notices: 2, suppressed: { rate: 1 } },
       pipeline: {
         runners: 1,
@@ -156,6 +157,14 @@ export class MemorySource implements ControlSource {
     if (handler === "overheat") throw new Fault("CONTROL_DEPLOYED", "overheat is there");
     return this.gone.delete(handler) ? 2 : 0;
   }
+
+  readonly replays = {
+    start: notHere,
+    list: () => [],
+    get: notHere,
+    cancel: notHere,
+    resume: notHere,
+  };
 
   readonly dead = {
     list: async ({
@@ -208,6 +217,10 @@ export function deadLetter(n: number, part: Partial<DeadLetter> = {}): DeadLette
     source: { device: "press-1", timeMs: 1_700_000_000_000 },
     ...part,
   };
+}
+
+function notHere(): never {
+  throw new Fault("CONTROL_NOT_FOUND", "there is none");
 }
 
 /** Figures that are all 1, but for those given. */
