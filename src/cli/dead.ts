@@ -1,5 +1,5 @@
 /** `sluice dead`: what will not be tried again by itself. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { BulkAnswer, LetterAnswer, LettersAnswer, LetterWholeAnswer } from "../control/shapes.ts";
 import { Fault } from "../fault.ts";
 import { wholeNumber } from "./device.ts";
@@ -17,6 +17,7 @@ interface Chosen extends Shared {
   readonly all?: boolean;
   readonly handler?: string;
   readonly yes?: boolean;
+  readonly version?: number;
 }
 
 type Verb = "redrive" | "drop";
@@ -35,6 +36,7 @@ Examples:
   sluice dead ls
   sluice dead show <id>
   sluice dead redrive <id>              after the handler was mended
+  sluice dead redrive <id> --version 4  on that version, now, as a replay does
   sluice dead redrive --handler overheat
   sluice dead drop --all --yes`,
     );
@@ -120,14 +122,24 @@ function actCommand(verb: Verb, description: string, done: (code: number) => voi
     .option("--handler <name>", "those of this handler")
     .option("--all", "all of them")
     .option("--yes", "do not ask")
+    .addOption(
+      new Option("--version <n>", "run it on this version now, as a replay does: no state changes, no fetch")
+        .argParser(wholeNumber(1, 1e9))
+        .hideHelp(verb === "drop"),
+    )
     .action(async (id: string | undefined, options: Chosen) => {
+      if (options.version !== undefined && (verb === "drop" || id === undefined)) {
+        throw new Fault("CLI_USAGE", "--version goes with redrive and an id");
+      }
       const given = [id, options.handler, options.all].filter((choice) => choice !== undefined);
       if (given.length !== 1) throw new Fault("CLI_USAGE", "say which: an id, --handler <name> or --all");
       const gateway = await findGateway(options.config, process.env);
       // Redriving loses nothing: only dropping is asked about.
       if (verb === "drop") await confirm(question(id, options.handler), options.yes === true);
       const count =
-        id === undefined ? await actOnAll(gateway, verb, options.handler) : await actOnOne(gateway, verb, id);
+        id === undefined
+          ? await actOnAll(gateway, verb, options.handler)
+          : await actOnOne(gateway, verb, id, options.version);
       if (options.json === true) printJson({ count });
       else say(`${verb === "drop" ? "dropped" : "redriven"}: ${count}`);
       done(EXIT.ok);
@@ -141,12 +153,12 @@ function question(id: string | undefined, handler: string | undefined): string {
     : `Forget all dead letters of ${plain(handler)} for good?`;
 }
 
-async function actOnOne(gateway: Running, verb: Verb, id: string): Promise<number> {
+async function actOnOne(gateway: Running, verb: Verb, id: string, version?: number): Promise<number> {
   const path = `/api/v1/dead/${encodeURIComponent(id)}`;
   const answer =
     verb === "drop"
       ? await gateway.ask<BulkAnswer>("DELETE", path)
-      : await gateway.ask<BulkAnswer>("POST", `${path}/redrive`);
+      : await gateway.ask<BulkAnswer>("POST", `${path}/redrive`, version === undefined ? undefined : { version });
   return answer.count;
 }
 

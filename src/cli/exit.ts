@@ -46,6 +46,9 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   DEPLOY_ON_PROBATION: EXIT.conflict,
   DEPLOY_OTHER_TRIGGERS: EXIT.conflict,
   DEPLOY_SAME: EXIT.conflict,
+  REPLAY_NOT_STOPPED: EXIT.conflict,
+  REPLAY_NOTHING_KEPT: EXIT.conflict,
+  REPLAY_RUNNING: EXIT.conflict,
   CONTROL_REQUEST: EXIT.usage,
 };
 

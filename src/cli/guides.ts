@@ -94,7 +94,13 @@ An event that keeps failing is a dead letter, and kept:
   sluice dead show ID            its payload, its failure with the stack
   sluice invoke NAME -t TOPIC -m DATA     try it on the mended handler, without effects
   sluice dead redrive ID         send it through once more; or all of a handler
+  sluice dead redrive ID --version 4   run it on that version of its handler
   sluice dead drop ID            give it up; it stays counted
+
+Past events can be run again, to see what another version makes of them:
+
+  sluice replay NAME --since 1h --version 4          a diff; nothing has effects
+  sluice replay NAME --since 1h --version 4 --apply  what comes of it is sent
 
 A handler that remembers something wrong:
 

@@ -92,6 +92,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./status.ts")).statusCommand,
   },
   {
+    name: "replay",
+    guide: "repairing",
+    summary: "run past events again on a version, and compare or send",
+    load: async () => (await import("./replay.ts")).replayCommand,
+  },
+  {
     name: "dead",
     guide: "repairing",
     summary: "dead letters: ls, show, redrive, drop",
@@ -188,6 +194,8 @@ async function programOf(commandOf: (entry: Entry) => Promise<Command>): Promise
       "An edge event gateway: devices publish MQTT, your functions run on every event, results reach the cloud.",
     )
     .version(version, "--version", "print the version")
+    // A version of a handler is an option of its commands.
+    .enablePositionalOptions()
     .addHelpText(
       "after",
       `
