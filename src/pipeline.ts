@@ -44,6 +44,8 @@ interface Journal {
   takesChained: LineContext["takesChained"];
   tasks(handler: number, keyOf: (topic: string, device: string) => string, wake: () => void): Feed;
   state(handler: number, keys: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]>;
+  /** By which versions those were written that were just read. */
+  stateVersions?(handler: number, keys: readonly string[]): readonly number[] | undefined;
   parked(handler: number): Promise<readonly ParkedKey[]>;
   readParked(handler: number, key: string, max: number): Promise<readonly Task[]>;
 }
@@ -144,18 +146,18 @@ export class Pipeline {
       return;
     }
     this.#trials.suspects.handed(to.runner);
-    const states = this.#journal.state(id, tasks.map(keyOfTask));
-    if (!(states instanceof Promise)) {
-      runFitting(this.#runners, to, id, tasks, states, (result) => done(result, states));
-      return;
-    }
-    states.then(
-      (read) => runFitting(this.#runners, to, id, tasks, read, (result) => done(result, read)),
-      (error: unknown) => {
+    const keys = tasks.map(keyOfTask);
+    const run = (states: States): void => {
+      const writers = this.#journal.stateVersions?.(id, keys);
+      runFitting(this.#runners, to, id, tasks, states, writers, (result) => done(result, states));
+    };
+    const states = this.#journal.state(id, keys);
+    if (states instanceof Promise)
+      states.then(run, (error: unknown) => {
         this.#options.log.error({ handler: line.settings.name, err: error }, "state could not be read");
         setTimeout(() => done({ version: line.version, results: tasks.map(unrun) }, NO_STATES), REREAD_MS);
-      },
-    );
+      });
+    else run(states);
   }
 
   // --- settle
@@ -268,7 +270,8 @@ export class Pipeline {
       offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
       judged: (version, verdict) => setImmediate(() => this.#judged(line, version, verdict)),
       shadow: (tasks, states, atMs, done) => {
-        this.#runners.run(this.apart, settings.id, tasks, states, done, { slot: "candidate", atMs });
+        const stateVersions = this.#journal.stateVersions?.(settings.id, tasks.map(keyOfTask));
+        this.#runners.run(this.apart, settings.id, tasks, states, done, { slot: "candidate", atMs, stateVersions });
       },
       quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
       heldBack: (ms) => this.#later(line, ms),

@@ -75,7 +75,6 @@ export type { ParkedKey } from "./parked.ts";
 export type { DamageReport } from "./damage.ts";
 export type { EventColumns, Ledger } from "./ledger.ts";
 export type { JournalFigures } from "./figures.ts";
-export type { StateDoor, StateShown } from "./state-door.ts";
 export type { StoreFactory } from "./store.ts";
 export { levelStore } from "./store.ts";
 
@@ -289,6 +288,16 @@ export class Journal {
    */
   state(handler: number, keys: readonly string[]): (string | undefined)[] | Promise<(string | undefined)[]> {
     return this.#core.states.read(this.#core.handlers[handler] as Consumer, keys);
+  }
+
+  /**
+   * By which version the states were written that were just read, aligned with `keys`; 0 where that is not known.
+   * Undefined when the handler has no state.
+   */
+  stateVersions(handler: number, keys: readonly string[]): number[] | undefined {
+    const { handlers, states } = this.#core;
+    const of = handlers[handler] as Consumer;
+    return of.hasState ? keys.map((key) => states.written(of, key).version) : undefined;
   }
 
   /** From now on, state of the handler that was not written for `ttlMs` is gone; undefined: it stays. */

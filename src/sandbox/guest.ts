@@ -32,7 +32,8 @@ import { failureLine, failureOf } from "./api/failure.ts";
 import { defineGlobal, installGlobals } from "./api/globals.ts";
 import { Logger } from "./api/log.ts";
 import { readModule } from "./api/module.ts";
-import type { Handle } from "./api/module.ts";
+import type { Handle, Migrate } from "./api/module.ts";
+import { migrateFor } from "./api/migration.ts";
 import { emitResult } from "./api/outputs.ts";
 import { bare, join, jsonParse, now } from "./api/primordials.ts";
 import { EventRandom } from "./api/random.ts";
@@ -63,6 +64,7 @@ class Guest {
   readonly #asks: Asks;
   readonly #beside: Beside = bare({});
   #handle: Handle | undefined;
+  #migrate: Migrate | undefined;
 
   // The batch that runs.
   #text = "";
@@ -114,8 +116,9 @@ class Guest {
     try {
       const module: { exports: unknown } = { exports: {} };
       define(module, module.exports as object);
-      const { handle, config } = readModule(module.exports, this.#settings, this.#clock.now);
+      const { handle, migrate, config } = readModule(module.exports, this.#settings, this.#clock.now);
       this.#handle = handle;
+      this.#migrate = migrate;
       return config;
     } catch (thrown) {
       return `!${failureLine(failureOf(thrown, "HANDLER_LOAD_THREW"))}`;
@@ -294,8 +297,7 @@ class Guest {
     }
     const stateBefore = this.#states.read(key, text, heads, at);
     heads[0] = this.#index;
-    const draft = new Draft();
-    this.#logger.draft = draft;
+    const draft = (this.#logger.draft = new Draft());
     const atMs = joined(heads[HEADS_TIME] as number, heads[HEADS_TIME + 1] as number);
     this.#clock.set(atMs);
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
@@ -312,8 +314,10 @@ class Guest {
       atMs,
       answerBefore: this.#answer,
       stateBefore,
+      writerBefore: this.#states.writerOf(key),
     };
     try {
+      migrateFor(task, this.#migrate, this.#around.version);
       const handle = this.#handle as Handle; // Called bare: as a method it would get hold of the guest.
       const result = handle(event, context);
       const promise = promiseOf(result);
@@ -340,16 +344,16 @@ class Guest {
 
   #finish(task: Running, result: unknown): void {
     const { draft, context, key } = task;
-    const { limits } = this.#around;
     let state: string | undefined;
     try {
-      emitResult(draft, limits, result);
-      state = stateAfter(context, limits.stateBytesMax);
+      emitResult(draft, this.#around.limits, result);
+      state = stateAfter(context, this.#around.limits.stateBytesMax);
+      if (task.isMigrated === true) state ??= task.stateBefore; // Written as it was, by this version.
     } catch (thrown) {
       this.#fail(task, failureOf(thrown));
       return;
     }
-    if (state !== undefined) this.#states.set(key, state === "" ? undefined : state);
+    if (state !== undefined) this.#states.set(key, state === "" ? undefined : state, this.#around.version);
     this.#answer += draft.logs + draft.effects + (state === undefined ? DONE : `s${state}\n${DONE}`);
     this.#ended(task);
   }
@@ -373,16 +377,13 @@ class Guest {
   /** As if it had not ended yet. */
   #takeBack(task: Running): void {
     this.#answer = task.answerBefore;
-    this.#states.set(task.key, task.stateBefore);
+    this.#states.set(task.key, task.stateBefore, task.writerBefore);
     this.#index--;
   }
 }
 
 /** What the host calls. */
 export function install(settingsJson: string, heads: Int32Array): object {
-  for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) {
-    delete (globalThis as Record<string, unknown>)[name];
-  }
   const guest = new Guest(jsonParse(settingsJson) as GuestSettings, heads);
   return {
     web: (define: () => { install: (host: WebHost) => void }, seed: string) => guest.web(define, seed),

@@ -29,8 +29,11 @@ export const HEAD = {
   timeLow: 13,
   /** The lineage of an event that a handler caused lies between here and the topic: nothing, of others. */
   lineageAt: 14,
+  /** The version that wrote its state; 0: not known. */
+  writerHigh: 15,
+  writerLow: 16,
 } as const;
-export const HEAD_INTS = 15;
+export const HEAD_INTS = 17;
 export const HEADS_TIME = 1;
 export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
@@ -83,6 +86,8 @@ export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks:
     heads[at + HEAD.kind] = tasks[record + RECORD.kind] as number;
     heads[at + HEAD.timeHigh] = tasks.readUInt16BE(record + RECORD.timeHigh);
     heads[at + HEAD.timeLow] = tasks.readInt32BE(record + RECORD.timeLow);
+    heads[at + HEAD.writerHigh] = tasks.readUInt16BE(task + 14);
+    heads[at + HEAD.writerLow] = tasks.readInt32BE(task + 16);
     task = record + tasks.readUInt32BE(record);
   }
 }

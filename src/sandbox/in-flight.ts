@@ -26,6 +26,8 @@ export interface Waiting {
   readonly version: () => Version | undefined;
   readonly batch: readonly Task[];
   readonly states: readonly (string | undefined)[];
+  /** By which versions those were written. */
+  readonly stateVersions?: readonly number[] | undefined;
   readonly done: Done;
   /** The time that its clocks are to begin with; that of its sending when undefined. */
   readonly atMs: number | undefined;

@@ -79,6 +79,8 @@ export interface RunOptions {
   /** Milliseconds since 1970. */
   readonly atMs?: number | undefined;
   readonly isCaptured?: boolean;
+  /** By which versions of the handler the states were written, aligned with them; 0 where that is not known. */
+  readonly stateVersions?: readonly number[] | undefined;
 }
 
 interface Live extends Version {
@@ -263,7 +265,7 @@ export class Sandbox {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    { slot = "live", atMs, isCaptured = false }: RunOptions = {},
+    { slot = "live", atMs, isCaptured = false, stateVersions }: RunOptions = {},
   ): void {
     this.#batches++;
     this.#tasks += batch.length;
@@ -271,6 +273,7 @@ export class Sandbox {
       version: () => (slot === "live" ? undefined : this.#aside[slot].get(handler)) ?? this.#live.get(handler),
       batch,
       states,
+      stateVersions,
       done: (version, results, { tookMs, cpuMs } = NOTHING_SPENT) => {
         done({
           version: (version as Live | undefined)?.bundle.version ?? 0,

@@ -15,7 +15,8 @@
  *     2  u16  index of its key among the batch's keys
  *     4  u48  sequence number of the event
  *    10  u32  bytes of state, or 0xFFFFFFFF when the key has none (or an earlier task of the batch carries it)
- *    14       state (JSON as UTF-8), then the event's record as it is (see event.ts)
+ *    14  u48  the version of the handler that wrote that state, 0 when that is not known
+ *    20       state (JSON as UTF-8), then the event's record as it is (see event.ts)
  * Body of `ran`:   u32 µs that the batch took, u32 µs of processor time, u32 bytes of the failure that cost the isolate
  *                  (0: none), that failure as JSON with the index of the task it struck, then the answer's lines (see
  *                  api/answer.ts), UTF-8.
@@ -61,7 +62,7 @@ const FETCHED_HEAD_BYTES = 8;
 export const RAN_HEAD_BYTES = 12;
 const MICROSECONDS_MAX = 0xffff_ffff;
 /** What stands before a task's state in the body of `run`. */
-export const TASK_HEAD_BYTES = 14;
+export const TASK_HEAD_BYTES = 20;
 /** Tasks in one batch, at most: whoever makes batches keeps to it. */
 export const BATCH_TASKS_MAX = 256;
 const TRIES_SHOWN_MAX = 0xffff;
@@ -145,13 +146,17 @@ export interface BatchTime {
   readonly captured: boolean;
 }
 
-/** `states` are aligned with the batch; a key's first task carries it, the others follow in the isolate. */
+/**
+ * `states`, and the `versions` that wrote them, are aligned with the batch; a key's first task carries it, the others follow
+ * in the isolate.
+ */
 export function runFrame(
   id: number,
   serial: number,
   { atMs, captured }: BatchTime,
   batch: readonly Task[],
   states: readonly (string | undefined)[],
+  versions: readonly number[] = [],
 ): Buffer {
   let size = HEAD_BYTES + RUN_HEAD_BYTES;
   for (let i = 0; i < batch.length; i++) {
@@ -175,6 +180,7 @@ export function runFrame(
     frame.writeUInt16BE(keyIndex, at + 2);
     frame.writeUInt16BE(Math.floor(seq / 0x1_0000_0000), at + 4);
     frame.writeUInt32BE(seq >>> 0, at + 6);
+    frame.writeUIntBE(versions[i] ?? 0, at + 14, 6);
     const stateAt = at + TASK_HEAD_BYTES;
     if (state === undefined || state === "") {
       frame.writeUInt32BE(NO_STATE, at + 10);

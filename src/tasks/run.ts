@@ -60,7 +60,7 @@ export interface Runners {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    options?: { readonly slot?: Side; readonly atMs?: number },
+    options?: { readonly slot?: Side; readonly atMs?: number; readonly stateVersions?: readonly number[] | undefined },
   ): void;
 }
 
@@ -74,16 +74,17 @@ export function runFitting(
   handler: number,
   tasks: readonly Task[],
   states: readonly (string | undefined)[],
+  stateVersions: readonly number[] | undefined,
   done: (result: BatchResult) => void,
 ): void {
   const count = fitting(states);
   if (count >= tasks.length) {
-    runners.run(runner, handler, tasks, states, done, side === "live" ? undefined : { slot: side });
+    runners.run(runner, handler, tasks, states, done, { slot: side, stateVersions });
     return;
   }
   const rest = tasks.slice(count).map((): RunResult => ({ at: "unrun" }));
   const ended = (result: BatchResult): void => done({ ...result, results: [...result.results, ...rest] });
-  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), ended, { slot: side });
+  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), ended, { slot: side, stateVersions });
 }
 
 /** So many tasks, the first at least, have states that go out together. */

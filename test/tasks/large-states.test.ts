@@ -25,7 +25,9 @@ it("forty keys with a megabyte of state each cost no runner: what does not fit c
     const batch = left;
     const results = await new Promise<readonly RunResult[]>((resolve) => {
       const own = batch.map(({ key }) => states.get(key));
-      runFitting(sandbox, { runner: 0, side: "live" }, handler.id, batch, own, (result) => resolve(result.results));
+      runFitting(sandbox, { runner: 0, side: "live" }, handler.id, batch, own, undefined, (result) =>
+        resolve(result.results),
+      );
     });
     expect(results).toHaveLength(batch.length);
     ends.push(...shortly(results.filter(({ at }) => at === "done")));

@@ -20,6 +20,9 @@ export function installGlobals(
   clock: TaskClock,
   params: unknown,
 ): void {
+  for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) {
+    delete (globalThis as Record<string, unknown>)[name];
+  }
   const { debug, info, warn, error } = log;
   defineGlobal("console", { debug, info, warn, error, log: info, trace: debug });
   defineGlobal("DeadLetter", DeadLetter);

@@ -289,6 +289,13 @@ export interface HandlerLog {
   error(...values: unknown[]): void;
 }
 
+/**
+ * Exported as `migrate`, it is called once for each key whose state another version wrote, older or, after a rollback,
+ * newer: before the first event of the key, and saved in one commit with what that event does. Returns the state as this
+ * version wants it, nothing when it changed it where it is, or `null` to begin anew. A throw fails the event.
+ */
+export type Migrate = (state: Record<string, Parsed>, fromVersion: number) => object | null | void;
+
 /** What a handler may do, and what it may know of itself. */
 export interface HandlerContext<State extends object = Record<string, Parsed>> {
   /**

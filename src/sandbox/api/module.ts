@@ -6,6 +6,8 @@ import { jsonStringify } from "./primordials.ts";
 
 export type { Handle } from "./portable.ts";
 
+export type Migrate = (state: unknown, fromVersion: number) => unknown;
+
 const CONFIG_CHARS_MAX = 65_536;
 
 /** Throws a Refusal. A default export is a handler of ours; what is none may be one of another platform. */
@@ -13,7 +15,7 @@ export function readModule(
   exported: unknown,
   around: Surrounded,
   now: () => number,
-): { readonly handle: Handle; readonly config: string } {
+): { readonly handle: Handle; readonly migrate: Migrate | undefined; readonly config: string } {
   const named = (typeof exported === "object" && exported !== null ? exported : {}) as Record<string, unknown>;
   const own = typeof exported === "function" ? exported : named["default"];
   const handle = typeof own === "function" ? own : portableHandle(named, around, now);
@@ -30,5 +32,11 @@ export function readModule(
   if (text.length > CONFIG_CHARS_MAX) {
     throw new Refusal("HANDLER_CONFIG_INVALID", `the exported config is longer than ${CONFIG_CHARS_MAX} characters`);
   }
-  return { handle: handle as Handle, config: text };
+  const { migrate } = named;
+  if (migrate !== undefined && typeof migrate !== "function")
+    throw new Refusal(
+      "HANDLER_EXPORT_MISSING",
+      `the exported migrate is of type ${typeof migrate}, and has to be a function`,
+    );
+  return { handle: handle as Handle, migrate: migrate as Migrate | undefined, config: text };
 }

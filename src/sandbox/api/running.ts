@@ -15,6 +15,10 @@ export interface Running {
   /** The answer, and the key's state, as they were before it. */
   readonly answerBefore: string;
   readonly stateBefore: string | undefined;
+  /** The version that wrote that state; 0: not known. */
+  readonly writerBefore: number;
+  /** That was another one, and it was made what this one wants: it is written again in any case. */
+  isMigrated?: boolean;
 }
 
 /** Why a task that waits is cut off: its time is up, or `cpuMs` of processor time are. `asked`: the fetch that it waits for. */

@@ -1,5 +1,5 @@
 /** The states of a batch's keys: a key's tasks hand it on to each other, and the first of them brings it. */
-import { HEAD } from "../heads.ts";
+import { HEAD, joined } from "../heads.ts";
 import { bare, substring } from "./primordials.ts";
 import { fromUtf8 } from "./text.ts";
 
@@ -9,11 +9,14 @@ const FAILED = "!";
 export class KeyStates {
   #states: (string | undefined)[] = bare([]);
   #isSet: boolean[] = bare([]);
+  /** The versions that wrote them; 0: not known. */
+  #writers: number[] = bare([]);
 
   /** For the next batch. */
   forget(): void {
     this.#states = bare([]);
     this.#isSet = bare([]);
+    this.#writers = bare([]);
   }
 
   /** The state that the task whose head begins at `at` finds. */
@@ -21,13 +24,20 @@ export class KeyStates {
     if (this.#isSet[key] !== true) {
       this.#isSet[key] = true;
       const stateAt = heads[at + HEAD.stateAt] as number;
+      this.#writers[key] = joined(heads[at + HEAD.writerHigh] as number, heads[at + HEAD.writerLow] as number);
       this.#states[key] = stateAt < 0 ? undefined : fromUtf8(substring(text, stateAt, heads[at + HEAD.stateEnd]));
     }
     return this.#states[key];
   }
 
-  set(key: number, state: string | undefined): void {
+  /** Of a state that was read. */
+  writerOf(key: number): number {
+    return this.#writers[key] as number;
+  }
+
+  set(key: number, state: string | undefined, writer: number): void {
     this.#states[key] = state;
+    this.#writers[key] = writer;
   }
 
   fail(key: number): void {

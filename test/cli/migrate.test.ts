@@ -1,0 +1,89 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { connectAsync } from "mqtt";
+import { expect, it, vi } from "vitest";
+import { runHome, sluice, start } from "./sluice.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const head = `export const config = { topic: "in/{n}", key: "{n}", to: ["cloud"], retry: { triesMax: 1 }, probation: false };`;
+const first = `${head}
+export default (event, ctx) => { ctx.state.count = (ctx.state.count ?? 0) + 1; return { by: 1, ...ctx.state }; };`;
+const second = `${head}
+export function migrate(state, from) {
+  if (state.count === 13) throw new Error("thirteen");
+  return { total: state.count ?? state.total, from, calls: (state.calls ?? 0) + 1 };
+}
+export default (event, ctx) => {
+  if (event.data === "read") return { by: 2, ...ctx.state };
+  ctx.state.total = (ctx.state.total ?? 0) + 1;
+  return { by: 2, ...ctx.state };
+};`;
+
+it("migrate runs once for each key whose state another version wrote, with what it makes in the same commit, also across kill -9", async () => {
+  await using home = await runHome({ "h.js": first });
+  const outputs = async (): Promise<unknown[]> => {
+    const text = await readFile(join(home.folder, "cloud.ndjson"), "utf8").catch(() => "");
+    return text.split("\n").flatMap((line) => (line === "" ? [] : [(JSON.parse(line) as { data: unknown }).data]));
+  };
+  let sent = 0;
+  /** Publishes, and waits for the output. */
+  const publish = async (n: number | string, payload = "1", silent = false): Promise<unknown> => {
+    const client = await connectAsync(`mqtt://127.0.0.1:${home.mqttPort}`);
+    await client.publishAsync(`in/${n}`, payload, { qos: 1 });
+    await client.endAsync();
+    if (silent) return undefined;
+    sent++;
+    await expect.poll(async () => (await outputs()).length, { timeout: 15_000 }).toBe(sent);
+    return (await outputs()).at(-1);
+  };
+  const live = async (version: number): Promise<void> => {
+    await expect
+      .poll(
+        async () => {
+          const answer = await fetch(`${home.controlUrl}/api/v1/status`, {
+            headers: { authorization: `Bearer ${await home.token()}` },
+          });
+          return ((await answer.json()) as { handlers: { version: number }[] }).handlers[0]?.version;
+        },
+        { timeout: 15_000 },
+      )
+      .toBe(version);
+  };
+  await publish("a");
+  await publish("a");
+  await publish("b");
+  for (let i = 0; i < 13; i++) await publish("c");
+  await writeFile(join(home.folder, "handlers", "h.js"), second);
+  await live(2);
+  // It is written though the handler only reads, so that the next event finds it done.
+  expect(await publish("a", '"read"')).toEqual({ by: 2, total: 2, from: 1, calls: 1 });
+  expect(await publish("a")).toEqual({ by: 2, total: 3, from: 1, calls: 1 });
+  home.gateway.child.kill("SIGKILL");
+  await home.gateway.ended;
+  const again = start(["run", "--config", home.config]);
+  try {
+    await again.said("the gateway is ready");
+    expect(await publish("a")).toEqual({ by: 2, total: 4, from: 1, calls: 1 });
+    expect(await publish("b")).toEqual({ by: 2, total: 2, from: 1, calls: 1 });
+    // A key without a state has nothing to migrate.
+    expect(await publish("new")).toEqual({ by: 2, total: 1 });
+    await publish("c", "1", true);
+    await expect
+      .poll(async () => (await sluice(["dead", "ls", "--json", "--config", home.config])).out, { timeout: 15_000 })
+      .toContain("thirteen");
+    const kept = await sluice(["state", "get", "h", "c", "--json", "--config", home.config]);
+    expect(JSON.parse(kept.out)).toMatchObject({ state: { count: 13 }, version: 1 });
+    // Version 3 finds what version 2 wrote.
+    await writeFile(join(home.folder, "handlers", "h.js"), `${second}\n// anew`);
+    await live(3);
+    expect(await publish("b")).toEqual({ by: 2, total: 3, from: 2, calls: 2 });
+    // Back on version 2, what version 3 wrote is another version's too.
+    await writeFile(join(home.folder, "handlers", "h.js"), second);
+    await live(2);
+    expect(await publish("b")).toEqual({ by: 2, total: 4, from: 3, calls: 3 });
+  } finally {
+    again.child.kill("SIGKILL");
+    await again.ended;
+  }
+});
