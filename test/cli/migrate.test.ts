@@ -24,7 +24,10 @@ it("migrate runs once for each key whose state another version wrote, with what 
   await using home = await runHome({ "h.js": first });
   const outputs = async (): Promise<unknown[]> => {
     const text = await readFile(join(home.folder, "cloud.ndjson"), "utf8").catch(() => "");
-    return text.split("\n").flatMap((line) => (line === "" ? [] : [(JSON.parse(line) as { data: unknown }).data]));
+    const lines = text.split("\n").filter((line) => line !== "");
+    const events = lines.map((line) => JSON.parse(line) as { id: string; data: unknown });
+    // What was not acknowledged before the kill is delivered again, under its id.
+    return [...new Map(events.map(({ id, data }) => [id, data])).values()];
   };
   let sent = 0;
   /** Publishes, and waits for the output. */
