@@ -62,7 +62,7 @@ export async function deploys(): Promise<Readings> {
       fetch(`${sluice.control}/api/v1/handlers/probe/versions`, {
         method: "POST",
         headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: JSON.stringify({ code: text.replaceAll(/export (const |default )/g, asCommonJs), file: "probe.js" }),
+        body: JSON.stringify({ code: text.replaceAll(/export (const |default )/g, exported), file: "probe.js" }),
       }),
     );
     const env = { ...process.env, SLUICE_URL: sluice.control, SLUICE_TOKEN: token };
@@ -89,5 +89,5 @@ export async function deploys(): Promise<Readings> {
 }
 
 /** What the bundler makes of such a source, as far as it matters here. */
-const asCommonJs = (_: string, what: string): string =>
+const exported = (_: string, what: string): string =>
   what === "default " ? "module.exports.default = " : "module.exports.";
