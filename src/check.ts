@@ -79,6 +79,7 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
       failed: (name, fault) => checks.set(name, { name, fault, grants: undefined, triggers: undefined, to: undefined }),
       mended: () => undefined,
       takeBack: () => Promise.resolve(0),
+      letterMark: () => 0,
     });
     await deployments.close();
   } finally {

@@ -108,7 +108,9 @@ export class Gateway {
     if (areUplinksChanged || isChanged("routes")) await hosting.route(config);
     if (areUplinksChanged || isChanged("handlers") || isChanged("secrets"))
       await deployments.reconfigure(config.handlers);
-    await deployments.renew(({ settings }) => settings.secrets.some((name) => changed.has(name)));
+    await deployments.renew(({ settings, candidate }) =>
+      [...settings.secrets, ...(candidate?.settings.secrets ?? [])].some((name) => changed.has(name)),
+    );
     // Last: what failed on the way is tried again by the next reload.
     this.#config = config;
     this.#secrets = secrets;
@@ -228,7 +230,8 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
       if (fault.code === "HANDLER_ROLLED_BACK") watching.rolledBack(name, fault.message);
     },
     mended: (name) => hosting.mended(name),
-    takeBack: (name, version, sinceMs) => hosting.takeBack(name, version, sinceMs),
+    takeBack: (name, version, mark) => hosting.takeBack(name, version, mark),
+    letterMark: () => journal.dead.next,
   });
   opened.resolve(deployments);
   stack.defer(() => deployments.close());

@@ -21,14 +21,16 @@ import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
 import type { Task } from "./task.ts";
 import { forward, ROUTE_VERSION } from "./tasks/forward.ts";
-import type { Batch, Feed, Side } from "./tasks/lane.ts";
+import type { Batch, Feed } from "./tasks/lane.ts";
 import { Line } from "./tasks/line.ts";
-import type { LineContext, LineFigures, LineSettings } from "./tasks/line.ts";
+import type { LineContext, LineSettings } from "./tasks/line.ts";
+import type { LineFigures } from "./tasks/line-figures.ts";
 import type { ParkedKey } from "./tasks/parked.ts";
 import { Placement } from "./tasks/placement.ts";
 import type { Verdict } from "./tasks/probation.ts";
 import { runFitting } from "./tasks/run.ts";
-import type { BatchResult, Runners, RunResult } from "./tasks/run.ts";
+import type { BatchResult, Destination, Runners, RunResult, Settle, States } from "./tasks/run.ts";
+import { runShadow } from "./tasks/shadow.ts";
 import { Trials } from "./tasks/trials.ts";
 
 export type Admission = "taken" | "later" | "refused";
@@ -139,17 +141,18 @@ export class Pipeline {
     return true;
   }
 
-  #hand(line: Line, to: Destination, tasks: readonly Task[], done: Done): void {
+  #hand(line: Line, to: Destination, tasks: readonly Task[], done: Settle): void {
     const { id, route } = line.settings;
     if (route) {
       queueMicrotask(() => done({ version: ROUTE_VERSION, results: forward(tasks) }, NO_STATES));
       return;
     }
     this.#trials.suspects.handed(to.runner);
+    const { candidate } = line.watch;
     const keys = tasks.map(keyOfTask);
     const run = (states: States): void => {
       const writers = this.#journal.stateVersions?.(id, keys);
-      runFitting(this.#runners, to, id, tasks, states, writers, (result) => done(result, states));
+      runFitting(this.#runners, { ...to, candidate }, id, tasks, states, writers, (result) => done(result, states));
     };
     const states = this.#journal.state(id, keys);
     if (states instanceof Promise)
@@ -221,8 +224,10 @@ export class Pipeline {
       line.parked.restore(parked);
     }
     // What failed with the version before may do well with this one.
-    if (line.take(settings)) line.parked.hastenAll();
-    line.quarantine.lift();
+    if (line.take(settings)) {
+      line.parked.hastenAll();
+      line.quarantine.lift();
+    }
     if (settings.trust === "known") line.standing.prove();
     else if (settings.trust === "fresh") line.standing.renew();
     this.#placement.settle(line);
@@ -269,9 +274,14 @@ export class Pipeline {
       provenAfterMs,
       offended: () => setImmediate(() => this.#placement.settle()), // Not in the middle of a batch.
       judged: (version, verdict) => setImmediate(() => this.#judged(line, version, verdict)),
-      shadow: (tasks, states, atMs, done) => {
-        const stateVersions = this.#journal.stateVersions?.(settings.id, tasks.map(keyOfTask));
-        this.#runners.run(this.apart, settings.id, tasks, states, done, { slot: "candidate", atMs, stateVersions });
+      shadow: (...work) => {
+        const stateVersions = this.#journal.stateVersions?.(settings.id, work[1].map(keyOfTask));
+        runShadow(
+          this.#runners,
+          this.#trials.suspects,
+          { runner: this.apart, handler: settings.id, stateVersions },
+          work,
+        );
       },
       quarantined: (ms) => this.#later(line, ms + CLOCK_MS),
       heldBack: (ms) => this.#later(line, ms),
@@ -385,15 +395,7 @@ export class Pipeline {
   }
 }
 
-type States = readonly (string | undefined)[];
-/** `states` are those that the tasks were handed out with. */
-type Done = (result: BatchResult, states: States) => void;
-interface Destination {
-  readonly runner: number;
-  readonly side: Side;
-}
-
 const NO_STATES: States = [];
-const keyOfTask = (task: Task): string => task.key;
+const keyOfTask = ({ key }: Task): string => key;
 const BEHIND: RunResult = { at: "behind" };
 const unrun = (): RunResult => ({ at: "unrun" });

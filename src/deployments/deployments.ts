@@ -24,7 +24,7 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import { buildHandler, checkSize, shownRoot } from "./build.ts";
 import type { Suggest } from "./compose.ts";
-import type { LiveHandler, Candidate, Inspection } from "./handler.ts";
+import type { LiveHandler, Candidate, Deployed, Inspection, Upload } from "./handler.ts";
 import { hasChanged, looksOf } from "./looks.ts";
 import { asFault } from "./maker.ts";
 import { Rollout } from "./rollout.ts";
@@ -38,7 +38,7 @@ import { Versions } from "./versions.ts";
 import type { VersionList } from "./versions.ts";
 import { FolderWatch } from "./watch.ts";
 
-export type { LiveHandler, Candidate, Inspection } from "./handler.ts";
+export type { LiveHandler, Candidate, Deployed, Inspection } from "./handler.ts";
 
 export interface DeploymentsOptions {
   /** The `handlers` section of the config; `dir` is absolute. */
@@ -57,26 +57,8 @@ export interface DeploymentsOptions {
   readonly failed: (name: string, fault: Fault) => void;
   /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
   readonly mended: (name: string) => void;
-  /** Runs what the version failed at since then once more, on what is live now. Says how many dead letters that were. */
   readonly takeBack: RolloutDoors["takeBack"];
-}
-
-/** A bundle that was made elsewhere, as the API brings it. */
-export interface Upload extends By {
-  readonly name: string;
-  readonly code: string;
-  readonly sourceMap: string;
-  /** Where its source begins, as shown to people. */
-  readonly file: string;
-  /** Share of the keys that it is to get while it is tried; 0: as a shadow. undefined: it goes live. */
-  readonly share?: number | undefined;
-}
-
-export interface Deployed {
-  readonly version: number;
-  readonly at: "live" | "canary" | "shadow";
-  /** The version before it, under whose eyes it is on probation. */
-  readonly before: number | undefined;
+  readonly letterMark: RolloutDoors["letterMark"];
 }
 
 export class Deployments {
@@ -98,9 +80,9 @@ export class Deployments {
     this.#options = options;
     this.#handlers = options.handlers;
     this.#root = shownRoot(options.handlers.dir);
-    const { clock, log, inspect, failed, mended, takeBack } = options;
+    const { clock, log, inspect, failed, mended, takeBack, letterMark } = options;
     this.#doors = {
-      ...{ clock, log, inspect, failed, mended, takeBack },
+      ...{ clock, log, inspect, failed, mended, takeBack, letterMark },
       live: placing(options.live, () => this.#handlers),
       suggest: options.suggest ?? ((): undefined => undefined),
       handlers: () => this.#handlers,
@@ -138,6 +120,8 @@ export class Deployments {
         // One whose settings were at fault may be well now.
         if (known.fault !== undefined && known.fault.code !== "HANDLER_ROLLED_BACK") known.looks = new Map();
         else await known.renew();
+        if (known.live === undefined && known.versions?.list.isUploaded === true && (await known.restore()))
+          known.mend();
       }
       await this.#scan(true);
     });
@@ -178,7 +162,10 @@ export class Deployments {
         const { version } = await known.upload({ code, sourceMap }, file, { author, message });
         return { version, at: "live", before: before === version ? undefined : before };
       } catch (error) {
-        if (isNew) this.#known.delete(name);
+        if (isNew) {
+          this.#known.delete(name);
+          this.#options.removed(name); // It may have run already when it could not be remembered.
+        }
         throw error;
       }
     });
@@ -323,8 +310,9 @@ export class Deployments {
     const names: readonly string[] = folder === undefined ? [] : await readdir(folder).catch((): string[] => []);
     for (const name of names.filter((each) => isHandlerName(each) && !this.#known.has(each)).toSorted()) {
       const known = await this.#meet(name);
+      // One that cannot go live now may when the config is mended.
       if (known.versions?.list.isUploaded === true) await known.restore();
-      if (known.live === undefined) this.#known.delete(name);
+      else this.#known.delete(name);
     }
   }
 

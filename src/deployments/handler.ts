@@ -31,6 +31,26 @@ export interface CandidateHandler extends Pick<
   readonly probation: ProbationSettings;
 }
 
+/** A bundle that was made elsewhere, as the API brings it. */
+export interface Upload {
+  readonly author?: string | undefined;
+  readonly message?: string | undefined;
+  readonly name: string;
+  readonly code: string;
+  readonly sourceMap: string;
+  /** Where its source begins, as shown to people. */
+  readonly file: string;
+  /** Share of the keys that it is to get while it is tried; 0: as a shadow. undefined: it goes live. */
+  readonly share?: number | undefined;
+}
+
+export interface Deployed {
+  readonly version: number;
+  readonly at: "live" | "canary" | "shadow";
+  /** The version before it, under whose eyes it is on probation. */
+  readonly before: number | undefined;
+}
+
 /** A bundle to be looked at; nothing of it stays. */
 export interface Candidate {
   readonly name: string;

@@ -10,26 +10,21 @@
  *   R3  What is rolled back stays so across restarts: the folder's contents count as news only when they change.
  */
 import { Fault } from "../fault.ts";
-import type { Log } from "../log.ts";
 import { grantFields } from "./grants.ts";
-import type { Grants } from "./grants.ts";
+import { Books } from "./books.ts";
+import type { BooksDoors } from "./books.ts";
 import { isSame, triggersOf } from "./handler.ts";
 import type { CandidateHandler, LiveHandler } from "./handler.ts";
-import { asFault, defined, Maker } from "./maker.ts";
+import { asFault, Maker } from "./maker.ts";
 import type { By, MakerDoors, Sources } from "./maker.ts";
 import { shownTriggers } from "./shown.ts";
 import { hashOf } from "./versions.ts";
-import type { Step, VersionList, Versions } from "./versions.ts";
+import type { VersionList, Versions } from "./versions.ts";
 
-export interface RolloutDoors extends MakerDoors {
-  readonly log: Log;
+export interface RolloutDoors extends MakerDoors, BooksDoors {
   readonly live: (handler: LiveHandler) => Promise<void>;
   readonly failed: (name: string, fault: Fault) => void;
   readonly mended: (name: string) => void;
-  /** Runs what the version failed at since then once more, on whatever is live now. Says how many dead letters that were. */
-  readonly takeBack: (name: string, version: number, sinceMs: number) => Promise<number>;
-  /** One after another with everything else that changes handlers. */
-  readonly queue: (work: () => Promise<void>) => void;
 }
 
 export interface Figures {
@@ -49,11 +44,11 @@ export class Rollout {
   fault: Fault | undefined;
   readonly #doors: RolloutDoors;
   readonly #maker: Maker;
+  readonly #books: Books;
   readonly #figures: Figures;
   /** Number of the version that was live when the gateway ended last, until another one is live. */
   #served: number | undefined;
   #exported: unknown;
-  #probation: NodeJS.Timeout | undefined;
 
   /** `isOpening`: what is stored is what was there when the gateway ended. */
   constructor(name: string, versions: Versions | undefined, doors: RolloutDoors, figures: Figures, isOpening: boolean) {
@@ -62,6 +57,7 @@ export class Rollout {
     this.#doors = doors;
     this.#figures = figures;
     this.#maker = new Maker(name, versions, doors);
+    this.#books = new Books(name, versions, { ...doors, passed: (version) => this.passed(version) });
     // Later on it says only what this gateway made live itself.
     this.#served = isOpening ? versions?.liveNumber : undefined;
   }
@@ -89,10 +85,8 @@ export class Rollout {
   async try(built: Sources, file: string, share: number, by: By): Promise<CandidateHandler> {
     const { live, versions } = this;
     if (live === undefined || versions === undefined) {
-      throw new Fault(
-        "DEPLOY_NOTHING_LIVE",
-        `nothing of handler ${this.name} is live that a version could be tried beside`,
-      );
+      const message = `nothing of handler ${this.name} is live that a version could be tried beside`;
+      throw new Fault("DEPLOY_NOTHING_LIVE", message);
     }
     if (versions.list.probationMs > 0) {
       const message = `version ${live.version} of handler ${this.name} is on probation itself`;
@@ -109,18 +103,17 @@ export class Rollout {
     }
     const candidate = this.#maker.candidate({ ...stored, ...built }, settings, share);
     await this.#run({ ...live, candidate, probation: undefined });
-    const sinceMs = this.#doors.clock.now();
-    const entry = { version: stored.version, share, sinceMs };
-    await this.#remember(
+    const replaced = versions.list.candidate;
+    if (replaced !== undefined && replaced.version !== stored.version) await this.#books.takeBack(replaced);
+    const entry = { version: stored.version, share, sinceMs: this.#doors.clock.now(), mark: this.#doors.letterMark() };
+    await this.#books.remember(
       { candidate: entry },
       { version: stored.version, what: share > 0 ? "canary" : "shadow", ...by },
     );
-    this.#watch(candidate.version, candidate.probation.timeMs);
-    const fields = { handler: this.name, version: stored.version, beside: live.version, share };
-    this.#doors.log.info(
-      fields,
-      share > 0 ? "canary: the version gets a share of the keys" : "shadow: the version runs without effects",
-    );
+    this.#books.watch(candidate.version, 0, candidate.probation.timeMs);
+    const what =
+      share > 0 ? "canary: the version gets a share of the keys" : "shadow: the version runs without effects";
+    this.#doors.log.info({ handler: this.name, version: stored.version, beside: live.version, share }, what);
     return candidate;
   }
 
@@ -146,26 +139,45 @@ export class Rollout {
       this.mend();
       return;
     }
-    const grantsBefore = this.#grantsBefore();
+    const grantsBefore = this.live?.settings ?? this.#books.grantsBefore(this.#maker);
     const list = versions?.list;
-    const before = this.live?.version ?? versions?.liveNumber;
-    const isNews = before !== next.version;
+    const last = this.live;
+    const replaced = last?.version ?? versions?.liveNumber;
+    const isNews = replaced !== next.version;
+    // What has not passed is nothing to go back to.
+    const isUnproven = list !== undefined && list.probationMs > 0 && list.before > 0;
+    const before = isUnproven ? list.before : replaced;
     const nowMs = this.#doors.clock.now();
-    const isWatched = isNews && before !== undefined && next.settings.probation !== undefined && list !== undefined;
+    const rules = next.settings.probation;
+    const isWatched =
+      isNews && before !== undefined && before !== next.version && rules !== undefined && list !== undefined;
     const sinceMs = isWatched ? nowMs : isNews ? 0 : (list?.probationMs ?? 0);
-    const candidate = isNews ? undefined : await this.#candidateOf(list);
-    await this.#run({ ...next, probation: sinceMs > 0 ? next.settings.probation : undefined, candidate });
+    const mark = this.#doors.letterMark();
+    const probation = sinceMs > 0 ? rules : undefined;
+    const candidate = isNews ? undefined : await this.#runWithCandidate({ ...next, probation }, list);
+    if (isNews) await this.#run({ ...next, probation, candidate: undefined });
     if (!next.hasServed) this.#served = undefined;
     this.#exported = exported;
     this.#figures.deploys++;
     const rollout = isNews
-      ? { live: next.version, before: before ?? 0, probationMs: sinceMs, candidate }
-      : { candidate };
-    await this.#remember(
-      { ...rollout, candidate: candidate === undefined ? undefined : list?.candidate, ...change },
-      isNews ? { version: next.version, what: "live", ...by } : undefined,
-    );
-    this.#watch(next.version, sinceMs === 0 ? undefined : sinceMs + (next.settings.probation?.timeMs ?? 0) - nowMs);
+      ? { live: next.version, before: before === next.version ? 0 : (before ?? 0), probationMs: sinceMs, mark }
+      : {};
+    try {
+      if (isNews && isUnproven && last !== undefined)
+        await this.#books.takeBack({ version: last.version, mark: list.mark });
+      if (isNews && list?.candidate !== undefined && list.candidate.version !== next.version) {
+        await this.#books.takeBack(list.candidate);
+      }
+      await this.#books.remember(
+        { ...rollout, candidate: candidate === undefined ? undefined : list?.candidate, ...change },
+        isNews ? { version: next.version, what: "live", ...by } : undefined,
+      );
+    } catch (error) {
+      // What is not on disk is not live: after a restart it would not be, and nobody would hear its verdict.
+      if (last !== undefined) await this.#run(last);
+      throw error;
+    }
+    this.#books.watch(next.version, sinceMs === 0 ? undefined : sinceMs - nowMs, rules?.timeMs);
     const { name: handler, version, settings } = next;
     const fields = { handler, version, triggers: shownTriggers(settings), ...grantFields(settings, grantsBefore) };
     this.#doors.log.info(isWatched ? { ...fields, onProbationAfter: before } : fields, "handler live");
@@ -175,6 +187,33 @@ export class Rollout {
     await this.#doors.live(next);
     this.live = next;
     this.isStale = false;
+  }
+
+  /** What is tried beside it must not keep the live version from running: where it cannot run it is dropped (R1). */
+  async #runWithCandidate(
+    next: LiveHandler,
+    list: Readonly<VersionList> | undefined,
+  ): Promise<CandidateHandler | undefined> {
+    const entry = list?.candidate;
+    try {
+      const candidate = await this.#candidateOf(list);
+      await this.#run({ ...next, candidate });
+      return candidate;
+    } catch (error) {
+      if (entry === undefined) throw error;
+      await this.#run({ ...next, candidate: undefined });
+      const fault = asFault(error, next.file);
+      this.#doors.log.error(
+        { handler: this.name, dropped: entry.version, fault },
+        "what was tried cannot run any more",
+      );
+      await this.#books.takeBack(entry);
+      await this.#books.remember(
+        { candidate: undefined },
+        { version: entry.version, what: "dropped", why: fault.message },
+      );
+      return undefined;
+    }
   }
 
   /** The version that was live last is live again. False when there is none that can be. */
@@ -188,6 +227,8 @@ export class Rollout {
     } catch (error) {
       const fault = asFault(error, stored.file);
       this.#doors.log.error({ handler: this.name, fault }, "last good version not taken on");
+      this.fault = fault;
+      this.#doors.failed(this.name, fault);
       return false;
     }
   }
@@ -209,17 +250,21 @@ export class Rollout {
   /** The version has run as it should. */
   async passed(version: number): Promise<void> {
     const { live, versions } = this;
-    if (live === undefined || versions === undefined || !this.#isWatched(version)) return;
+    if (live === undefined || versions === undefined || !this.#books.isWatched(version)) return;
     this.#doors.log.info({ handler: this.name, version }, "handler has passed its probation");
     if (version !== live.version) return; // A candidate goes on until somebody decides.
-    this.#watch(version, undefined);
+    this.#books.watch(version, undefined);
     await this.#run({ ...live, probation: undefined });
-    await this.#remember({ probationMs: 0 }, { version, what: "passed" });
+    await this.#books.remember({ probationMs: 0 }, { version, what: "passed" });
   }
 
   /** The version has failed its probation: the one before is live again, or what was tried is dropped. */
   async rejected(version: number, reason: string): Promise<void> {
-    if (!this.#isWatched(version)) return;
+    if (!this.#books.isWatched(version)) {
+      // Whoever gave the verdict hands nothing out until it is told what to run.
+      if (this.live?.version === version) await this.#run({ ...this.live, probation: undefined });
+      return;
+    }
     if (version !== this.live?.version) await this.#dropCandidate({ message: reason });
     else await this.rollBack(this.versions?.list.before ?? 0, { message: reason });
   }
@@ -227,33 +272,34 @@ export class Rollout {
   /** Makes an older version live again; without `to` the one before, or what is tried beside it is dropped. */
   async rollBack(to: number | undefined, by: By): Promise<number> {
     const { versions, live } = this;
-    if (versions === undefined || live === undefined) throw this.#unknown(to ?? 0);
+    if (versions === undefined || live === undefined) throw this.#books.unknown(to ?? 0);
     if (to === undefined && versions.list.candidate !== undefined) return await this.#dropCandidate(by);
     const target = to ?? versions.list.before;
     if (target === live.version) throw new Fault("DEPLOY_SAME", `version ${target} of handler ${this.name} is live`);
-    const { probationMs } = versions.list;
+    const { probationMs, before, candidate, mark } = versions.list;
     try {
       const stored = await versions.read(target);
-      if (stored === undefined) throw this.#unknown(target);
-      await this.#run(this.#maker.again(stored));
+      if (stored === undefined) throw this.#books.unknown(target);
+      // Only what it replaced is known to be good.
+      await this.#run({ ...this.#maker.again(stored), hasServed: target === before });
       this.#exported = stored.config;
     } catch (error) {
       // Whatever is wrong with it, what runs goes on.
-      this.#doors.log.error(
-        { handler: this.name, version: live.version, fault: asFault(error, "") },
-        "not rolled back",
-      );
+      const fault = asFault(error, "");
+      this.#doors.log.error({ handler: this.name, version: live.version, fault }, "not rolled back");
       await this.#run({ ...live, probation: undefined });
       throw error;
     }
-    this.#watch(target, undefined);
+    this.#books.watch(target, undefined);
     this.#figures.rollbacks++;
-    const why = by.message ?? "asked for";
-    await this.#remember(
+    const { message: why = "asked for" } = by;
+    // Before it is remembered: killed in between, the version is on probation again, and all this happens once more.
+    let again = probationMs > 0 ? await this.#books.takeBack({ version: live.version, mark }) : 0;
+    if (candidate !== undefined) again += await this.#books.takeBack(candidate);
+    await this.#books.remember(
       { live: target, before: 0, probationMs: 0, candidate: undefined },
       { version: live.version, what: "rolled-back", why, author: by.author },
     );
-    const again = probationMs > 0 ? await this.#doors.takeBack(this.name, live.version, probationMs) : 0;
     this.#doors.log.warn(
       { handler: this.name, from: live.version, version: target, why, again },
       "handler rolled back",
@@ -282,38 +328,22 @@ export class Rollout {
     const { live } = this;
     this.close();
     const gone = { live: 0, before: 0, probationMs: 0, candidate: undefined, isUploaded: false };
-    await this.#remember(gone, { version: live?.version ?? 0, what: "removed", ...by });
+    await this.#books.remember(gone, { version: live?.version ?? 0, what: "removed", ...by });
   }
 
   async #dropCandidate(by: By): Promise<number> {
     const { live, versions } = this;
     const candidate = versions?.list.candidate;
-    if (live === undefined || candidate === undefined) throw this.#unknown(0);
+    if (live === undefined || candidate === undefined) throw this.#books.unknown(0);
     await this.#run({ ...live, candidate: undefined });
-    this.#watch(candidate.version, undefined);
-    const why = by.message ?? "asked for";
-    await this.#remember(
-      { candidate: undefined },
-      { version: candidate.version, what: "dropped", why, author: by.author },
-    );
-    const again = await this.#doors.takeBack(this.name, candidate.version, candidate.sinceMs);
+    this.#books.watch(candidate.version, undefined);
+    const { message: why = "asked for" } = by;
+    const again = await this.#books.takeBack(candidate);
+    const step = { version: candidate.version, what: "dropped", why, author: by.author } as const;
+    await this.#books.remember({ candidate: undefined }, step);
     const fields = { handler: this.name, dropped: candidate.version, version: live.version, why, again };
     this.#doors.log.warn(fields, "what was tried beside the live version is dropped");
     return live.version;
-  }
-
-  #isWatched(version: number): boolean {
-    const list = this.versions?.list;
-    if (list === undefined) return false;
-    return (list.live === version && list.probationMs > 0) || list.candidate?.version === version;
-  }
-
-  /** Watching has an end; undefined: at once. */
-  #watch(version: number, leftMs: number | undefined): void {
-    clearTimeout(this.#probation);
-    if (leftMs === undefined) return;
-    this.#probation = setTimeout(() => this.#doors.queue(() => this.passed(version)), Math.max(0, leftMs));
-    this.#probation.unref();
   }
 
   // --- when something is wrong
@@ -340,7 +370,7 @@ export class Rollout {
   }
 
   close(): void {
-    clearTimeout(this.#probation);
+    this.#books.close();
   }
 
   // --- parts
@@ -349,7 +379,7 @@ export class Rollout {
   async kept(version: number): Promise<LiveHandler> {
     if (this.live?.version === version) return this.live;
     const stored = await this.versions?.read(version);
-    if (stored === undefined) throw this.#unknown(version);
+    if (stored === undefined) throw this.#books.unknown(version);
     return this.#maker.again(stored);
   }
 
@@ -365,36 +395,5 @@ export class Rollout {
     const stored = await this.versions?.read(entry.version);
     if (stored === undefined) return undefined;
     return this.#maker.candidate(stored, this.#maker.compose(stored, stored.config), entry.share);
-  }
-
-  async #remember(
-    change: Partial<VersionList>,
-    happened: (Omit<Step, "atMs" | "author"> & By) | undefined,
-  ): Promise<void> {
-    if (happened === undefined) return await this.versions?.update(change);
-    const { message, author, ...rest } = happened;
-    const step = { ...rest, ...defined({ why: rest.why ?? message, author }), atMs: this.#doors.clock.now() };
-    await this.versions?.update(change, step);
-  }
-
-  /** What was granted so far: to the version that is live, or was before the gateway ended. */
-  #grantsBefore(): Grants | undefined {
-    if (this.live !== undefined) return this.live.settings;
-    const stored = this.versions?.liveEntry;
-    if (stored === undefined) return undefined;
-    try {
-      return this.#maker.compose(stored, stored.config);
-    } catch {
-      return undefined; // Its settings are none any more.
-    }
-  }
-
-  #unknown(version: number): Fault {
-    const kept = this.versions?.list.versions.map((each) => each.version).join(", ") ?? "";
-    const message =
-      version === 0
-        ? `there is no version of handler ${this.name} to go back to`
-        : `version ${version} of handler ${this.name} is not kept; there are: ${kept}`;
-    return new Fault("DEPLOY_NO_VERSION", message);
   }
 }

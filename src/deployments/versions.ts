@@ -33,7 +33,13 @@ const step = z.object({
   why: z.string().optional(),
   author: z.string().optional(),
 });
-const candidate = z.object({ version: number, share: z.number().min(0).max(1), sinceMs: z.number() });
+const candidate = z.object({
+  version: number,
+  share: z.number().min(0).max(1),
+  sinceMs: z.number(),
+  /** As that of the list. */
+  mark: number.default(0),
+});
 const list = z.object({
   format: z.literal(1),
   next: z.int().min(1),
@@ -43,6 +49,8 @@ const list = z.object({
   before: number.default(0),
   /** Since when the live one is on probation; 0: it is not. */
   probationMs: z.number().default(0),
+  /** Where the next dead letter stood when the live one went live: those from there on may be its own. */
+  mark: number.default(0),
   /** Tried beside the live one, on a share of the keys; 0: as a shadow. */
   candidate: candidate.optional(),
   /** Contents of the source in the handlers' folder when it was last made a version. */
@@ -160,6 +168,7 @@ export class Versions {
       await writeAside(this.#folder, `${version}.js.map`, build.sourceMap);
       await this.#save({ ...this.#list, next: version + 1, versions: [...this.#list.versions, added] });
     });
+    await this.update({}, undefined); // One that is refused after all must not stay for ever.
     return added;
   }
 
@@ -168,10 +177,10 @@ export class Versions {
     const before = this.#list;
     const next = { ...before, ...change };
     if (happened !== undefined) next.history = [...before.history, happened].slice(-HISTORY_MAX);
-    if (happened === undefined && isDeepStrictEqual(before, next)) return;
     const used = new Set([next.live, next.before, next.candidate?.version]);
     const { versions } = before;
     next.versions = versions.filter(({ version }, at) => used.has(version) || at >= versions.length - VERSIONS_KEPT);
+    if (happened === undefined && isDeepStrictEqual(before, next)) return;
     await this.#guarded(async () => {
       if ((await mkdir(this.#folder, { recursive: true })) !== undefined) await syncFolder(dirname(this.#folder));
       await this.#save(next);

@@ -1,7 +1,7 @@
 /** What is told of each handler and route as it runs: its status, beside what its line counted. */
 import type { HandlerStatus } from "../control/control.ts";
 import type { HandlerAnswer } from "../control/handler-shapes.ts";
-import type { LineFigures } from "../tasks/line.ts";
+import type { LineFigures } from "../tasks/line-figures.ts";
 import type { VersionFigures } from "../tasks/watch.ts";
 
 export interface HandlerParts {

@@ -94,9 +94,9 @@ export class Hosting {
     const { concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     const wants = { name, topics, key, schedule, webhook, on };
-    triggers.check(wants);
-    const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
     const id = journal.handlerId(name);
+    triggers.vet(id, wants);
+    const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
@@ -175,17 +175,16 @@ export class Hosting {
     return Object.fromEntries(names.map((name) => [name, this.secrets.get(name) ?? ""]));
   }
 
-  /** Dead letters of that version since then are tried again. What waits for another try is tried at once anyway. */
-  async takeBack(name: string, version: number, sinceMs: number): Promise<number> {
+  /** Dead letters of that version from that mark on are tried again. What waits for another try is tried at once anyway. */
+  async takeBack(name: string, version: number, mark: number): Promise<number> {
     const { dead } = this.#rooms.journal;
     let count = 0;
-    let after: string | undefined;
+    let after = mark > 0 ? `d${mark - 1}` : undefined;
     do {
       const letters = await dead.list({ handler: name, limit: PAGE, after });
-      for (const letter of letters) {
-        if (letter.version !== version || letter.timeMs < sinceMs || letter.kind !== "task") continue;
-        if (await dead.redrive(letter.id)) count++;
-      }
+      const own = letters.filter((letter) => letter.version === version && letter.kind === "task");
+      const redriven = await Promise.all(own.map(({ id }) => dead.redrive(id)));
+      count += redriven.filter(Boolean).length;
       after = letters.length < PAGE ? undefined : letters.at(-1)?.id;
     } while (after !== undefined);
     return count;

@@ -13,7 +13,7 @@ import type { Journal } from "../journal/journal.ts";
 import { Fault } from "../fault.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { LineFigures } from "../tasks/line.ts";
+import type { LineFigures } from "../tasks/line-figures.ts";
 import type { Hooks, Notices, Ticker } from "../triggers/triggers.ts";
 import { systemClock as clock } from "../time.ts";
 import { version } from "../version.ts";

@@ -24,6 +24,11 @@ export class DeadLetters {
   }
 
   /** Oldest first. */
+  /** Number of the next one: those that come from now on are not before it. */
+  get next(): number {
+    return this.#core.dead.next;
+  }
+
   list(query: DeadQuery = {}): Promise<DeadLetter[]> {
     return this.#core.writer.synced().then(() => this.#core.dead.list(query));
   }

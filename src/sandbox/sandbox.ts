@@ -76,6 +76,10 @@ export interface LoadOptions {
 
 export interface RunOptions {
   readonly slot?: Slot;
+  /** The version that it is meant for; another one in the slot does not run it. */
+  readonly version?: number | undefined;
+  /** Where what it is meant for is gone nobody runs it; otherwise the live version does. */
+  readonly isShadow?: boolean;
   /** Milliseconds since 1970. */
   readonly atMs?: number | undefined;
   readonly isCaptured?: boolean;
@@ -265,12 +269,16 @@ export class Sandbox {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    { slot = "live", atMs, isCaptured = false, stateVersions }: RunOptions = {},
+    { slot = "live", version, isShadow = false, atMs, isCaptured = false, stateVersions }: RunOptions = {},
   ): void {
     this.#batches++;
     this.#tasks += batch.length;
     const work: Waiting = {
-      version: () => (slot === "live" ? undefined : this.#aside[slot].get(handler)) ?? this.#live.get(handler),
+      version: () => {
+        const aside = slot === "live" ? undefined : this.#aside[slot].get(handler);
+        if (aside !== undefined && (version ?? aside.bundle.version) === aside.bundle.version) return aside;
+        return isShadow ? undefined : this.#live.get(handler);
+      },
       batch,
       states,
       stateVersions,

@@ -12,6 +12,7 @@ import { BUDGETS, RATE } from "./budgets.ts";
 import type { ChainContext } from "./chain.ts";
 import { EmitRate } from "./emit-rate.ts";
 import type { RateLimits } from "./emit-rate.ts";
+import type { LineFigures } from "./line-figures.ts";
 import { BATCH_TASKS_MAX, Lane } from "./lane.ts";
 import type { Batch, Feed, Side } from "./lane.ts";
 import { ParkedKeys } from "./parked.ts";
@@ -19,13 +20,12 @@ import { filledIn } from "./outputs.ts";
 import type { Ended, Outcomes } from "./outcomes.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Recent } from "./recent.ts";
-import type { RecentFigures } from "./recent.ts";
-import type { Verdict } from "./probation.ts";
+import type { Probation, Verdict } from "./probation.ts";
 import type { BatchResult, RunResult, Spent } from "./run.ts";
 import type { ShadowDoors } from "./shadow.ts";
 import { Standing } from "./standing.ts";
 import { Watch } from "./watch.ts";
-import type { WatchedVersions, WatchFigures } from "./watch.ts";
+import type { WatchedVersions } from "./watch.ts";
 
 /** What the pipeline has to know of a handler or route. */
 export interface LineSettings extends WatchedVersions {
@@ -83,28 +83,6 @@ export interface LineContext extends ChainContext {
   readonly shadow: ShadowDoors["run"];
 }
 
-export interface LineFigures {
-  readonly name: string;
-  readonly version: number;
-  /** Tasks not yet begun, in memory and on disk, parked ones excluded. */
-  readonly waiting: number;
-  readonly running: number;
-  readonly parked: number;
-  readonly retried: number;
-  readonly dead: number;
-  /** Runners that it has cost, and for how long it stands aside for that: 0 when it does not. */
-  readonly runnersLost: number;
-  readonly quarantinedMs: number;
-  /** By budget: how often it was spent. */
-  readonly budgets: Readonly<Record<string, number>>;
-  /** For how long events have waited because of outputsPerSecond. */
-  readonly heldBackMs: number;
-  /** Whether it has run for a while without costing an isolate or a runner. */
-  readonly proven: boolean;
-  readonly versions: WatchFigures;
-  readonly recent: RecentFigures;
-}
-
 /** What says nothing of the version that fails with it. */
 const PASSING: ReadonlySet<string> = new Set(["TASK_CHAIN_REFUSED"]);
 /** That a handler is held back is said once in so long. */
@@ -147,6 +125,8 @@ export class Line {
   #failed = 0;
   /** What the clocks of the batch that is being settled began with. */
   #startMs = 0;
+  /** Likewise: it is on probation. */
+  #probation: Probation | undefined;
   #retried = 0;
   #dead = 0;
 
@@ -154,8 +134,10 @@ export class Line {
   constructor(settings: LineSettings, context: LineContext, feed: Feed, due: (keys: readonly string[]) => void) {
     this.settings = settings;
     this.#context = context;
-    const lost = (): void =>
-      this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, this.watch.candidate?.version ?? 0);
+    const lost = (version: number): void => {
+      if (!this.watch.isCandidate(version)) return; // It was dropped meanwhile.
+      this.#judge({ at: "rejected", reason: "as a shadow it cost runners" }, version);
+    };
     this.watch = new Watch([context.runners - 1], { run: context.shadow, lost }, context.clock);
     this.watch.take(settings);
     this.#recent = new Recent(context.clock);
@@ -170,7 +152,9 @@ export class Line {
 
   /** Goes on under these settings. True when they are another version's. */
   take(settings: LineSettings): boolean {
-    const isAnother = settings.version !== this.settings.version;
+    const tried = this.watch.candidate?.version;
+    const isAnother =
+      settings.version !== this.settings.version || (tried !== undefined && tried !== settings.candidate?.version);
     this.settings = settings;
     this.watch.take(settings);
     this.#own = settings;
@@ -237,8 +221,9 @@ export class Line {
     this.#meanMs = result.tookMs === undefined || events === 0 ? undefined : result.tookMs / events;
     this.#isWatched = this.#context.outcomes?.isWatched === true;
     this.#ran = this.#failed = 0;
-    const { candidate } = this.watch;
+    const { candidate, probation } = this.watch;
     this.#own = candidate?.version === this.version ? candidate : this.settings;
+    this.#probation = probation;
   }
 
   /** All of its tasks are settled. */
@@ -250,8 +235,8 @@ export class Line {
 
   #judge(verdict: Verdict, version: number): void {
     if (verdict.at === "rejected") {
-      if (this.watch.isCandidate(version)) this.watch.dropCandidate();
-      else this.held = true;
+      if (version === this.settings.version) this.held = true;
+      this.watch.reject(version);
     }
     this.#context.judged(version, verdict);
   }
@@ -265,6 +250,7 @@ export class Line {
           this.fail(task, { code: outputs.code, message: outputs.message }, !outputs.passing);
         } else {
           this.watch.now.done++;
+          if (this.#probation !== undefined) this.#probation.done++;
           this.#ran++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version, this.#startMs);
@@ -292,8 +278,8 @@ export class Line {
 
   /** One of its tasks has cost a runner. What a candidate does is not held against the live version. */
   costRunner(): void {
-    this.watch.probation?.costRunner();
-    if (this.watch.isCandidate(this.version)) return;
+    this.#probation?.costRunner();
+    if (!this.#isLive) return;
     this.#offended();
     const quarantinedMs = this.quarantine.add();
     if (quarantinedMs === 0) return;
@@ -302,8 +288,13 @@ export class Line {
     this.#context.quarantined(quarantinedMs);
   }
 
+  /** What a candidate does, or a version that is gone, is not held against the live one. */
+  get #isLive(): boolean {
+    return this.version === this.settings.version;
+  }
+
   #offended(): void {
-    if (!this.watch.isCandidate(this.version) && this.standing.offended()) this.#context.offended();
+    if (this.#isLive && this.standing.offended()) this.#context.offended();
   }
 
   /** A further try after a wait, or a dead letter when `final` or when there have been enough tries. */
@@ -312,14 +303,16 @@ export class Line {
     const { retry, name } = this.settings;
     const budget = BUDGETS[failure.code];
     if (budget !== undefined) this.#budgets.set(budget, (this.#budgets.get(budget) ?? 0) + 1);
-    const { probation, now } = this.watch;
+    const { isTakenBack, now } = this.watch;
+    const probation = PASSING.has(failure.code) ? undefined : this.#probation;
     now.failed++;
     this.#ran++;
     this.#failed++;
-    const isFree = probation !== undefined && !PASSING.has(failure.code);
-    const tries = isFree ? probation.failed(task.seq, `${failure.code}: ${failure.message}`) : task.attempt + 1;
+    const isFree = probation !== undefined || isTakenBack;
+    const failed = probation?.failed(task.seq, `${failure.code}: ${failure.message}`);
+    const tries = failed ?? (isTakenBack ? 1 : task.attempt + 1);
     // Rejected just now: the version before takes it.
-    const isOver = (final || tries >= retry.triesMax) && !(isFree && probation.isRejected);
+    const isOver = (final || tries >= retry.triesMax) && !isTakenBack && probation?.isRejected !== true;
     if (isOver) {
       this.#dead++;
       const id = this.#context.settle(task, { at: "dead", failure }, this.version, this.#startMs);

@@ -41,6 +41,8 @@ const BELIEVED_MIN = 20;
 export class Probation {
   readonly version: number;
   readonly rules: ProbationRules;
+  /** Events that ended well; counted by whoever settles them. */
+  done = 0;
   readonly #own: Tally;
   readonly #before: Tally | undefined;
   readonly #clock: Clock;
@@ -102,8 +104,7 @@ export class Probation {
     }
     // Those that wait for another try may yet do well.
     const isLong = this.#clock.monotonic() - this.#startedMs >= leastMs;
-    if (isLong && this.#own.done + this.#failed.size >= eventsMax)
-      this.#verdict ??= { at: "passed", events: this.#events };
+    if (isLong && this.#events >= eventsMax) this.#verdict ??= { at: "passed", events: this.#events };
     if (this.#isTold) return undefined;
     this.#isTold = this.#verdict !== undefined;
     return this.#verdict;
@@ -118,7 +119,7 @@ export class Probation {
   }
 
   get #events(): number {
-    return Math.round(this.#own.done) + this.#failed.size;
+    return this.done + this.#failed.size;
   }
 
   #reject(reason: string): void {

@@ -41,6 +41,16 @@ export interface BatchResult extends Spent {
   readonly results: readonly RunResult[];
 }
 
+export interface RunsWhere {
+  readonly slot?: Side;
+  /** That it is meant for: where that is gone the live one runs it, or nobody what was a shadow's. */
+  readonly version?: number | undefined;
+  readonly isShadow?: boolean;
+  readonly atMs?: number;
+  /** Aligned with the states: the versions that wrote them. */
+  readonly stateVersions?: readonly number[] | undefined;
+}
+
 export interface Runners {
   /** The most that share the proven handlers, numbered from 0. One more, after them, is apart (places.ts). */
   readonly sharedMax: number;
@@ -60,31 +70,47 @@ export interface Runners {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    options?: { readonly slot?: Side; readonly atMs?: number; readonly stateVersions?: readonly number[] | undefined },
+    options?: RunsWhere,
   ): void;
 }
 
 /** Characters of state that go out with one batch. A frame has 64 MB, and an isolate has to take them all at once. */
 const STATE_CHARS_MAX = 2 * 1024 * 1024;
 
+export type States = readonly (string | undefined)[];
+
+/** `states` are those that the tasks were handed out with. */
+export type Settle = (result: BatchResult, states: States) => void;
+
+export interface Destination {
+  readonly runner: number;
+  readonly side: Side;
+}
+
+interface RunsAt extends Destination {
+  /** What is tried when the tasks are handed out. */
+  readonly candidate?: { readonly version: number } | undefined;
+}
+
 /** As `runners.run` in `runner`, but of a batch whose states are too much for one go the rest comes back `unrun`. */
 export function runFitting(
   runners: Runners,
-  { runner, side }: { readonly runner: number; readonly side: Side },
+  { runner, side, candidate }: RunsAt,
   handler: number,
   tasks: readonly Task[],
   states: readonly (string | undefined)[],
   stateVersions: readonly number[] | undefined,
   done: (result: BatchResult) => void,
 ): void {
+  const where = { slot: side, version: side === "live" ? undefined : candidate?.version, stateVersions };
   const count = fitting(states);
   if (count >= tasks.length) {
-    runners.run(runner, handler, tasks, states, done, { slot: side, stateVersions });
+    runners.run(runner, handler, tasks, states, done, where);
     return;
   }
   const rest = tasks.slice(count).map((): RunResult => ({ at: "unrun" }));
   const ended = (result: BatchResult): void => done({ ...result, results: [...result.results, ...rest] });
-  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), ended, { slot: side, stateVersions });
+  runners.run(runner, handler, tasks.slice(0, count), states.slice(0, count), ended, where);
 }
 
 /** So many tasks, the first at least, have states that go out together. */

@@ -11,7 +11,8 @@ import { eventRecord } from "../event.ts";
 import type { Task } from "../task.ts";
 import { Differences, shortened, shownCame } from "./differences.ts";
 import type { Came, DifferenceCounts } from "./differences.ts";
-import type { BatchResult, RunResult } from "./run.ts";
+import type { BatchResult, Runners, RunResult } from "./run.ts";
+import type { Suspects } from "./suspects.ts";
 
 const TASKS_MAX = 64;
 const CHARS_MAX = 1024 * 1024;
@@ -44,13 +45,14 @@ export interface ShadowReport {
 export interface ShadowDoors {
   /** Runs the tasks on the candidate; `done` is called once, later. */
   readonly run: (
+    version: number,
     tasks: readonly Task[],
     states: readonly (string | undefined)[],
     atMs: number,
     done: (result: BatchResult) => void,
   ) => void;
-  /** It keeps costing runners: it is not to be asked again. */
-  readonly lost: () => void;
+  /** The shadow of that version costs runners: it is not to be asked again. */
+  readonly lost: (version: number) => void;
 }
 
 export class Shadow {
@@ -91,7 +93,7 @@ export class Shadow {
     this.#skipped += tasks.length - chosen.length;
     if (chosen.length === 0) return;
     this.#busy = true;
-    this.#doors.run(chosen, given, result.startMs ?? 0, (answer) => {
+    this.#doors.run(this.version, chosen, given, result.startMs ?? 0, (answer) => {
       this.#busy = false;
       this.#compare(chosen, came, answer);
     });
@@ -112,12 +114,12 @@ export class Shadow {
   }
 
   #compare(tasks: readonly Task[], live: readonly Came[], { version, results, tookMs }: BatchResult): void {
-    const crashed = results.some(({ at }) => at === "crashed");
-    this.#losses = crashed ? this.#losses + 1 : 0;
-    if (this.#losses >= LOSSES_MAX) this.#doors.lost();
-    // The candidate is gone, or another one: this is not its answer.
+    // One that could not be stopped is known to have done it; one that was there when its runner died may not have.
+    const isCulprit = results.some((result) => result.at === "failed" && result.cost === "runner");
+    this.#losses = results.some(({ at }) => at === "crashed") ? this.#losses + 1 : 0;
+    if (isCulprit || this.#losses >= LOSSES_MAX) this.#doors.lost(this.version);
     if (version !== this.version) {
-      this.#skipped += tasks.length;
+      this.#skipped += tasks.length; // It did not come to run.
       return;
     }
     if (tookMs !== undefined) {
@@ -153,4 +155,34 @@ function cameOf(result: RunResult): Came | undefined {
     return Object.values(address).every((value) => value === undefined) ? text : `${text} ${JSON.stringify(address)}`;
   });
   return { failed: undefined, outputs: outputs.join("\n"), state: result.state ?? "" };
+}
+interface ShadowPlace {
+  /** The one apart. */
+  readonly runner: number;
+  readonly handler: number;
+  /** Aligned with the tasks: the versions that wrote their keys' states. */
+  readonly stateVersions: readonly number[] | undefined;
+}
+
+/**
+ * Runs what a shadow is to run in the runner apart. It is in nobody's way: where suspects are tried it stays away, and what
+ * has it in hand is not free for them.
+ */
+export function runShadow(
+  runners: Runners,
+  suspects: Pick<Suspects<unknown>, "blocks" | "handed" | "back">,
+  { runner, handler, stateVersions }: ShadowPlace,
+  [version, tasks, states, atMs, done]: Parameters<ShadowDoors["run"]>,
+): void {
+  if (suspects.blocks(runner)) {
+    setImmediate(() => done({ version: 0, results: tasks.map(() => ({ at: "unrun" })) }));
+    return;
+  }
+  suspects.handed(runner);
+  const back = (result: BatchResult): void => {
+    suspects.back(runner);
+    done(result);
+  };
+  const where = { slot: "candidate", version, isShadow: true, atMs, stateVersions } as const;
+  runners.run(runner, handler, tasks, states, back, where);
 }

@@ -59,6 +59,8 @@ export class Watch {
   #before: Tally | undefined;
   #probation: Probation | undefined;
   #candidate: Candidate | undefined;
+  /** Version that was taken back last: what comes of it late is not held against anybody. */
+  #takenBack: number | undefined;
   /** Of the batch that is being settled. */
   now: Tally = this.#live;
 
@@ -82,15 +84,19 @@ export class Watch {
   }
 
   take({ version, probation, candidate }: WatchedVersions): void {
+    if (version === this.#takenBack) this.#takenBack = undefined;
     if (version !== this.#live.version) {
-      const tried = this.#candidate?.tally;
+      if (this.#probation !== undefined && !this.#probation.isPassed) this.#takenBack = this.#live.version;
+      const tally = this.#candidate?.tally;
       // One that had run already: the live one of a restart or of a rollback has no other to be compared with.
       this.#before = this.#live.version === 0 ? undefined : this.#live;
-      this.#live = tried?.version === version ? tried : new Tally(version);
+      this.#live = tally?.version === version ? tally : new Tally(version);
     }
     if (probation === undefined) this.#probation = undefined;
     else if (this.#probation?.version !== version)
       this.#probation = new Probation(this.#live, this.#before, probation, this.#clock);
+    const tried = this.#candidate?.settings.version;
+    if (tried !== undefined && tried !== version && tried !== candidate?.version) this.#takenBack = tried;
     this.#candidate = candidate === undefined ? undefined : this.#taken(candidate);
   }
 
@@ -107,9 +113,15 @@ export class Watch {
     };
   }
 
-  /** The candidate runs no more. */
-  dropCandidate(): void {
-    this.#candidate = undefined;
+  /** The version gets nothing more to run. */
+  reject(version: number): void {
+    this.#takenBack = version;
+    if (this.isCandidate(version)) this.#candidate = undefined;
+  }
+
+  /** Whether the batch that is being settled is of a version that was taken back meanwhile. */
+  get isTakenBack(): boolean {
+    return this.now.version === this.#takenBack;
   }
 
   /** A batch of `events` is back, and settled next. */

@@ -42,8 +42,11 @@ export class OnTrigger implements Trigger {
     if (unknown !== undefined) {
       throw new Fault("TRIGGER_ON_UNKNOWN", `nothing is called ${unknown.what}; there are: ${NOTICES.join(", ")}`);
     }
-    this.unbind(handler);
-    if (on.length === 0) return undefined;
+    if (on.length === 0) {
+      this.unbind(handler);
+      return undefined;
+    }
+    // At once: a folder that is watched all the time is not looked at as if for the first time.
     this.#wants.set(handler, on);
     this.onChange();
     return innerKey(config);

@@ -29,10 +29,10 @@ export class TopicTrigger implements Trigger {
   #remembered = new Map<string, readonly number[]>();
 
   bind(handler: number, config: TriggerConfig): KeyOf | undefined {
-    if (config.topics.length === 0) return undefined;
     const filters = config.topics.map(parseTopicFilter);
-    const keyOf = parseKeyTemplate(config.key, filters);
+    const keyOf = filters.length === 0 ? undefined : parseKeyTemplate(config.key, filters);
     this.unbind(handler);
+    if (keyOf === undefined) return undefined;
     this.#filters.set(handler, filters);
     for (const { filter } of filters) this.#trie.add(filter, handler);
     this.#remembered.clear();

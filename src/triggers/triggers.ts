@@ -85,10 +85,15 @@ export class Triggers {
     for (const make of KINDS) make().bind(0, config);
   }
 
-  /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
-  bind(handler: number, config: TriggerConfig): KeyOf {
+  /** Throws the Fault with which `bind` would refuse the config, beside what the other handlers have. */
+  vet(handler: number, config: TriggerConfig): void {
     this.check(config);
     for (const trigger of this.#byKind.values()) trigger.vet?.(handler, config);
+  }
+
+  /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
+  bind(handler: number, config: TriggerConfig): KeyOf {
+    this.vet(handler, config);
     let inner: KeyOf | undefined;
     let keyOf = byTopic;
     for (const trigger of this.#byKind.values()) {

@@ -47,6 +47,14 @@ export function triggerContract(name: string, subject: TriggerSubject): void {
       expect(trigger.match(subject.covered)).toEqual([]);
     });
 
+    it("bind() again without the kind leaves nothing of it", () => {
+      const trigger = subject.make();
+      trigger.bind(7, subject.asks);
+      expect(trigger.match(subject.covered)).toEqual([7]);
+      expect(trigger.bind(7, { topics: [], key: undefined })).toBeUndefined();
+      expect(trigger.match(subject.covered)).toEqual([]);
+    });
+
     const { refused } = subject;
     it.skipIf(refused === undefined)("a refused config changes nothing (T3)", () => {
       const trigger = subject.make();

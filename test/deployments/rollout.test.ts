@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { buildHandler } from "../../src/deployments/build.ts";
 import type { Deployed, DeploymentsOptions } from "../../src/deployments/deployments.ts";
-import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import { Fault } from "../../src/fault.ts";
+import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
@@ -144,6 +145,48 @@ describe("a version that is rejected", () => {
     expect(opened.deployments.figures().failing).toBe(0);
   });
 
+  it("makes way for the last one that has passed, not for another that had not", async () => {
+    await open();
+    for (const n of [1, 2, 3]) await save(`return ${n}`);
+    // What the second failed at runs again on the third, which took its place.
+    expect(takenBack).toEqual([["h", 2]]);
+    opened.deployments.judged("h", 2, { at: "rejected", reason: "late" });
+    opened.deployments.judged("h", 3, { at: "rejected", reason: "X" });
+    await opened.deployments.scan();
+    expect(live()).toBe(1);
+    expect(takenBack).toEqual([
+      ["h", 2],
+      ["h", 3],
+    ]);
+  });
+
+  it("is run again where its verdict comes to nothing, for it hands nothing out until then", async () => {
+    await open();
+    await save("return 1");
+    const before = opened.live.length;
+    opened.deployments.judged("h", 1, { at: "rejected", reason: "X" });
+    await opened.deployments.scan();
+    expect(opened.live.slice(before)).toMatchObject([{ version: 1 }]);
+  });
+
+  it("is taken back before that is remembered, so that a kill in between has it all happen once more", async () => {
+    let seen: number | undefined;
+    await open(
+      {},
+      {
+        takeBack: async () => {
+          seen = opened.deployments.versions("h").live;
+          throw new Error("the disk is gone");
+        },
+      },
+    );
+    await save("return 1");
+    await save("return 2");
+    opened.deployments.judged("h", 2, { at: "rejected", reason: "X" });
+    await opened.deployments.scan();
+    expect([seen, live(), opened.deployments.versions("h").live]).toEqual([2, 1, 1]);
+  });
+
   it("is so once: a late verdict changes nothing (R2)", async () => {
     await open();
     await save("return 1");
@@ -171,7 +214,7 @@ describe("a version that is rejected", () => {
 
 describe("rolling back by hand", () => {
   it("goes to the version before, or to any that is kept, and says why", async () => {
-    await open();
+    await open({ defaults: { probation: false } });
     for (const n of [1, 2, 3]) await save(`return ${n}`);
     expect(await opened.deployments.rollBack("h", undefined, { author: "ada", message: "too hot" })).toBe(2);
     expect(live()).toBe(2);
@@ -181,8 +224,17 @@ describe("rolling back by hand", () => {
       author: "ada",
     });
     expect(await opened.deployments.rollBack("h", 1, {})).toBe(1);
-    await again();
+    await again({ defaults: { probation: false } });
     expect(live()).toBe(1);
+  });
+
+  it("counts a version as proven only when it is what was replaced", async () => {
+    await open({ defaults: { probation: false } });
+    for (const n of [1, 2, 3]) await save(`return ${n}`);
+    await opened.deployments.rollBack("h", 1, {});
+    expect(opened.live.at(-1)).toMatchObject({ version: 1, hasServed: false });
+    await opened.deployments.rollBack("h", 3, {});
+    expect(opened.live.at(-1)).toMatchObject({ version: 3, hasServed: false });
   });
 
   it("is refused with what there is", async () => {
@@ -238,6 +290,47 @@ describe("a deploy", () => {
     expect(opened.deployments.versions("h").versions).toHaveLength(1);
   });
 
+  it("that cannot be remembered is not live, for after a restart it would not be", async () => {
+    await open();
+    await save("return 1");
+    mkdirSync(join(folder.data, "h", "versions.json.new"));
+    expect(await deploy("return 2").catch(codeOf)).toBe("DEPLOY_STORE_FAILED");
+    expect(live()).toBe(1);
+  });
+
+  it("that cannot go live at a start does when the config is mended", async () => {
+    await open();
+    await deploy("return 1");
+    await opened.deployments.close();
+    let isBroken = true;
+    const seen: number[] = [];
+    await open(
+      {},
+      {
+        live: async ({ version }) => {
+          if (isBroken) throw new Fault("OUTPUT_UPLINK_UNKNOWN", "no uplink is named cloud");
+          seen.push(version);
+        },
+      },
+    );
+    expect(opened.deployments.figures()).toMatchObject({ live: 0, failing: 1 });
+    isBroken = false;
+    await opened.deployments.reconfigure(settings(folder, {}));
+    expect(seen).toEqual([1]);
+    expect(opened.deployments.figures()).toMatchObject({ live: 1, failing: 0 });
+  });
+
+  it("that is refused again and again does not fill the disk", async () => {
+    await open();
+    await deploy("return 0");
+    for (let n = 1; n <= 15; n++) {
+      expect(await deploy(`return ${n}`, { share: 0.5, config: '{ topic: "other" }' }).catch(codeOf)).toBe(
+        "DEPLOY_OTHER_TRIGGERS",
+      );
+    }
+    expect(opened.deployments.versions("h").versions.length).toBeLessThanOrEqual(12);
+  });
+
   it("of a handler in the folder cannot be removed by itself", async () => {
     await open();
     await save("return 1");
@@ -274,6 +367,41 @@ describe("a version that is tried beside the live one", () => {
     expect(opened.live.at(-1)).toMatchObject({ version: 1, candidate: undefined });
     expect(history()).toEqual(["1 live", "2 canary", "2 dropped", "3 shadow", "3 dropped"]);
     expect(await opened.deployments.promote("h", {}).catch(codeOf)).toBe("DEPLOY_NO_CANDIDATE");
+  });
+
+  it("that cannot run any more does not keep the live one from starting (R1)", async () => {
+    await open();
+    await deploy("return 1");
+    await deploy("return 2", { share: 0.5 });
+    await opened.deployments.close();
+    const seen: unknown[] = [];
+    await open(
+      {},
+      {
+        live: async ({ version, candidate }) => {
+          if (candidate !== undefined) throw new Fault("OUTPUT_UPLINK_UNKNOWN", "no uplink is named cloud");
+          seen.push(version);
+        },
+      },
+    );
+    expect(seen).toEqual([1]);
+    expect(opened.deployments.versions("h")).toMatchObject({ live: 1 });
+    expect(opened.deployments.versions("h").candidate).toBeUndefined();
+    expect(history().at(-1)).toBe("2 dropped");
+    expect(takenBack).toEqual([["h", 2]]);
+  });
+
+  it("that is replaced is taken back", async () => {
+    await open();
+    await deploy("return 1");
+    await deploy("return 2", { share: 0.5 });
+    await deploy("return 3", { share: 0.5 });
+    expect(takenBack).toEqual([["h", 2]]);
+    await save("return 4");
+    expect(takenBack).toEqual([
+      ["h", 2],
+      ["h", 3],
+    ]);
   });
 
   it("is gone when another version goes live", async () => {

@@ -55,7 +55,8 @@ describe("version numbers", () => {
     expect(numbers(opened)).toEqual(Array.from({ length: 14 }, (_, n) => n + 1));
     const files = readdirSync(join(folder.data, "h")).filter((file) => file.endsWith(".js"));
     expect(files.map((file) => Number.parseInt(file, 10)).toSorted((a, b) => a - b)).toEqual([
-      5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+      // None of the later ones has passed yet: the first is what would be gone back to.
+      1, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
     ]);
   });
 });

@@ -57,6 +57,18 @@ describe("a version beside the live one", () => {
     expect(await versionOf(sandbox, live.id, { slot: "candidate" })).toBe(1);
   });
 
+  it("runs nothing that is meant for another one: the live one does, or nobody what is a shadow's", async () => {
+    opened = await openSandbox();
+    const { sandbox } = opened;
+    const live = bundle("return 1", { version: 1 });
+    await loadAll(sandbox, live);
+    await sandbox.load({ ...live, version: 3 }, 0, { slot: "candidate" });
+    expect(await versionOf(sandbox, live.id, { slot: "candidate", version: 3 })).toBe(3);
+    expect(await versionOf(sandbox, live.id, { slot: "candidate", version: 2 })).toBe(1);
+    const shadow = await once(sandbox, live.id, { slot: "candidate", version: 2, isShadow: true });
+    expect([shadow.version, shortly(shadow.results)]).toEqual([0, ["unrun"]]);
+  });
+
   it("makes no requests where it is loaded so, whatever it is granted", async () => {
     let asked = 0;
     const fetch = (): never => {

@@ -74,7 +74,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
     },
     wanted: (topic) => [topic.startsWith("deadly") ? deadly : good],
   });
-  const attach = (id: number): Promise<void> =>
+  const attach = (id: number, version = 1): Promise<void> =>
     pipeline.attach({
       name: `h${id}`,
       id,
@@ -83,7 +83,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
       retry: { firstMs: 1, maxMs: 2, triesMax: 1 },
       concurrency: 1,
       route: false,
-      version: 1,
+      version,
       trust: "known",
       keyOf: (topic) => topic,
     });
@@ -101,7 +101,11 @@ it("its events wait while others go on, and a new deploy lets them run at once",
     const figures = pipeline.figures().handlers.find(({ name }) => name === "h1");
     expect(figures).toMatchObject({ runnersLost: 3 });
     expect(figures?.quarantinedMs).toBeGreaterThan(9_000);
+    // Its settings alone change nothing of what it costs.
     await attach(deadly);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(ran.slice(4)).not.toContain(deadly);
+    await attach(deadly, 2);
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect(ran.slice(4)).toContain(deadly);
   } finally {

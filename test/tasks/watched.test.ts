@@ -4,7 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Pipeline } from "../../src/pipeline.ts";
 import type { Task } from "../../src/task.ts";
 import type { LineSettings } from "../../src/tasks/line.ts";
+import { Probation } from "../../src/tasks/probation.ts";
 import type { Verdict } from "../../src/tasks/probation.ts";
+import { Tally } from "../../src/tasks/tally.ts";
+import { systemClock } from "../../src/time.ts";
 import type { BatchResult, Runners, RunResult } from "../../src/tasks/run.ts";
 import { MemoryJournal } from "../doubles/memory-journal.ts";
 import type { Settlement } from "../doubles/memory-journal.ts";
@@ -28,6 +31,10 @@ class Versions extends RestingRunners {
   live = 1;
   candidate = 0;
   tookMs: Record<number, number> = {};
+  /** Answers wait in `held` while it is on; only those of `holdSlot` when that is set. */
+  hold = false;
+  holdSlot: string | undefined;
+  readonly held: (() => void)[] = [];
   readonly #behaviours: Readonly<Record<number, Behaviour>>;
 
   constructor(behaviours: Readonly<Record<number, Behaviour>>) {
@@ -46,14 +53,24 @@ class Versions extends RestingRunners {
       const came = failed.has(task.key) ? ({ at: "behind" } as const) : this.#behaviours[version]?.(payload, task);
       if (came === undefined || came === "crash") {
         const crashed = tasks.map((): RunResult => ({ at: "crashed", byItself: false }));
-        setImmediate(() => ended({ version, results: crashed }));
+        this.#answer(slot, () => ended({ version, results: crashed }));
         return;
       }
       if (came.at === "failed") failed.add(task.key);
       results.push(came);
     }
     const tookMs = (this.tookMs[version] ?? 0) * tasks.length;
-    setImmediate(() => ended({ version, startMs: 7, tookMs, cpuMs: 0, results } satisfies BatchResult));
+    this.#answer(slot, () => ended({ version, startMs: 7, tookMs, cpuMs: 0, results } satisfies BatchResult));
+  }
+
+  release(): void {
+    this.hold = false;
+    for (const answer of this.held.splice(0)) answer();
+  }
+
+  #answer(slot: string, answer: () => void): void {
+    if (this.hold && (this.holdSlot ?? slot) === slot) this.held.push(answer);
+    else setImmediate(answer);
   }
 }
 
@@ -220,6 +237,40 @@ describe("a version on probation", () => {
   });
 });
 
+describe("a version that was taken back", () => {
+  it("is not held against the one before when batches of it come back late, and nothing of them is given up", async () => {
+    const { runners, attach, publish, ends, settled } = await setUp({ 1: fine, 2: () => failure(true) });
+    await attach({ version: 2, trust: "fresh", probation: RULES });
+    // Answers of the new version are held up until the one before is live again.
+    runners.hold = true;
+    await publish(goods(6));
+    await expect.poll(() => runners.held.length).toBeGreaterThan(0);
+    await attach({ version: 1 });
+    runners.release();
+    await settled(6);
+    expect(ends().every(({ outcome, version }) => outcome.at === "done" && version === 1)).toBe(true);
+    expect(pipeline.figures().handlers[0]).toMatchObject({ dead: 0, proven: true });
+  });
+
+  it("is judged by what it did itself, however many events that were", () => {
+    const own = new Tally(2);
+    const probation = new Probation(
+      own,
+      undefined,
+      { eventsMax: 200, leastMs: 0, timeMs: 1e6, errors: 0.01, slower: 0 },
+      systemClock,
+    );
+    for (let batch = 0; batch < 2000; batch++) {
+      own.batch(200, {});
+      own.done += 200;
+      probation.done += 200;
+      if (batch % 2 === 0) probation.failed(batch, "X");
+    }
+    expect(probation.isRejected).toBe(false);
+    expect(probation.look()).toMatchObject({ at: "passed" });
+  });
+});
+
 describe("a candidate on a share of the keys", () => {
   const candidate = { version: 2, share: 0.5, rules: RULES, to: [], type: "t2" };
 
@@ -318,6 +369,35 @@ describe("a shadow", () => {
     const report = figures()?.candidate?.shadow;
     expect((report?.events ?? 0) + (report?.skipped ?? 0)).toBe(600);
     expect(report?.same).toBe(report?.events);
+  });
+
+  it("that could not be stopped is dropped at once", async () => {
+    const stuck: RunResult = {
+      at: "failed",
+      failure: { code: "SANDBOX_TIMEOUT", message: "" },
+      final: false,
+      cost: "runner",
+    };
+    const { attach, publish, settled, verdicts, figures } = await setUp({ 1: fine, 2: () => stuck });
+    await attach({ candidate });
+    await publish(goods(40));
+    await settled(40);
+    await expect.poll(() => verdicts).toMatchObject([{ version: 2, verdict: { at: "rejected" } }]);
+    expect(figures()?.candidate).toBeUndefined();
+  });
+
+  it("that is gone when its last answer comes costs nobody else anything", async () => {
+    const { runners, attach, publish, settled, verdicts } = await setUp({ 1: fine, 2: () => "crash" });
+    await attach({ candidate });
+    runners.holdSlot = "candidate";
+    runners.hold = true;
+    await publish(goods(10));
+    await expect.poll(() => runners.held.length).toBeGreaterThan(0);
+    await attach();
+    runners.release();
+    await publish(goods(10));
+    await settled(20);
+    expect(verdicts).toEqual([]);
   });
 
   it("that costs runners is dropped, and no event of the live version pays for it", async () => {
