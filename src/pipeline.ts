@@ -66,9 +66,8 @@ export interface PipelineOptions extends Omit<
 
 /** How many of a key's parked tasks are tried in one go. */
 const PARKED_BATCH_MAX = 64;
-/** Wait before reading again what the journal could not read. */
+/** Waits before reading again what could not be read, and before looking again at lines that a full uplink holds back. */
 const REREAD_MS = 1000;
-/** How soon lines that a full uplink holds back are looked at again. */
 const HELD_BACK_MS = 250;
 /** A timer may come a moment before the clock says so. */
 const CLOCK_MS = 10;
