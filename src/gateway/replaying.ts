@@ -86,7 +86,8 @@ export class Replaying implements ReplaysSource {
     return await this.#replays.once(journal.handlerName(task.handler), version, async ({ run, fill }) => {
       const [state] = await journal.state(task.handler, [task.key]);
       const outputs = await new Promise<readonly Output[]>((resolve, reject) => {
-        run([task], [state], clock.now(), ({ results: [result] }) => {
+        const stateVersions = journal.stateVersions(task.handler, [task.key]) ?? [];
+        run([task], [state], { startsMs: [clock.now()], stateVersions }, ({ results: [result] }) => {
           const again = (why: string): void =>
             reject(new Fault("REPLAY_FAILED_AGAIN", `version ${version} could not run it: ${why}`));
           if (result?.at === "failed") return again(`${result.failure.code}: ${result.failure.message}`);
@@ -150,9 +151,9 @@ function doorsOf(rooms: ReplayingRooms): Parameters<typeof Replays.open>[0] {
         run: (
           tasks: readonly Task[],
           states: readonly (string | undefined)[],
-          atMs: number,
+          began: { readonly startsMs: readonly number[]; readonly stateVersions: readonly number[] },
           done: (result: BatchResult) => void,
-        ) => sandbox.run(pipeline.apart, id, tasks, states, done, { slot: "replay", atMs, isCaptured: true }),
+        ) => sandbox.run(pipeline.apart, id, tasks, states, done, { slot: "replay", ...began }),
         fill: (task, raw) => filledIn(task, raw, defaults, outputs),
       };
     },

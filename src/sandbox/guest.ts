@@ -298,7 +298,8 @@ class Guest {
     const stateBefore = this.#states.read(key, text, heads, at);
     heads[0] = this.#index;
     const draft = (this.#logger.draft = new Draft());
-    const atMs = joined(heads[HEADS_TIME] as number, heads[HEADS_TIME + 1] as number);
+    const timeAt = this.#captured ? at + HEAD.startHigh : HEADS_TIME;
+    const atMs = joined(heads[timeAt] as number, heads[timeAt + 1] as number);
     this.#clock.set(atMs);
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     if (this.#captured) this.#bytes.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);

@@ -7,7 +7,8 @@
  * HEAD_INTS numbers a task. Only our
  * own code in the isolate can get at it, and what it does there can mislead nobody but itself.
  */
-import { BATCH_TASKS_MAX, NO_STATE, TASK_HEAD_BYTES } from "./wire.ts";
+import { BATCH_TASKS_MAX, NO_STATE, START_BYTES, TASK_HEAD_BYTES } from "./wire.ts";
+import type { RunHead } from "./wire.ts";
 
 /** Offsets are into the text of the batch, of which each character is a byte. */
 export const HEAD = {
@@ -32,8 +33,11 @@ export const HEAD = {
   /** The version that wrote its state; 0: not known. */
   writerHigh: 15,
   writerLow: 16,
+  /** Of a captured run: the time that its clock begins with. */
+  startHigh: 17,
+  startLow: 18,
 } as const;
-export const HEAD_INTS = 17;
+export const HEAD_INTS = 19;
 export const HEADS_TIME = 1;
 export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
@@ -89,6 +93,17 @@ export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks:
     heads[at + HEAD.writerHigh] = tasks.readUInt16BE(task + 14);
     heads[at + HEAD.writerLow] = tasks.readInt32BE(task + 16);
     task = record + tasks.readUInt32BE(record);
+  }
+}
+
+/** Fills in the times of the tasks of a captured run. */
+export function fillStarts(heads: Int32Array, { atMs, apart, count, tasks }: RunHead): void {
+  const starts = tasks.length - count * START_BYTES;
+  for (let i = 0; i < count; i++) {
+    const startMs = apart ? tasks.readUIntBE(starts + i * START_BYTES, START_BYTES) : atMs;
+    const at = HEADS_AT + i * HEAD_INTS;
+    heads[at + HEAD.startHigh] = Math.floor(startMs / 0x1_0000_0000);
+    heads[at + HEAD.startLow] = startMs | 0;
   }
 }
 

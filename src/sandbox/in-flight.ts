@@ -31,6 +31,8 @@ export interface Waiting {
   readonly done: Done;
   /** The time that its clocks are to begin with; that of its sending when undefined. */
   readonly atMs: number | undefined;
+  /** The same of each task, which then has its own state too; of captured work. */
+  readonly startsMs?: readonly number[] | undefined;
   /** In an isolate of its own, where nothing real goes into it. */
   readonly isCaptured: boolean;
   /** The time that its clocks began with, when it was sent. */

@@ -27,7 +27,7 @@ import type { TopicFilter } from "../topic.ts";
 import type { Asking } from "./asking.ts";
 import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
-import { fillHeads } from "./heads.ts";
+import { fillStarts, fillHeads } from "./heads.ts";
 import { Meter } from "./meter.ts";
 import type { Reply } from "./reply.ts";
 import { mustTurn, turn } from "./turns.ts";
@@ -193,6 +193,7 @@ export class VersionIsolate {
     const guest = this.#alive as unknown as GuestIsolate;
     guest.heads[0] = 0;
     fillHeads(guest.heads, atMs, count, tasks);
+    if (head.captured) fillStarts(guest.heads, head);
     const isShort = count <= QUICK_TASKS_MAX && tasks.length <= QUICK_BYTES_MAX;
     let call: Call = "run";
     let args: (string | number)[] = textOf(count, tasks);

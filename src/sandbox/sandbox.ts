@@ -85,6 +85,8 @@ export interface RunOptions {
   readonly isCaptured?: boolean;
   /** By which versions of the handler the states were written, aligned with them; 0 where that is not known. */
   readonly stateVersions?: readonly number[] | undefined;
+  /** Of a captured run: for each task the time that its clock begins with. Each is run with its own state then. */
+  readonly startsMs?: readonly number[];
 }
 
 interface Live extends Version {
@@ -261,7 +263,7 @@ export class Sandbox {
    *
    * The tasks' clocks begin with the time when the batch is sent, or with `atMs`. A captured run is one in an isolate of its
    * own, with chance drawn from the events, and without waiting for timers. The same tasks, states and `atMs` come to the
-   * same answer then, whenever it is made.
+   * same answer then, whenever it is made. With `startsMs` tasks share nothing of that but the isolate.
    */
   run(
     runner: number,
@@ -269,8 +271,10 @@ export class Sandbox {
     batch: readonly Task[],
     states: readonly (string | undefined)[],
     done: (result: BatchResult) => void,
-    { slot = "live", version, isShadow = false, atMs, isCaptured = false, stateVersions }: RunOptions = {},
+    options: RunOptions = {},
   ): void {
+    const { slot = "live", version, isShadow = false, stateVersions, startsMs } = options;
+    const { atMs = startsMs?.[0], isCaptured = startsMs !== undefined } = options;
     this.#batches++;
     this.#tasks += batch.length;
     const work: Waiting = {
@@ -292,6 +296,7 @@ export class Sandbox {
         });
       },
       atMs,
+      startsMs,
       isCaptured,
       startMs: 0,
     };

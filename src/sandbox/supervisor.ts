@@ -238,7 +238,8 @@ export class Supervisor {
     const id = this.#inFlight.add({ at: "run", version, batch, done }, budgetMs);
     this.#begin(pulse);
     work.startMs = work.atMs ?? this.#options.clock.now();
-    runner.send(runFrame(id, version.serial, { atMs: work.startMs, captured }, batch, states, work.stateVersions));
+    const time = { atMs: work.startMs, captured, startsMs: work.startsMs };
+    runner.send(runFrame(id, version.serial, time, batch, states, work.stateVersions));
   }
 
   async #ask(kind: "load" | "inspect", body: unknown, budgetMs: number, serial?: number): Promise<Loaded | undefined> {

@@ -10,7 +10,8 @@
  * over, so frames are bounded before they are buffered and whoever reads them checks every field.
  *
  * Body of `run`:   u32 serial number of the loaded version, u16 count of tasks, u48 the time that their clocks begin
- *                  with, milliseconds since 1970, u8 1 for a captured run, else 0; then per task
+ *                  with, milliseconds since 1970, u8 1 for a captured run, 2 for one in which tasks have
+ *                  times of their own, u48 each behind all tasks, else 0; then per task
  *     0  u16  which try this is, from 1
  *     2  u16  index of its key among the batch's keys
  *     4  u48  sequence number of the event
@@ -121,11 +122,16 @@ export function textFrame(kind: FrameKind, id: number, text: string): Buffer {
   return frame;
 }
 
+/** Of a time of a task's own. */
+export const START_BYTES = 6;
+
 export interface RunHead {
   readonly serial: number;
   readonly count: number;
   readonly atMs: number;
   readonly captured: boolean;
+  /** Each task has a time of its own. */
+  readonly apart: boolean;
   /** The tasks, from here to the end of the body. */
   readonly tasks: Buffer;
 }
@@ -135,7 +141,8 @@ export function readRunHead(body: Buffer): RunHead {
     serial: body.readUInt32BE(0),
     count: body.readUInt16BE(4),
     atMs: body.readUIntBE(6, 6),
-    captured: body[12] === 1,
+    captured: body[12] !== 0,
+    apart: body[12] === 2,
     tasks: body.subarray(RUN_HEAD_BYTES),
   };
 }
@@ -144,6 +151,8 @@ export function readRunHead(body: Buffer): RunHead {
 export interface BatchTime {
   readonly atMs: number;
   readonly captured: boolean;
+  /** Of a captured run: the time that each task's clock begins with. Each has its own state then, too. */
+  readonly startsMs?: readonly number[] | undefined;
 }
 
 /**
@@ -153,7 +162,7 @@ export interface BatchTime {
 export function runFrame(
   id: number,
   serial: number,
-  { atMs, captured }: BatchTime,
+  { atMs, captured, startsMs }: BatchTime,
   batch: readonly Task[],
   states: readonly (string | undefined)[],
   versions: readonly number[] = [],
@@ -164,18 +173,20 @@ export function runFrame(
     const state = states[i];
     size += TASK_HEAD_BYTES + (state === undefined ? 0 : 3 * state.length) + task.page.readUInt32BE(task.at);
   }
+  if (startsMs !== undefined) size += START_BYTES * batch.length;
   const frame = Buffer.allocUnsafe(size);
   frame.writeUInt32BE(serial, HEAD_BYTES);
   frame.writeUInt16BE(batch.length, HEAD_BYTES + 4);
   frame.writeUIntBE(atMs, HEAD_BYTES + 6, 6);
-  frame[HEAD_BYTES + 12] = captured ? 1 : 0;
+  frame[HEAD_BYTES + 12] = captured ? (startsMs === undefined ? 1 : 2) : 0;
   const keys = new Map<string, number>();
   let at = HEAD_BYTES + RUN_HEAD_BYTES;
   for (let i = 0; i < batch.length; i++) {
     const { page, at: record, key, attempt, seq } = batch[i] as Task;
-    let keyIndex = keys.get(key);
+    let keyIndex = startsMs === undefined ? keys.get(key) : undefined;
     const state = keyIndex === undefined ? states[i] : undefined;
-    if (keyIndex === undefined) keys.set(key, (keyIndex = keys.size));
+    if (startsMs !== undefined) keyIndex = i;
+    else if (keyIndex === undefined) keys.set(key, (keyIndex = keys.size));
     frame.writeUInt16BE(Math.min(attempt + 1, TRIES_SHOWN_MAX), at);
     frame.writeUInt16BE(keyIndex, at + 2);
     frame.writeUInt16BE(Math.floor(seq / 0x1_0000_0000), at + 4);
@@ -192,6 +203,7 @@ export function runFrame(
     }
     at += page.copy(frame, at, record, record + page.readUInt32BE(record));
   }
+  if (startsMs !== undefined) for (const startMs of startsMs) at = frame.writeUIntBE(startMs, at, START_BYTES);
   const used = frame.subarray(0, at);
   head(used, "run", id);
   return used;

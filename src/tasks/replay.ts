@@ -44,7 +44,9 @@ export interface Recorded {
   readonly startMs: number;
   readonly attempt: number;
   readonly key: string;
-  readonly before: { readonly at: "kept"; readonly state: string | undefined } | { readonly at: "unknown" };
+  readonly before:
+    | { readonly at: "kept"; readonly state: string | undefined; readonly version: number }
+    | { readonly at: "unknown" };
   readonly after: Kept | undefined;
   readonly failure: string | undefined;
   readonly outputs: Kept;
@@ -99,7 +101,7 @@ export interface Loaded {
   readonly run: (
     tasks: readonly Task[],
     states: readonly (string | undefined)[],
-    atMs: number,
+    began: { readonly startsMs: readonly number[]; readonly stateVersions: readonly number[] },
     done: (result: BatchResult) => void,
   ) => void;
   readonly fill: (task: Task, outputs: readonly RawOutput[]) => readonly Output[] | Fault;
@@ -165,11 +167,11 @@ export class Replay {
     const { items, skipped, place } = await this.#collect(now.place);
     const found = new Differences<ReplayDifference>(now);
     const sent: Sent[] = [];
-    for (const batch of batchesOf(items)) {
+    if (items.length > 0) {
       await this.#turn();
       if (this.#signal.aborted) return undefined;
-      const ran = await this.#runToEnd(batch);
-      for (const [i, item] of batch.entries()) this.#judge(found, item, ran[i], sent);
+      const ran = await this.#runToEnd(items);
+      for (const [i, item] of items.entries()) this.#judge(found, item, ran[i], sent);
     }
     const next: Progress = {
       place,
@@ -265,7 +267,9 @@ export class Replay {
     const { promise, resolve, reject } = Promise.withResolvers<readonly Ran[]>();
     const tasks = items.map(({ task }) => task);
     const states = items.map(({ state }) => state);
-    this.#loaded.run(tasks, states, items[0]?.recorded.startMs ?? 0, ({ version, results }) => {
+    const startsMs = items.map(({ recorded }) => recorded.startMs);
+    const stateVersions = items.map(({ recorded: { before } }) => (before.at === "kept" ? before.version : 0));
+    this.#loaded.run(tasks, states, { startsMs, stateVersions }, ({ version, results }) => {
       const crashed = results.some(({ at }) => at === "crashed");
       if (crashed && ++this.#losses > LOSSES_MAX) {
         reject(new Fault("REPLAY_STOPPED", `version ${this.#plan.version} has cost ${this.#losses} runners`));
@@ -328,23 +332,6 @@ function keptText(kept: Kept): string {
 /** `bytes` in the form in which the others were kept, so that the two can be compared. */
 function likeKept(kept: Kept | undefined, bytes: Buffer): string {
   return kept?.at === "digest" ? digestOf(bytes).latin1Slice() : bytes.latin1Slice();
-}
-
-/** In batches that start at the same time and have one event of a key: each begins with the state that it had. */
-function* batchesOf(items: readonly Item[]): Generator<readonly Item[]> {
-  let batch: Item[] = [];
-  const keys = new Set<string>();
-  for (const item of items) {
-    const { key } = item.task;
-    if (batch.length > 0 && (keys.has(key) || batch[0]?.recorded.startMs !== item.recorded.startMs)) {
-      yield batch;
-      batch = [];
-      keys.clear();
-    }
-    batch.push(item);
-    keys.add(key);
-  }
-  if (batch.length > 0) yield batch;
 }
 
 function shownOf(came: Came, isHere: boolean, kind: Kind): string {

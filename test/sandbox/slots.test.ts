@@ -101,3 +101,35 @@ describe("what a batch has taken", () => {
     expect(computed.cpuMs).toBeGreaterThan(waited.cpuMs);
   });
 });
+
+describe("a captured run in which tasks have times of their own", () => {
+  it("gives each its time and its state, also those of one key, and the same as by itself", async () => {
+    opened = await openSandbox();
+    const { sandbox } = opened;
+    const handler = bundle(
+      "ctx.state.n = (ctx.state.n ?? 0) + 1; return [Date.now(), ctx.state.n, Math.random(), crypto.randomUUID()]",
+    );
+    await loadAll(sandbox, handler);
+    const tasks = [
+      task(handler.id, { key: "a", seq: 5 }),
+      task(handler.id, { key: "a", seq: 6 }),
+      task(handler.id, { key: "b", seq: 7 }),
+    ];
+    const states = ['{"n":7}', '{"n":20}', undefined];
+    const startsMs = [1_700_000_000_000, 1_600_000_000_123, 2 ** 47];
+    const together = async (from: number, to: number): Promise<unknown[]> =>
+      await new Promise((resolve) =>
+        sandbox.run(
+          0,
+          handler.id,
+          tasks.slice(from, to),
+          states.slice(from, to),
+          ({ results }) => resolve(shortly(results)),
+          { startsMs: startsMs.slice(from, to) },
+        ),
+      );
+    const all = await together(0, 3);
+    expect(JSON.stringify(all)).toMatch(/\["1700000000000","8",.*\["1600000000123","21",.*\["140737488355328","1",/);
+    expect([...(await together(0, 1)), ...(await together(1, 2)), ...(await together(2, 3))]).toEqual(all);
+  });
+});
