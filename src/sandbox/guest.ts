@@ -41,7 +41,7 @@ import { toBytes } from "./api/text.ts";
 import { Timers } from "./api/timers.ts";
 import { promiseOf } from "./api/values.ts";
 import type { Beside, WebHost } from "./api/web/host.ts";
-import { HEAD, HEAD_INTS, HEADS_AT, HEADS_TIME, joined } from "./heads.ts";
+import { HEAD, HEADS_AT, HEAD_INTS, startOf } from "./heads.ts";
 import type { GuestSettings } from "./isolates.ts";
 import { answered, waiting } from "./reply.ts";
 import type { Reply } from "./reply.ts";
@@ -298,8 +298,7 @@ class Guest {
     const stateBefore = this.#states.read(key, text, heads, at);
     heads[0] = this.#index;
     const draft = (this.#logger.draft = new Draft());
-    const timeAt = this.#captured ? at + HEAD.startHigh : HEADS_TIME;
-    const atMs = joined(heads[timeAt] as number, heads[timeAt + 1] as number);
+    const atMs = startOf(heads, at, this.#captured);
     this.#clock.set(atMs);
     this.#random.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);
     if (this.#captured) this.#bytes.begin(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number);

@@ -38,7 +38,7 @@ export const HEAD = {
   startLow: 18,
 } as const;
 export const HEAD_INTS = 19;
-export const HEADS_TIME = 1;
+const HEADS_TIME = 1;
 export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
 
@@ -110,4 +110,10 @@ export function fillStarts(heads: Int32Array, { atMs, apart, count, tasks }: Run
 /** A number of 48 bits from its two halves. Runs inside the isolate. */
 export function joined(high: number, low: number): number {
   return high * 0x1_0000_0000 + (low >>> 0);
+}
+
+/** The time that the clock of the task whose head lies at `at` begins with. Runs inside the isolate. */
+export function startOf(heads: Int32Array, at: number, isCaptured: boolean): number {
+  const from = isCaptured ? at + HEAD.startHigh : HEADS_TIME;
+  return joined(heads[from] as number, heads[from + 1] as number);
 }
