@@ -22,6 +22,9 @@ export interface ControlServer {
   close(deadlineMs: number): Promise<void>;
 }
 
+/** Requests are checked by zod and answers written here: without these, fastify loads ajv and a compiler of serializers. */
+const NO_SCHEMAS = { buildValidator: noSchema, buildSerializer: noSchema };
+
 /** Headers of all requests together; the token is most of it. */
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -62,6 +65,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
       requireHostHeader: false,
     },
     routerOptions: { maxParamLength: 200 },
+    schemaController: { compilersFactory: NO_SCHEMAS },
     // Before any hook: a path that cannot be read. It gets no other answer than a path that does not exist.
     frameworkErrors: (thrown, request, reply) => {
       protect(reply);
@@ -215,4 +219,8 @@ async function close(app: FastifyInstance, source: ControlSource, deadlineMs: nu
   } finally {
     clearTimeout(timer);
   }
+}
+
+function noSchema(): never {
+  throw new Error("no route has a schema of fastify's");
 }
