@@ -14,6 +14,8 @@ const MAGIC = Buffer.from("57fb808b247547db", "hex");
 const MASK_DELTA = 0xa282ead8;
 const POLYNOMIAL = 0x82f63b78;
 const U32_BYTES = 4;
+/** What LevelDB puts behind each key. */
+const STAMP_BYTES = 8;
 
 export interface Handle {
   readonly offset: number;
@@ -40,6 +42,42 @@ export function damageOf(file: Buffer): TableDamage {
   if (index === undefined || filters === undefined) return "index";
   // A filter that is wrong hides rows from those who look for them by their keys.
   return [...index, ...filters].every(({ value }) => isSound(file, handleOf(value))) ? "none" : "rows";
+}
+
+/**
+ * For a table with damage in rows: LevelDB ends the process over a key that is too short to be one of its own. Blocks with
+ * such keys are taken out of the index, in place, so that it never gets to them. False when there are none.
+ */
+export function closeOff(file: Buffer): boolean {
+  const footer = footerOf(file);
+  const index = footer === undefined ? undefined : rowsOf(blockAt(file, footer.index));
+  if (footer === undefined || index === undefined) return false;
+  const open = index.map(({ value }) => handleOf(value)).map((at) => isSound(file, at) || mayBeRead(blockAt(file, at)));
+  if (!open.includes(false)) return false;
+  const left = blockOf(
+    index.filter((_, i) => open[i]),
+    1,
+  );
+  writeFooter(file, footer.meta, writeBlock(file, footer.index.offset, left));
+  return true;
+}
+
+/** LevelDB begins at the first row, or at any that an offset says shares nothing. Rows that are none it refuses itself. */
+function mayBeRead(block: Buffer): boolean {
+  const end = endOfRows(block) ?? 0;
+  const starts = [0];
+  for (let at = end; at < block.length - U32_BYTES; at += U32_BYTES) starts.push(block.readUInt32LE(at));
+  for (const start of starts) {
+    let key: Buffer = block.subarray(0, 0);
+    for (let at = start; at < end;) {
+      const read = rowAt(block, at, end, key);
+      if (read === undefined) break;
+      ({ key } = read.row);
+      if (key.length < STAMP_BYTES) return false;
+      at = read.end;
+    }
+  }
+  return true;
 }
 
 /** Undefined where there is none. */

@@ -5,13 +5,13 @@
  * helps, the store starts anew.
  */
 import { existsSync } from "node:fs";
-import { cp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { cp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import { deepest, isDamage } from "../store-error.ts";
-import { damageOf } from "../level-table.ts";
+import { closeOff, damageOf } from "../level-table.ts";
 import type { TableDamage } from "../level-table.ts";
 
 export type Database = Level<string, Buffer>;
@@ -82,7 +82,9 @@ async function mend(path: string, error: unknown, log: Log): Promise<Database> {
   log.error({ path, aside, err: error }, "the broker's store is damaged: it is copied aside and repaired");
   await cp(path, aside, { recursive: true });
   try {
-    const lost = (await damagedTables(path)).filter((each) => each.damage === "index");
+    const damaged = await damagedTables(path);
+    const lost = damaged.filter((each) => each.damage === "index");
+    for (const { table } of damaged.filter((each) => each.damage === "rows")) await keepOut(table);
     for (const { table } of lost) await rm(table);
     if (lost.length > 0) await repair(path);
     return await rewrite(path).catch(async (again: unknown) => {
@@ -107,6 +109,12 @@ async function damagedTables(path: string): Promise<{ table: string; damage: Tab
   const found: { table: string; damage: TableDamage }[] = [];
   for (const table of tables) found.push({ table, damage: damageOf(await readFile(table)) });
   return found.filter((each) => each.damage !== "none");
+}
+
+/** What would end the process is out of LevelDB's reach then, and its rows are lost. */
+async function keepOut(table: string): Promise<void> {
+  const file = await readFile(table);
+  if (closeOff(file)) await writeFile(table, file);
 }
 
 /** All that can be read from either end, in tables of its own. */
