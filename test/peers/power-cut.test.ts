@@ -4,6 +4,7 @@ import { readFileUplink } from "../stories/rig/cloud-lines.ts";
 import { Fleet } from "../stories/rig/fleet.ts";
 import { GatewayProcess } from "../stories/rig/gateway-process.ts";
 import { countingHandler } from "../stories/rig/handlers.ts";
+import { inLanes } from "../stories/rig/lanes.ts";
 import { expectSound } from "../stories/rig/oracle.ts";
 import { freePort } from "../stories/rig/ports.ts";
 import { chance } from "../stories/rig/story.ts";
@@ -14,6 +15,8 @@ import type { ToyMode } from "./rig/toy.ts";
 
 const DISK_BYTES = 512 * 1024 ** 2;
 const CUTS = 15;
+/** Gateways on what the cuts left that run at the same time. */
+const TOGETHER = 2;
 
 describe("a power cut", () => {
   it("shows the rig a toy that acknowledges before the disk, and clears one that acknowledges after", async () => {
@@ -51,7 +54,7 @@ describe("a power cut", () => {
     fleet.pause();
     await gateway.kill9();
 
-    for (const [index, { image, promises }] of cuts.entries()) {
+    await inLanes(TOGETHER, [...cuts.entries()], async ([index, { image, promises }]) => {
       const after = disk.mountCut(image);
       {
         await using again = await GatewayProcess.start({
@@ -71,7 +74,7 @@ describe("a power cut", () => {
         expect(finding.acked).toBeGreaterThan(0);
       }
       disk.unmountCut(after, image);
-    }
+    });
   });
 });
 
