@@ -73,7 +73,7 @@ describe("a power cut", () => {
         );
         expect(finding.acked).toBeGreaterThan(0);
       }
-      disk.unmountCut(after, image);
+      await disk.unmountCut(after, image);
     });
   });
 });
@@ -99,7 +99,7 @@ async function toyLosses(disk: CuttableDisk, mode: ToyMode, cutsMax = 400): Prom
     const image = disk.cut();
     const after = disk.mountCut(image);
     lost += lostInFile(promises, join(after, mode));
-    disk.unmountCut(after, image);
+    await disk.unmountCut(after, image);
   }
   return lost;
 }

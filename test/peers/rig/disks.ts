@@ -20,9 +20,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../stories/rig/wait.ts";
 import { needTools, run } from "./tools.ts";
 
 const HOST_BYTES = 4 * 1024 ** 3;
+const UNMOUNT_MS = 5_000;
 
 /** Sparse: costs what is written to it. */
 function makeImage(path: string, bytes: number): void {
@@ -49,8 +51,9 @@ class Mounts {
     return point;
   }
 
-  unmount(point: string): void {
-    run("umount", point);
+  /** The kernel still holds for a moment what a process that has ended had open. */
+  async unmount(point: string): Promise<void> {
+    await until(`the end of what uses ${point}`, () => run("umount", point) === "", { withinMs: UNMOUNT_MS });
     this.#mounted.splice(this.#mounted.indexOf(point), 1);
     rmSync(point, { recursive: true });
   }
@@ -94,8 +97,8 @@ export class CuttableDisk {
     return this.#mounts.mount(image, `after-${++this.#cuts}`);
   }
 
-  unmountCut(folder: string, image: string): void {
-    this.#mounts.unmount(folder);
+  async unmountCut(folder: string, image: string): Promise<void> {
+    await this.#mounts.unmount(folder);
     rmSync(image);
   }
 
