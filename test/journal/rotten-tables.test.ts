@@ -91,7 +91,7 @@ it("one flipped bit in a table ends nothing, is told, and nothing is lost (J4)",
   for (const { at, found: one } of found) {
     const { reports, readyMs: _, ...rest } = one;
     expect({ at, ...rest }).toEqual({ at, ...untold });
-    if (!isIdle(at))
+    if (!isIdle(at) && !isSameNumber(at))
       expect(reports, `at ${at}`).toEqual([expect.stringMatching(/^store: table \d+ was damaged.*nothing is lost/)]);
   }
 }, 300_000);
@@ -263,11 +263,16 @@ function placesOf(step: number, tight: number): number[] {
   return places;
 }
 
-/** The footer has bytes that say nothing. */
+/** The footer has bytes that say nothing: zeros after its numbers. */
 function isIdle(at: number): boolean {
   return (
     at >= sound.length - 48 && at < sound.length - 8 && sound.subarray(at, sound.length - 8).every((byte) => byte === 0)
   );
+}
+
+/** The last byte of its last number with the bit that says "one more follows": a zero does, and it is the same number. */
+function isSameNumber(at: number): boolean {
+  return at % 8 === 7 && sound[at] !== 0 && isIdle(at + 1) && at >= sound.length - 48;
 }
 
 interface At {
