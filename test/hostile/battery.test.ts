@@ -65,7 +65,8 @@ beforeAll(async () => {
   gateway = await GatewayProcess.start({
     config: {
       // A second try would be the first once more.
-      handlers: { watch: true, defaults: { memory: `${HANDLER_MEMORY_MB}MB`, retry: { triesMax: 1 } } },
+      // Each event has one end here: a loop ends with its first hop.
+      handlers: { watch: true, hopsMax: 0, defaults: { memory: `${HANDLER_MEMORY_MB}MB`, retry: { triesMax: 1 } } },
       // Each event's end is waited for, so nobody may stand aside for what it has cost.
       sandbox: {
         runnerMemoryMax: `${RUNNER_MEMORY_MB}MB`,

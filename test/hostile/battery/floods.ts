@@ -9,14 +9,13 @@ export const floods: readonly Hostile[] = [
       body: "for (const value of [undefined, null, NaN, 10n, Symbol('x'), () => 1, new Proxy({}, {}), Object.create(null), { get stack() { throw 1; } }, { toJSON() { throw 1; } }, '\\n{\"level\":60}', '\\u001b[2J', '\\ud800']) ctx.log.warn(value, value); return 1;",
       outputs: [1],
     },
-    "flood-its-own-topic": {
-      body: "ctx.publish(event.topic, event.data, { qos: 1 }); return 1;",
-      outputs: [1],
-    },
     "flood-the-system-topics": {
       body: "ctx.publish('$SYS/x', 1, { retain: true }); ctx.publish('$share/a/b', 1); return 1;",
       outputs: [1],
     },
+  }),
+  ...rows("floods", dead("TASK_CHAIN_TOO_LONG"), "nothing", {
+    "flood-its-own-topic": "ctx.publish(event.topic, event.data, { qos: 1 }); return 1;",
   }),
   ...rows("floods", dead("SANDBOX_OUTPUTS_TOO_MANY"), "nothing", {
     "flood-emits": "for (let n = 0; n < 1_000_000; n++) ctx.emit(n);",
