@@ -13,8 +13,8 @@ import { expectSound } from "./rig/oracle.ts";
 import { chance } from "./rig/story.ts";
 import { sleep, until } from "./rig/wait.ts";
 
-const KILLS = 6;
-const KILLS_OF_ROLLBACKS = 4;
+const KILLS = 4;
+const KILLS_OF_ROLLBACKS = 3;
 
 interface Stage extends AsyncDisposable {
   readonly gateway: GatewayProcess;
