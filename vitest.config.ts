@@ -2,10 +2,22 @@ import { defineConfig } from "vitest/config";
 
 const quick = { testTimeout: 20_000, hookTimeout: 20_000 };
 
-/** Minutes of load, of an outage, of time that has to pass: `npm run test:stories`. */
-const LONG = ["journal-full", "qos-2", "rollouts", "schedule", "stalled-subscribers", "uplink-outage"].map(
-  (name) => `test/stories/${name}.test.ts`,
-);
+/** Minutes of load, of outages, of time that has to pass: `npm run test:stories`. */
+const LONG = [
+  "chains",
+  "demo",
+  "hostile-handlers",
+  "journal-full",
+  "lifecycle",
+  "on",
+  "qos-2",
+  "replay",
+  "rollouts",
+  "schedule",
+  "stalled-subscribers",
+  "uplink-outage",
+  "webhook",
+].map((name) => `test/stories/${name}.test.ts`);
 
 export default defineConfig({
   test: {
