@@ -6,11 +6,12 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort } from "./ports.ts";
+import { groupIsAlive, signalGroup } from "./process-group.ts";
 import { until } from "./wait.ts";
 
 const MAIN = fileURLToPath(new URL("../../../bin/sluice.js", import.meta.url));
@@ -363,38 +364,6 @@ function parseLogLine(line: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Nobody is left.
-  }
-}
-
-/**
- * A process that has ended and that its new parent has not yet buried does not count, unless only its first thread has:
- * then the others still hold its files.
- */
-function groupIsAlive(group: number): boolean {
-  try {
-    process.kill(-group, 0);
-  } catch {
-    return false;
-  }
-  return readdirSync("/proc").some((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      // After the name, which may hold anything, in parentheses: state, parent, group; as the 18th, threads.
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const hasEnded = (fields[0] === "Z" || fields[0] === "X") && Number(fields[17]) <= 1;
-      return Number(fields[2]) === group && !hasEnded;
-    } catch {
-      return false;
-    }
-  });
 }
 
 async function timeout(ms: number, message: () => string): Promise<never> {
