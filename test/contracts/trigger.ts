@@ -56,12 +56,14 @@ export function triggerContract(name: string, subject: TriggerSubject): void {
     });
 
     const { refused } = subject;
-    it.skipIf(refused === undefined)("a refused config changes nothing (T3)", () => {
-      const trigger = subject.make();
-      trigger.bind(7, subject.asks);
-      expect(() => trigger.bind(7, refused as TriggerConfig)).toThrow();
-      expect(trigger.match(subject.covered)).toEqual([7]);
-    });
+    if (refused !== undefined) {
+      it("a refused config changes nothing (T3)", () => {
+        const trigger = subject.make();
+        trigger.bind(7, subject.asks);
+        expect(() => trigger.bind(7, refused)).toThrow();
+        expect(trigger.match(subject.covered)).toEqual([7]);
+      });
+    }
 
     it("bind() asks nothing of a kind that the config does not name", () => {
       expect(subject.make().bind(1, { topics: [], key: undefined })).toBeUndefined();
