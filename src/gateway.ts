@@ -194,7 +194,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     judged: (...verdict) => void opened.promise.then((deployments) => deployments.judged(...verdict)),
     ...outputs,
     outcomes: telling,
-    died: (name, task, failure) => watching.notices.failed(name, task, failure),
+    died: (...died) => watching.notices.failed(...died),
     clock,
     random: Math.random,
     lossesMax: config.sandbox.quarantineAfter,

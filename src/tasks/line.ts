@@ -74,7 +74,7 @@ export interface LineContext extends ChainContext {
   readonly heldBack: (ms: number) => void;
   readonly outcomes?: Outcomes | undefined;
   /** A task of the handler `name` has become a dead letter. */
-  readonly died?: ((name: string, task: Task, failure: Failure) => void) | undefined;
+  readonly died?: ((name: string, task: Task, failure: Failure, letter: string) => void) | undefined;
   /** It was proven, and is not any more. */
   readonly offended: () => void;
   /** There is a verdict on a version that was on probation. Rejected, it gets nothing more to run. */
@@ -317,7 +317,7 @@ export class Line {
       this.#dead++;
       const id = this.#context.settle(task, { at: "dead", failure }, this.version, this.#startMs);
       this.#context.outcomes?.failed(this.#ended(task, "dead"), failure, { tries, letter: id });
-      this.#context.died?.(name, task, failure);
+      this.#context.died?.(name, task, failure, id ?? "");
       const [topic, key] = [shortened(eventRecord.topic(task.page, task.at)), shortened(task.key)];
       const { code, message: reason } = failure;
       log.warn({ handler: name, id, topic, key, code, reason, where: placeOf(failure), tries }, "dead letter");

@@ -30,8 +30,8 @@ export interface NoticesFigures {
 /** Notices of one sort a second, and at once after a pause. */
 export const NOTICES_PER_SECOND = 50;
 export const NOTICES_BURST = 200;
-/** In a lineage, where an output has its position. */
-const FAILURE = 0xffff;
+/** In a lineage, where an output has its position: from here on, with the number of the dead letter added. */
+const FAILURE = 0x1_0000;
 
 interface Origin {
   readonly hops: number;
@@ -80,10 +80,10 @@ export class Notices {
     this.#notices++;
   }
 
-  /** A task of the handler has become a dead letter. */
-  failed(name: string, { handler, seq, page, at, key }: Task, failure: Failure): void {
+  /** A task of the handler has become that dead letter. Redriven, it may become another: that is another notice. */
+  failed(name: string, { handler, seq, page, at, key }: Task, failure: Failure, letter: string): void {
     const hops = eventRecord.hops(page, at) + 1;
-    const lineage = lineageOf(seq, eventRecord.lineage(page, at), handler, FAILURE);
+    const lineage = lineageOf(seq, eventRecord.lineage(page, at), handler, FAILURE + numberOf(letter));
     const { code, message } = failure;
     const data = { handler: name, code, message, key, topic: eventRecord.topic(page, at) };
     this.tell("handler.failed", name, data, eventRecord.device(page, at), { hops, lineage });
@@ -101,4 +101,9 @@ export class Notices {
     this.#rates.set(what, rate);
     return rate;
   }
+}
+
+/** The number in a dead letter's id, d12; of 32 bits, for a lineage has so much room. */
+function numberOf(letter: string): number {
+  return (Number(letter.slice(1)) || 0) % 0x1_0000_0000;
 }

@@ -80,12 +80,24 @@ describe("a notice", () => {
 
   it("of a failure is a hop of the event that failed, and ends where chains end", () => {
     const { notices, told } = open({ what: "handler.failed" });
-    notices.failed("h", taskAfter(1), { code: "X", message: "why" });
-    notices.failed("h", taskAfter(2), { code: "X", message: "why" });
+    notices.failed("h", taskAfter(1), { code: "X", message: "why" }, "d7");
+    notices.failed("h", taskAfter(2), { code: "X", message: "why" }, "d7");
     const data = { handler: "h", code: "X", message: "why", key: "k", topic: "t" };
     expect(told).toEqual([{ topic: "$on/handler.failed/h", device: "d", hops: 2, data }]);
     expect(notices.figures().suppressed.hops).toBe(1);
   });
+});
+
+it("a failure of an event that failed before, was redriven and failed again is another event", () => {
+  const trigger = new OnTrigger();
+  trigger.bind(3, wants({ what: "handler.failed" }));
+  const lineages: (string | undefined)[] = [];
+  const accept = ({ lineage }: EventDraft): boolean => lineages.push(lineage) > 0;
+  const notices = new Notices({ on: trigger, accept, hopsMax: 2, clock: new SetClock() });
+  for (const letter of ["d7", "d8", "d8"]) notices.failed("h", taskAfter(1), { code: "X", message: "why" }, letter);
+  expect(lineages).toHaveLength(3);
+  expect(lineages[1]).not.toBe(lineages[0]);
+  expect(lineages[2]).toBe(lineages[1]);
 });
 
 function taskAfter(hops: number): Task {
