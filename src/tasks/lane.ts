@@ -234,6 +234,11 @@ export class Lane {
     if (this.#busy.has(key)) (this.voided ??= new Set()).add(key);
   }
 
+  /** What comes back of the key counts from here on: it is handed out again while its batch is not back. */
+  heed(key: string): void {
+    this.voided?.delete(key);
+  }
+
   close(): void {
     this.#feed.close();
     this.#parked.close();

@@ -58,6 +58,8 @@ export class Trials {
     // What is there already may be what ends the runner; more than that does not come.
     const isAlone = suspects.isFree(runner);
     const side = line.sideOf(held.batch);
+    // It is handed out with the state that there is now: what was removed before is no matter of its own (P9).
+    line.lane.heed(task.key);
     this.#doors.hand(line, { runner, side }, [task], (answer) => {
       suspects.back(runner);
       line.begin(answer, 1);
@@ -74,7 +76,7 @@ export class Trials {
         const message = "the runner died while this event was the only one in it";
         line.costRunner();
         line.fail(task, { code: "TASK_CRASHED_RUNNER", message }, true);
-      } else if (!line.settle(task, result)) {
+      } else if (line.lane.voided?.has(task.key) === true || !line.settle(task, result)) {
         suspects.untried(trial);
         setImmediate(() => this.go(runner));
         return;

@@ -12,6 +12,8 @@ const HANDLER = 3;
 class Counting extends RestingRunners {
   readonly waiting: (() => void)[] = [];
   readonly ran: string[] = [];
+  /** So many batches end with their runner. */
+  crashes = 0;
 
   run(...[, , tasks, states, done]: Parameters<Runners["run"]>): void {
     const counts = new Map<string, number>();
@@ -21,7 +23,9 @@ class Counting extends RestingRunners {
       this.ran.push(`${key}${seq}`);
       return { at: "done", outputs: [], state: String(count) };
     });
-    this.waiting.push(() => done({ version: 1, results }));
+    const isLost = this.crashes-- > 0;
+    const lost = tasks.map((): RunResult => ({ at: "crashed", byItself: true }));
+    this.waiting.push(() => done({ version: 1, results: isLost ? lost : results }));
   }
 
   answer(): void {
@@ -32,7 +36,16 @@ class Counting extends RestingRunners {
 let pipeline: Pipeline;
 afterEach(() => pipeline.close());
 
-it("stays removed: the batch that had seen it runs again, in order, and other keys of it do not", async () => {
+interface Stage {
+  readonly journal: MemoryJournal;
+  readonly runners: Counting;
+  publish(...keys: string[]): Promise<void>;
+  states(): unknown;
+  /** Has the runner answer until so many tasks are settled. */
+  until(settled: number): Promise<void>;
+}
+
+async function opened(): Promise<Stage> {
   const journal = new MemoryJournal();
   const runners = new Counting(1);
   pipeline = openPipeline({ journal, runners, wanted: () => [HANDLER] });
@@ -53,6 +66,11 @@ it("stays removed: the batch that had seen it runs again, in order, and other ke
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
+  return { journal, runners, publish, states, until };
+}
+
+it("stays removed: the batch that had seen it runs again, in order, and other keys of it do not", async () => {
+  const { journal, runners, publish, states, until } = await opened();
   await publish("a", "a", "b");
   await until(3);
   expect(states()).toEqual(["2", "1"]);
@@ -76,4 +94,38 @@ it("stays removed: the batch that had seen it runs again, in order, and other ke
   await until(7);
   expect(runners.ran.filter((name) => name === "b7")).toHaveLength(1);
   expect(states()).toEqual(["2", "1"]);
+});
+
+it("stays removed while what a lost runner had in hand is tried alone: the trial that had seen it runs again (P4, P9)", async () => {
+  const { journal, runners, publish, states, until } = await opened();
+  await publish("a");
+  await until(1);
+  runners.ran.length = 0;
+  const answer = async (): Promise<void> => {
+    runners.answer();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  runners.crashes = 1;
+  await publish("a", "a");
+  await answer();
+  expect(runners.ran).toEqual(["a2", "a2"]);
+  journal.removeState(HANDLER, "a");
+  pipeline.stateRemoved(HANDLER, "a");
+  await answer();
+  expect(journal.settlements).toHaveLength(1);
+  expect(runners.ran).toEqual(["a2", "a2", "a2"]);
+  await until(3);
+  expect([states(), runners.ran.slice(3)]).toEqual([["2", undefined], ["a3"]]);
+
+  // Removed before its trial begins, it is tried once.
+  runners.ran.length = 0;
+  runners.crashes = 1;
+  await publish("a");
+  journal.removeState(HANDLER, "a");
+  pipeline.stateRemoved(HANDLER, "a");
+  await until(4);
+  expect([states(), runners.ran]).toEqual([
+    ["1", undefined],
+    ["a4", "a4"],
+  ]);
 });
