@@ -11,7 +11,7 @@ export const triggerMetrics: readonly Metric[] = [
   ),
   counter(
     "schedule_rewound_total",
-    "Schedules begun anew because the clock was a day behind them.",
+    "Schedules begun anew because the clock was set back far behind them.",
     ({ figures }) => figures.triggers.rewound,
   ),
   byLabel(

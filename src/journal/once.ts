@@ -7,7 +7,7 @@ import { arrive } from "./arrive.ts";
 import type { Core } from "./core.ts";
 import type { Receiver } from "./group.ts";
 import type { Admission, Room } from "./room.ts";
-import type { TickMark } from "./ticks.ts";
+import type { Ticked, TickMark } from "./ticks.ts";
 
 export class Once {
   readonly #core: Core;
@@ -19,7 +19,7 @@ export class Once {
   }
 
   /** Up to which instant the handler's schedule has ticked, staged ticks included. */
-  lastTick(handler: number): TickMark | undefined {
+  lastTick(handler: number): Ticked | undefined {
     return this.#core.ticks.last(handler);
   }
 

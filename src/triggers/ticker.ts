@@ -5,7 +5,9 @@
  * has the tick's event. So an instant ticks once whatever ends the process. It never waits longer than a few seconds at
  * a time, so that a clock that was set, forward or back, is noticed.
  *
- * T4  An instant of a handler's schedule makes at most one event, also across restarts and when the clock goes back.
+ * T4  An instant of a handler's schedule makes at most one event, also across restarts and when the clock goes back a
+ *     little. Set back further, beyond its instant before and a minute, the schedule begins anew: a silence for as long as
+ *     the clock was wrong would be worse. What ticked before that is not made up for when the clock is set forward again.
  * T5  An instant that nobody was there for is skipped, made up for once, or each is, as `missed` says; never more than
  *     {@link MADE_UP_MAX} at once.
  */
@@ -13,6 +15,7 @@ import { crc32 } from "node:zlib";
 import type { EventDraft } from "../event.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
+import type { Plan } from "./plan.ts";
 import type { Scheduled, ScheduleTrigger } from "./schedule.ts";
 
 /** Up to which instant a schedule has ticked, and which schedule that was: another one begins anew. */
@@ -22,7 +25,8 @@ export interface TickMark {
 }
 
 export interface Ticks {
-  last(handler: number): TickMark | undefined;
+  /** `latestMs`: the latest instant up to which that schedule has ever ticked. */
+  last(handler: number): (TickMark & { readonly latestMs: number }) | undefined;
   /** Both in one commit: the mark and, if there is one, the event for the handler. */
   tick(handler: number, mark: TickMark, event: EventDraft | undefined): "taken" | "later" | "refused";
 }
@@ -39,7 +43,7 @@ export interface TickerFigures {
   readonly ticks: number;
   /** Instants that made no event. */
   readonly missed: number;
-  /** Times that the clock was found so far behind that schedules began anew. */
+  /** Times that the clock was found so far behind that a schedule began anew. */
   readonly rewound: number;
 }
 
@@ -51,8 +55,12 @@ const LATE_MS = 30_000;
 const LOOK_MS = 5000;
 /** The shortest: also the wait where the journal takes nothing. */
 const AGAIN_MS = 250;
-/** A clock so far behind the last tick was wrong then, not now: waiting for it would silence a schedule for years. */
-const BEHIND_MS = 24 * 3_600_000;
+/**
+ * Behind the last tick by less than a schedule's own time to the next one, within these bounds, its next tick comes a little
+ * late. Further behind it would be silent for many of them, for years where the clock was wrong then and is right now.
+ */
+const BEHIND_MS_MIN = 60_000;
+const BEHIND_MS_MAX = 24 * 3_600_000;
 
 export class Ticker {
   readonly #options: TickerOptions;
@@ -107,15 +115,16 @@ export class Ticker {
     const id = crc32(plan.text);
     const last = ticks.last(handler);
     if (last === undefined || last.plan !== id) return this.#begin(scheduled, id, nowMs);
-    if (last.instantMs > nowMs + BEHIND_MS) {
+    if (last.instantMs > nowMs + BEHIND_MS_MIN && last.instantMs > nowMs + behindMsMax(plan, last.instantMs)) {
       this.#rewound++;
       const fields = { handler: handlerName(handler), last: new Date(last.instantMs).toISOString() };
-      log.warn(fields, "the clock is more than a day behind a schedule's last tick: the schedule begins anew");
+      log.warn(fields, "the clock is far behind a schedule's last tick: the schedule begins anew");
       return this.#begin(scheduled, id, nowMs);
     }
-    const nextMs = plan.next(last.instantMs) ?? Infinity;
+    const afterMs = nowMs > last.latestMs ? last.latestMs : last.instantMs;
+    const nextMs = plan.next(afterMs) ?? Infinity;
     if (nextMs > nowMs) return nextMs;
-    return this.#tick(scheduled, id, last.instantMs, nowMs) ? (plan.next(nowMs) ?? Infinity) : nowMs + AGAIN_MS;
+    return this.#tick(scheduled, id, afterMs, nowMs) ? (plan.next(nowMs) ?? Infinity) : nowMs + AGAIN_MS;
   }
 
   /** Nothing before now is made up for. */
@@ -150,6 +159,11 @@ export class Ticker {
   #stage(handler: number, mark: TickMark, event?: EventDraft): boolean {
     return this.#options.ticks.tick(handler, mark, event) === "taken";
   }
+}
+
+function behindMsMax(plan: Plan, lastMs: number): number {
+  const periodMs = (plan.next(lastMs) ?? Infinity) - lastMs;
+  return Math.min(BEHIND_MS_MAX, Math.max(BEHIND_MS_MIN, periodMs));
 }
 
 /** `left`: instants before it that make no event. */
