@@ -9,6 +9,8 @@
  * - `CRASH_AT=<step>:<when>:<nth>`, step and when as in {@link STEPS}, nth from 1; without it nothing is wrapped.
  * - `CRASH_MARK=<file>` gets the step's name just before the kill, the proof that it was reached.
  * - `CRASH_FILES=<text>`: the file steps count only files whose path holds this text.
+ * - `CRASH_ROWS=<put|del>:<byte>`: commits count only when they put, or delete, a row of this table (journal/keys.ts).
+ * - `CRASH_ARM=<file>`: nothing counts before this file is there: a story makes it when all is as it should be.
  *
  * Differs from a real crash: the threads of the store run on for the microseconds that the signal takes.
  */
@@ -73,14 +75,28 @@ function die(): void {
 
 /** True when this is the step of the plan; `die` is then due at the plan's instant. */
 function isDue({ step, nth }: Plan, reached: Step): boolean {
-  if (step !== reached) return false;
+  const { CRASH_ARM } = process.env;
+  if (step !== reached || (CRASH_ARM !== undefined && !fs.existsSync(CRASH_ARM))) return false;
   passed += 1;
   return passed === nth;
 }
 
+interface Operation {
+  readonly type: "put" | "del";
+  readonly key: Uint8Array;
+}
+
+/** Whether the batch has a row of those that are waited for. */
+function hasRows(operations: readonly Operation[]): boolean {
+  const { CRASH_ROWS } = process.env;
+  if (CRASH_ROWS === undefined) return true;
+  const [type, table] = CRASH_ROWS.split(":");
+  return operations.some((one) => one.type === type && one.key[0] === Number(table));
+}
+
 function wrapStore(due: Plan): void {
   interface Store {
-    _batch: (this: Store, operations: unknown, options: { sync?: boolean }) => Promise<void>;
+    _batch: (this: Store, operations: readonly Operation[], options: { sync?: boolean }) => Promise<void>;
   }
   const { Level } = createRequire(new URL("../../package.json", import.meta.url))("level") as {
     Level: { prototype: Store };
@@ -90,7 +106,8 @@ function wrapStore(due: Plan): void {
   while (!Object.hasOwn(owner, "_batch")) owner = Object.getPrototypeOf(owner) as Store;
   const batch = owner._batch;
   owner._batch = async function (operations, options) {
-    if (options.sync !== true || !isDue(due, "commit")) return await batch.call(this, operations, options);
+    if (options.sync !== true || !hasRows(operations) || !isDue(due, "commit"))
+      return await batch.call(this, operations, options);
     if (due.when === "before") die();
     const written = batch.call(this, operations, options);
     if (due.when === "during") die();

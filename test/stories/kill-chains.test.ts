@@ -1,14 +1,12 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { readFileUplink } from "./rig/cloud-lines.ts";
 import { Fleet } from "./rig/fleet.ts";
 import { GatewayProcess } from "./rig/gateway-process.ts";
 import { countingHandler, relayHandler } from "./rig/handlers.ts";
+import { dieAt, steps } from "./rig/last-step.ts";
 import { expectSound } from "./rig/oracle.ts";
 
-const CRASH_AT = fileURLToPath(new URL("../doubles/crash-at.ts", import.meta.url));
 /** One message is accepted, relayed with its event, delivered to nobody and settled once more: the first eight meet each. */
 const COMMITS = [1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -24,14 +22,7 @@ it("a kill around any commit of a chain neither loses nor doubles the event that
     qos: (index) => (index === 0 ? 1 : 2),
   });
   fleet.start();
-  const mark = join(gateway.folder, "crashed");
-  for (const step of COMMITS.flatMap((nth) => ["before", "during", "after"].map((when) => `commit:${when}:${nth}`))) {
-    rmSync(mark, { force: true });
-    gateway.launch({ nodeArgs: ["--import", CRASH_AT], env: { CRASH_AT: step, CRASH_MARK: mark } });
-    await gateway.exited();
-    const reached = existsSync(mark) && readFileSync(mark, "utf8");
-    expect({ step, ...gateway.end, reached }, gateway.logTail()).toMatchObject({ signal: "SIGKILL", reached: step });
-  }
+  for (const step of steps("commit", ["before", "during", "after"], COMMITS)) await dieAt(gateway, { step });
   await gateway.start();
   await fleet.publish(5);
   await fleet.settled();

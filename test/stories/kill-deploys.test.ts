@@ -1,5 +1,5 @@
-/** The gateway dies while it takes a version on, or takes one back. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/** The gateway dies while it takes a version on, or takes one back; and at each step of a promote and of a candidate's end. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -9,7 +9,8 @@ import { readFileUplink } from "./rig/cloud-lines.ts";
 import { Fleet } from "./rig/fleet.ts";
 import { GatewayProcess } from "./rig/gateway-process.ts";
 import { countingHandler, failingHandler } from "./rig/handlers.ts";
-import { expectSound } from "./rig/oracle.ts";
+import { dieAt } from "./rig/last-step.ts";
+import { expectSound, imbalances } from "./rig/oracle.ts";
 import { chance } from "./rig/story.ts";
 import { sleep, until } from "./rig/wait.ts";
 
@@ -18,8 +19,9 @@ const KILLS_OF_ROLLBACKS = 3;
 
 interface Stage extends AsyncDisposable {
   readonly gateway: GatewayProcess;
+  readonly fleet: Fleet;
   /** The number that the version got, when the gateway lived to tell. */
-  deploy(source: string): Promise<number | undefined>;
+  deploy(source: string, more?: { readonly canary: number }): Promise<number | undefined>;
   versions(): Promise<VersionsAnswer>;
   /** All that was acknowledged is at the cloud, once. */
   sound(): Promise<void>;
@@ -33,24 +35,19 @@ async function setUp(defaults: object): Promise<Stage> {
   });
   const fleet = new Fleet({ port: gateway.mqttPort, devices: 4, ratePerSecond: 200, qos: () => 2 });
   fleet.start();
-  const ask = async (method: string, body?: object): Promise<Response> => {
-    const token = readFileSync(join(gateway.folder, "data", "admin.token"), "utf8").trim();
-    return await fetch(`${gateway.controlUrl}/api/v1/handlers/count/versions`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-  };
+  const path = "/api/v1/handlers/count/versions";
   return {
     gateway,
-    deploy: async (source) => {
+    fleet,
+    deploy: async (source, more) => {
       const entry = join(sources, "count.ts");
       writeFileSync(entry, source);
       const { code, sourceMap } = await buildHandler("count", entry, sources);
-      const answer = await ask("POST", { code, sourceMap, file: "count.ts" }).catch(() => undefined);
+      const body = { code, sourceMap, file: "count.ts", ...more };
+      const answer = await gateway.ask("POST", path, body).catch(() => undefined);
       return answer?.ok === true ? ((await answer.json()) as { version: number }).version : undefined;
     },
-    versions: async () => (await ask("GET")).json() as Promise<VersionsAnswer>,
+    versions: async () => (await gateway.api(path)) as VersionsAnswer,
     sound: async () => {
       await fleet.settled();
       const ledger = await gateway.drained();
@@ -114,4 +111,72 @@ it("kill -9 while a version is taken back leaves no event behind: all end on the
   expect(failed).toBe(KILLS_OF_ROLLBACKS);
   await stage.sound();
   expect((await gateway.ledger()).events.dead).toBe(0);
+});
+
+/** A change of versions is one file: written aside, synced, renamed, and the folder synced. */
+const FILES = "deployments/count";
+const OF_THE_LIST = ["write:before:1", "sync:before:1", "sync:before:2", "sync:after:2"];
+
+it("a kill at any step of a promote leaves the candidate tried, or live, and no event lost, doubled or out of order (G2, G6)", async () => {
+  await using stage = await setUp({ probation: false });
+  const { gateway } = stage;
+  await gateway.kill9();
+  let version = 1;
+  let last: { readonly step: string; readonly live: number } | undefined;
+  /** What the life before left: before the list has its name nothing of the promote is there, after that all of it. */
+  const look = async (): Promise<VersionsAnswer> => {
+    const now = await stage.versions();
+    if (last === undefined) return now;
+    const { step, live } = last;
+    const isPromoted = step.startsWith("sync") && step.endsWith("2");
+    const seen = { step, live: now.live.version, candidate: now.candidate?.version };
+    expect(seen).toEqual({ step, live: isPromoted ? version : live, candidate: isPromoted ? undefined : version });
+    return now;
+  };
+  for (const step of OF_THE_LIST) {
+    await dieAt(gateway, { step, files: FILES }, async (arm) => {
+      const { candidate, live } = await look();
+      if (candidate === undefined) await stage.deploy(countingHandler({ version: ++version }), { canary: 0.5 });
+      last = { step, live: live.version };
+      arm();
+      await gateway.ask("POST", "/api/v1/handlers/count/promote", {});
+    });
+  }
+  await gateway.start();
+  await look();
+  await stage.sound();
+});
+
+it("a kill at any step of a candidate's end leaves no event behind that it failed at: all end on the live version, once (G2, G6)", async () => {
+  await using stage = await setUp({ probation: false, retry: { triesMax: 1 } });
+  const { gateway, fleet } = stage;
+  await gateway.kill9();
+  let version = 1;
+  const ofLetters = ["commit:during:1", "commit:after:1"].map((step) => ({ step, rows: "del:0x21" }));
+  const ofTheList = OF_THE_LIST.map((step) => ({ step, files: FILES }));
+  for (const last of [...ofLetters, ...ofTheList]) {
+    await dieAt(gateway, last, async (arm) => {
+      const { candidate } = await stage.versions();
+      if (candidate === undefined) await stage.deploy(failingHandler(++version, "n % 4 === 0"), { canary: 1 });
+      await until("dead letters", async () => (await gateway.ledger()).events.dead > 3, { withinMs: 20_000 });
+      arm();
+      await gateway.ask("POST", "/api/v1/handlers/count/rollback", {});
+    });
+  }
+  await gateway.start();
+  const { candidate, live } = await stage.versions();
+  expect([live.version, candidate]).toEqual([1, undefined]);
+  await fleet.settled();
+  const ledger = await gateway.drained();
+  expect(ledger.events).toMatchObject({ dead: 0, dropped: 0, expired: 0 });
+  expect(imbalances(ledger)).toEqual([]);
+  const { lines } = readFileUplink(join(gateway.folder, "cloud", "events.ndjson"));
+  const unique = [...new Map(lines.map((line) => [line.id, line])).values()];
+  const events = unique.map(({ data }) => `${data.device} ${data.n}`);
+  expect(new Set(events).size).toBe(events.length);
+  expect(ledger.events.done).toBe(events.length);
+  for (const [device, numbers] of fleet.promises()) {
+    expect(numbers.filter((n) => !events.includes(`${device} ${n}`))).toEqual([]);
+  }
+  expect(unique.filter(({ data }) => data.n % 4 === 0 && data.version !== 1)).toEqual([]);
 });

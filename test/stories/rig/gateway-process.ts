@@ -260,10 +260,20 @@ export class GatewayProcess {
 
   /** GET on the control API with the admin's token. */
   async api(path: string): Promise<unknown> {
-    const token = readFileSync(join(this.dataFolder, "admin.token"), "utf8").trim();
-    const answer = await fetch(`${this.controlUrl}${path}`, { headers: { authorization: `Bearer ${token}` } });
+    const answer = await this.ask("GET", path);
     if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`);
     return await answer.json();
+  }
+
+  /** Any request to the control API with the admin's token. */
+  async ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    const token = readFileSync(join(this.dataFolder, "admin.token"), "utf8").trim();
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    return await fetch(`${this.controlUrl}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, ...json, ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
   }
 
   /** The value of a metric without labels, or undefined when there is none of that name. */

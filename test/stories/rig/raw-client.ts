@@ -56,6 +56,12 @@ export class RawClient {
     );
   }
 
+  /** At QoS 1, and waits for the PUBACK. */
+  async publish(topic: string, payload: string, messageId = 1): Promise<void> {
+    this.send({ cmd: "publish", topic, payload, qos: 1, messageId, dup: false, retain: false });
+    await this.expect("puback");
+  }
+
   async subscribe(topic: string, qos: 0 | 1 | 2 = 0): Promise<void> {
     this.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic, qos }] });
     const { granted } = await this.expect("suback");
