@@ -259,7 +259,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
 
   const replaying = await Replaying.open({
     ...{ journal, sandbox, pipeline, outlets, hosting, deployments, clock },
-    outputs: { ...outputs, takesChained: () => journal.takesChained() },
+    outputs: { ...outputs, takesChained: (handler: number) => journal.takesChained(handler) },
     log: room("replays"),
   });
   stack.defer(() => replaying.close());

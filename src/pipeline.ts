@@ -258,7 +258,7 @@ export class Pipeline {
       runners: this.#runnersMax,
       settle: (...settled) => this.#journal.settle(...settled),
       fits: (task, state, bytesMax) => this.#journal.fits(task, state, bytesMax),
-      takesChained: () => this.#journal.takesChained(),
+      takesChained: (handler) => this.#journal.takesChained(handler),
       uplink,
       local,
       wanted,

@@ -142,7 +142,8 @@ function doorsOf(rooms: ReplayingRooms): Parameters<typeof Replays.open>[0] {
     forget: (id) => past.forget(id),
     isBusy: () => pipeline.figures().handlers.reduce((sum, { waiting }) => sum + waiting, 0) > BACKLOG,
     hasRoom: (handler) =>
-      journal.takesChained() && !(targets.get(handler) ?? []).some((uplink) => outlets.isFull(uplink)),
+      journal.takesChained(journal.handlerId(handler)) &&
+      !(targets.get(handler) ?? []).some((uplink) => outlets.isFull(uplink)),
     load: async (name, version) => {
       const { id, defaults } = await hosting.loadReplayed(await deployments.kept(name, version));
       targets.set(name, defaults.to);

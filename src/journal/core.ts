@@ -3,6 +3,7 @@
  */
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
+import type { Chained } from "./chained.ts";
 import type { Claims } from "./claims.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Damage } from "./damage.ts";
@@ -93,6 +94,8 @@ export interface Core {
   readonly repeats: Repeats;
   readonly writer: Writer;
   readonly events: PageWriter;
+  /** Events that outputs have made. */
+  readonly chained: Chained;
   /** Outboxes with a page in the making. */
   readonly filling: Outbox[];
   /** Sizes of the commit records that are kept, oldest first. */
@@ -104,8 +107,6 @@ export interface Core {
   position: number;
   /** Tasks accepted, over all handlers. */
   accepted: number;
-  /** Events that handlers' outputs have made since start. */
-  chained: number;
   /** Settlements of tasks that were not in hand any more: dropped meanwhile, or settled before. */
   late: number;
   refused: number;

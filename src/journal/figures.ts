@@ -70,7 +70,7 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     reopens: writer.reopens,
     readErrors: core.disk.readErrors,
     refused: core.refused,
-    chained: core.chained,
+    chained: core.chained.events,
     lateSettlements: core.late,
     damaged: core.damage.count,
     markFailures: core.mark.failures,

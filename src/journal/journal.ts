@@ -35,6 +35,7 @@ import { sleep } from "../time.ts";
 import { arrive } from "./arrive.ts";
 import { audit } from "./audit.ts";
 import { Consumer, HANDLER, UPLINK } from "./consumer.ts";
+import { isBrimming } from "./core.ts";
 import type { Core, OutboxLimits } from "./core.ts";
 import type { DamageReport } from "./damage.ts";
 import { deadId } from "./dead.ts";
@@ -217,10 +218,10 @@ export class Journal {
     return isSettled && outcome.at === "dead" ? deadId(core.dead.next - 1) : undefined;
   }
 
-  /** Whether there is room for the events that a handler's outputs make. It is looked at before, for settle() takes all. */
-  takesChained(): boolean {
-    const { full, writer } = this.#core;
-    return full !== "refuse" && !writer.hasGivenUp;
+  /** Whether there is room for the events that the handler's outputs make. It is looked at before, for settle() takes all. */
+  takesChained(handler: number): boolean {
+    const { full, writer, chained } = this.#core;
+    return full !== "refuse" && !writer.hasGivenUp && !isBrimming(this.#core) && chained.takes(handler);
   }
 
   /** Stages receipts of an uplink: their entries are settled. Rejected ones are kept as dead letters. */

@@ -8,6 +8,7 @@ import { Fault, messageOf } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import { lastCommit } from "./books.ts";
+import { Chained } from "./chained.ts";
 import { Claims } from "./claims.ts";
 import { acknowledge, checkpoint, cut, show } from "./commit.ts";
 import { COLUMN, UPLINK } from "./consumer.ts";
@@ -224,13 +225,13 @@ function build(options: OpenOptions, parts: Parts): Core {
     repeats: new Repeats(REPEATS_MAX),
     writer,
     events: new PageWriter(EVENTS),
+    chained: new Chained(limits.sizeMaxBytes, handlers),
     filling: [],
     recordBytes: [],
     recordBytesTotal: 0,
     committedHead: header.head,
     position: 0,
     accepted: 0,
-    chained: 0,
     late: 0,
     refused: 0,
     roomWanted: false,

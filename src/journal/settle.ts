@@ -2,7 +2,7 @@
  * Settling: what a task came to, and what became of an output, staged as one atomic unit each (G2). Every row and every
  * count of a call goes into the same group, and a group is one batch.
  */
-import { eventRecord, lineageOf, replayedLineage } from "../event.ts";
+import { eventRecord, eventRecordBytesMax, lineageOf, replayedLineage } from "../event.ts";
 import type { Failure, Outcome, Output, Task } from "../task.ts";
 import { arrive } from "./arrive.ts";
 import { COLUMN } from "./consumer.ts";
@@ -119,8 +119,9 @@ function chain(core: Core, task: Task, output: Output, position: number, origin:
     lineage: lineageOf(task.seq, origin.lineage, task.handler, position),
     timeMs: origin.timeMs,
   } as const;
-  arrive(core, event, output.wanted as readonly number[]);
-  core.chained++;
+  const wanted = output.wanted as readonly number[];
+  const seq = arrive(core, event, wanted);
+  core.chained.made(task.handler, seq, eventRecordBytesMax(event, wanted.length), wanted);
 }
 
 /** Appends an output to an outbox; counting it as emitted is the caller's. */

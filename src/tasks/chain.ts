@@ -14,8 +14,8 @@ export interface ChainContext {
   readonly hopsMax: number;
   /** Name of a handler by its journal id. */
   readonly nameOf: (handler: number) => string;
-  /** Whether the journal has room for events that outputs make. */
-  readonly takesChained: () => boolean;
+  /** Whether the journal has room for events that the handler's outputs make. */
+  readonly takesChained: (handler: number) => boolean;
 }
 
 const NOBODY: readonly number[] = [];
@@ -30,6 +30,9 @@ export function chained(context: ChainContext, { handler, page, at }: Task, topi
     const message = `publishing to ${topic} would be hop ${hopsMax + 1} of a chain: ${names.join(" → ")}`;
     return new Fault("TASK_CHAIN_TOO_LONG", message);
   }
-  if (context.takesChained()) return wanted;
-  return new Fault("TASK_CHAIN_REFUSED", `the journal is full, and handlers listen to ${topic}`);
+  if (context.takesChained(handler)) return wanted;
+  return new Fault(
+    "TASK_CHAIN_REFUSED",
+    `the journal has no room for further events of its making, and handlers listen to ${topic}`,
+  );
 }

@@ -144,7 +144,7 @@ it("the longest chain that settings allow fits its records, whatever the numbers
 it("takesChained() is false while the journal is full and refuses, and true where room can be made", async () => {
   const journal = await openJournal(await dataFolder(), { sizeMaxBytes: 256 * 1024, sweepMs: 10 });
   const handler = journal.handlerId("h");
-  expect(journal.takesChained()).toBe(true);
+  expect(journal.takesChained(handler)).toBe(true);
   let admission = "taken";
   for (let i = 0; i < 2000 && admission !== "refused"; i++) {
     admission = journal.append(draft("t", Buffer.alloc(2048)), [handler], new Remembering(), i);
@@ -152,5 +152,41 @@ it("takesChained() is false while the journal is full and refuses, and true wher
     else await journal.synced();
   }
   expect(admission).toBe("refused");
-  expect(journal.takesChained()).toBe(false);
+  expect(journal.takesChained(handler)).toBe(false);
+});
+
+/** Makes events of 20 KB for `to` as `by`, until no more are taken, or `most`; says how many. */
+async function flood(journal: Journal, by: string, to: number, most: number): Promise<number> {
+  const handler = journal.handlerId(by);
+  const feed = journal.tasks(handler, byTopic, nothing);
+  let made = 0;
+  for (; made < most && journal.takesChained(handler); made++) {
+    journal.append(draft("in", "1"), [handler], new Remembering(), 1);
+    const [task] = await takeTasks(feed, 1);
+    if (task === undefined) throw new Error("no task");
+    // For no device: what those get is another room.
+    journal.settle(task, done([output(0, "x".repeat(20_000), { to: [], topic: "out", wanted: [to], qos: 1 })]), 1);
+  }
+  feed.close();
+  return made;
+}
+
+it("what a handler publishes for others takes a quarter of the journal while it waits, and of all handlers half: devices find room", async () => {
+  const sizeMaxBytes = 4 * 1024 * 1024;
+  const journal = await openJournal(await dataFolder(), { sizeMaxBytes });
+  const slow = journal.handlerId("slow");
+  const quarter = sizeMaxBytes / 4 / 20_000;
+  const first = await flood(journal, "first", slow, 500);
+  expect(Math.abs(first - quarter)).toBeLessThan(3);
+  // Others have their own, until all have half.
+  expect(await flood(journal, "second", slow, 10)).toBe(10);
+  expect(Math.abs((await flood(journal, "third", slow, 500)) + 10 - quarter)).toBeLessThan(3);
+  expect(journal.takesChained(journal.handlerId("second"))).toBe(false);
+  expect(journal.append(draft("in", "1"), [slow], new Remembering(), 1)).toBe("taken");
+  await journal.synced();
+
+  // What was run makes room again.
+  const feed = journal.tasks(slow, byTopic, nothing);
+  for (const task of await takeTasks(feed, 20)) journal.settle(task, done([]), 1);
+  for (const by of ["first", "second"]) expect(journal.takesChained(journal.handlerId(by))).toBe(true);
 });
