@@ -165,7 +165,7 @@ export interface ReplaysSource {
   start(handler: string, asked: ReplayBody): Promise<ReplayAnswer>;
   list(handler: string): readonly ReplayAnswer[];
   get(handler: string, id: string): ReplayAnswer;
-  /** Resolves when nothing more of it runs. */
+  /** Resolves when nothing more of it counts. */
   cancel(handler: string, id: string): Promise<ReplayAnswer>;
   resume(handler: string, id: string): Promise<ReplayAnswer>;
 }

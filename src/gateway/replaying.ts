@@ -154,7 +154,9 @@ function doorsOf(rooms: ReplayingRooms): Parameters<typeof Replays.open>[0] {
           states: readonly (string | undefined)[],
           began: { readonly startsMs: readonly number[]; readonly stateVersions: readonly number[] },
           done: (result: BatchResult) => void,
-        ) => sandbox.run(pipeline.apart, id, tasks, states, done, { slot: "replay", ...began }),
+        ) =>
+          // Where the slot is empty, for the handler was removed, the live version must not run it: that one makes requests.
+          sandbox.run(pipeline.apart, id, tasks, states, done, { slot: "replay", isShadow: true, ...began }),
         fill: (task, raw) => filledIn(task, raw, defaults, outputs),
       };
     },

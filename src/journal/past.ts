@@ -97,11 +97,13 @@ export class Past {
     if (seq < header.tail) return undefined;
     let page = this.#page;
     if (page === undefined || !has(page, seq)) {
+      page = undefined;
       await reader.readShared(EVENTS, seq, seq + 1, (read) => {
-        this.#page = read;
+        page = read;
         return false;
       });
-      page = this.#page;
+      // Another replay may read another one meanwhile: which of them is kept does not matter.
+      this.#page = page;
       if (page === undefined || !has(page, seq)) return undefined;
     }
     let at = PAGE_HEADER_BYTES;

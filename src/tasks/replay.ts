@@ -165,12 +165,14 @@ export class Replay {
   /** undefined: it was to end in the middle of it. */
   async #step(now: Progress): Promise<{ readonly next: Progress; readonly sent: readonly Sent[] } | undefined> {
     const { items, skipped, place } = await this.#collect(now.place);
+    if (this.#signal.aborted) return undefined;
     const found = new Differences<ReplayDifference>(now);
     const sent: Sent[] = [];
     if (items.length > 0) {
       await this.#turn();
       if (this.#signal.aborted) return undefined;
       const ran = await this.#runToEnd(items);
+      if (ran === undefined) return undefined;
       for (const [i, item] of items.entries()) this.#judge(found, item, ran[i], sent);
     }
     const next: Progress = {
@@ -197,7 +199,7 @@ export class Replay {
         bytes += recorded.outputs.at === "here" ? recorded.outputs.bytes.length : 0;
         if (recorded.before.at === "kept") bytes += recorded.before.state?.length ?? 0;
       }
-      if (chosen.length < TASKS_MAX && bytes < BYTES_MAX) return true;
+      if (chosen.length < TASKS_MAX && bytes < BYTES_MAX) return !this.#signal.aborted;
       place = behind;
       return false;
     });
@@ -235,13 +237,14 @@ export class Replay {
     await sleep(ms, this.#signal).catch(() => undefined);
   }
 
-  /** What was not run, because the slice was over or another one took the runner down, runs once more. */
-  async #runToEnd(batch: readonly Item[]): Promise<readonly NonNullable<Ran>[]> {
+  /** What was not run, because the slice was over or another one took the runner down, runs once more. undefined: it was to end. */
+  async #runToEnd(batch: readonly Item[]): Promise<readonly NonNullable<Ran>[] | undefined> {
     const came = new Map<Item, NonNullable<Ran>>();
     let left = batch;
     for (let tries = 0; left.length > 0; tries++) {
       if (tries > UNRUN_MAX + batch.length) throw new Fault("REPLAY_STOPPED", "no runner takes its events");
       const ran = await this.#run(left);
+      if (ran === undefined) return undefined;
       const again: Item[] = [];
       for (const [i, item] of left.entries()) {
         const one = ran[i];
@@ -252,7 +255,11 @@ export class Replay {
         // Nothing of it ran: who of them takes the runner down shows alone.
         const [first, ...others] = again;
         if (others.length > 0 && this.#losses > 0) {
-          for (const item of again) came.set(item, (await this.#runToEnd([item]))[0] as NonNullable<Ran>);
+          for (const item of again) {
+            const alone = await this.#runToEnd([item]);
+            if (alone === undefined) return undefined;
+            came.set(item, alone[0] as NonNullable<Ran>);
+          }
           break;
         }
         if (first !== undefined) await this.#pause(PAUSE_MS);
@@ -263,13 +270,18 @@ export class Replay {
     return batch.map((item) => came.get(item) as NonNullable<Ran>);
   }
 
-  #run(items: readonly Item[]): Promise<readonly Ran[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Ran[]>();
+  /** undefined: it is to end. A handler may take its time for each; what a runner has in hand then ends by itself, and is nothing. */
+  #run(items: readonly Item[]): Promise<readonly Ran[] | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Ran[] | undefined>();
+    if (this.#signal.aborted) return Promise.resolve(undefined);
+    const end = (): void => resolve(undefined);
+    this.#signal.addEventListener("abort", end, { once: true });
     const tasks = items.map(({ task }) => task);
     const states = items.map(({ state }) => state);
     const startsMs = items.map(({ recorded }) => recorded.startMs);
     const stateVersions = items.map(({ recorded: { before } }) => (before.at === "kept" ? before.version : 0));
     this.#loaded.run(tasks, states, { startsMs, stateVersions }, ({ version, results }) => {
+      this.#signal.removeEventListener("abort", end);
       const crashed = results.some(({ at }) => at === "crashed");
       if (crashed && ++this.#losses > LOSSES_MAX) {
         reject(new Fault("REPLAY_STOPPED", `version ${this.#plan.version} has cost ${this.#losses} runners`));

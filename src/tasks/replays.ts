@@ -111,7 +111,7 @@ export class Replays {
     });
   }
 
-  /** Ends it where it is. Resolves when nothing more of it runs. */
+  /** Ends it where it is. Resolves when nothing more of it counts; the event that a runner has in hand goes on for its time. */
   async cancel(handler: string, id: number): Promise<ReplayState> {
     this.get(handler, id);
     await this.#end(id);

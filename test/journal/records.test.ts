@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { Level } from "level";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { eventRecord } from "../../src/event.ts";
 import { readRecord, recordBytesMax, writeRecord } from "../../src/journal/record.ts";
 import type { Recorded } from "../../src/journal/record.ts";
 import type { Journal } from "../../src/journal/journal.ts";
@@ -142,6 +143,20 @@ describe("What a task came to", () => {
       const rest = await all(journal, handler, read[at]?.behind);
       expect(rest.map(({ found }) => found.seq)).toEqual(read.slice(at + 1).map(({ found }) => found.seq));
     }
+  });
+
+  it("has its event, also where several are looked for at a time", async () => {
+    const journal = await openJournal(await dataFolder());
+    await settled(journal, 600);
+    const numbers = Array.from({ length: 600 }, (_, n) => n + 1);
+    const payloads = async (): Promise<unknown[]> => {
+      const found = await Promise.all(numbers.map((seq) => journal.past.event(seq)));
+      return found.map((event) => event && eventRecord.payload(event.page, event.at).toString());
+    };
+    const wanted = numbers.map((seq) => `{"n":${seq - 1}}`);
+    expect(await payloads()).toEqual(wanted);
+    // Pages that were read are found at once.
+    expect(await payloads()).toEqual(wanted);
   });
 
   it("is found by when it was settled", async () => {

@@ -163,6 +163,30 @@ describe("a replay", () => {
     const ids = stage.lines().map(({ id }) => id);
     expect({ ids: ids.length, unique: new Set(ids).size }).toEqual({ ids: 800, unique: 800 });
   });
+
+  it("on a version that loops is in nobody's way, and ends when it is to, or the gateway is", async () => {
+    await using stage = await setUp(CLOCKED, 4);
+    const { gateway } = stage;
+    await stage.send(30);
+    const loops = CLOCKED.replace("=> {", "=> {\n  for (;;);");
+    await stage.deploy(loops.replace("to: [", 'timeout: "1h",\n  to: ['));
+    expect(await stage.run("rollback", "count")).toMatchObject({ code: 0 });
+    const replays = "/api/v1/handlers/count/replays";
+    const id = await looping(gateway, () => gateway.api(replays, { since: "2020-01-01T00:00:00Z", version: 2 }));
+    // Events of the same handler, and of one that has just come and runs in the same process.
+    await stage.send(30);
+    writeFileSync(join(gateway.folder, "elsewhere", "fresh.ts"), CLOCKED);
+    expect(await stage.run("deploy", join(gateway.folder, "elsewhere", "fresh.ts"))).toMatchObject({ code: 0 });
+    await stage.send(30);
+    const still = await gateway.api(`${replays}/${id}`);
+    expect(still).toMatchObject({ state: "running", events: 0 });
+    expect(await stage.run("replay", "count", "--cancel", id)).toMatchObject({ code: 0 });
+    await looping(gateway, () => gateway.api(`${replays}/${id}/resume`, {}));
+    await gateway.stop();
+    expect(gateway.log.join("\n")).not.toContain("the shutdown hangs");
+    await gateway.start();
+    expect(await gateway.api(`${replays}/${id}`)).toMatchObject({ state: "interrupted", events: 0 });
+  });
 });
 
 describe("a dead letter", () => {
@@ -187,6 +211,15 @@ describe("a dead letter", () => {
     expect(stage.lines().at(-1)).toMatchObject({ data: { n: 2 }, sluicereplay: expect.any(String) as string });
   });
 });
+
+/** Begins a replay, and waits until a runner has its first events. Says its id. */
+async function looping(gateway: GatewayProcess, begin: () => Promise<unknown>): Promise<string> {
+  const batches = async (): Promise<number> => (await gateway.metric("sluice_sandbox_batches_total")) ?? 0;
+  const before = await batches();
+  const { id } = (await begin()) as ReplayAnswer;
+  await until("a batch", async () => (await batches()) > before, { withinMs: 30_000, everyMs: 20 });
+  return id;
+}
 
 function byReading(a: Line["data"], b: Line["data"]): number {
   return a.device === b.device ? a.n - b.n : a.device < b.device ? -1 : 1;

@@ -258,9 +258,9 @@ export class GatewayProcess {
     return (await this.status()).ledger;
   }
 
-  /** GET on the control API with the admin's token. */
-  async api(path: string): Promise<unknown> {
-    const answer = await this.ask("GET", path);
+  /** On the control API with the admin's token: GET, or POST with a body. */
+  async api(path: string, body?: unknown): Promise<unknown> {
+    const answer = await this.ask(body === undefined ? "GET" : "POST", path, body);
     if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`);
     return await answer.json();
   }
