@@ -13,7 +13,7 @@ import { readServerEvents } from "./server-events.ts";
 import type { ServerEvent } from "./server-events.ts";
 import { entryText, leftOutText } from "./tail-text.ts";
 import type { LeftOut } from "./tail-text.ts";
-import { print, say } from "./terminal.ts";
+import { harmless, print, say } from "./terminal.ts";
 
 interface TailOptions {
   readonly status?: string;
@@ -87,7 +87,7 @@ async function follow(gateway: Running, name: string | undefined, options: TailO
     if (event.id !== undefined) last = event.id;
     if (event.name === "closing") return;
     const entry = JSON.parse(event.data) as Entry | LeftOut;
-    if (isJson) print(event.data);
+    if (isJson) print(harmless(event.data));
     else if (entry.at === "left-out") say(leftOutText(entry));
     else print(entryText(entry));
     if (entry.at !== "left-out" && --left <= 0) end(EXIT.ok);

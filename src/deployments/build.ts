@@ -120,6 +120,15 @@ export async function buildHandler(
   return { code, sourceMap, inputs: inputs.map((path) => resolve(root, path)) };
 }
 
+/**
+ * Of a bundle that was made elsewhere. Throws Fault DEPLOY_BUILD_FAILED: halves of characters would be others on disk, and
+ * a map with a NUL could make one content of two (`hashOf`), so that a number would not name one any more (D2).
+ */
+export function checkText({ code, sourceMap }: Pick<Build, "code" | "sourceMap">, where: string): void {
+  if (code.isWellFormed() && sourceMap.isWellFormed() && !sourceMap.includes("\0")) return;
+  throw new Fault("DEPLOY_BUILD_FAILED", "the bundle holds what is no text", { where });
+}
+
 /** Throws Fault DEPLOY_TOO_LARGE. A map has the sources' text, and is only read when something fails. */
 export function checkSize(code: string, sourceMap: string, where: string): void {
   if (code.length <= CODE_BYTES_MAX && sourceMap.length <= MAP_BYTES_MAX) return;

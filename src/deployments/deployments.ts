@@ -22,7 +22,7 @@ import { dirname, join, relative, sep } from "node:path";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
-import { buildHandler, checkSize, shownRoot } from "./build.ts";
+import { buildHandler, checkSize, checkText, shownRoot } from "./build.ts";
 import type { Suggest } from "./compose.ts";
 import type { LiveHandler, Candidate, Deployed, Inspection, Upload } from "./handler.ts";
 import { hasChanged, looksOf } from "./looks.ts";
@@ -151,6 +151,7 @@ export class Deployments {
         throw new Fault("DEPLOY_TOO_MANY", `there are more than ${HANDLERS_MAX} handlers`);
       }
       checkSize(code, sourceMap, file);
+      checkText(upload, file);
       const isNew = !this.#known.has(name);
       const known = this.#known.get(name) ?? (await this.#meet(name));
       try {

@@ -82,6 +82,6 @@ export function isSame(a: LiveHandler, b: LiveHandler): boolean {
 }
 
 /** What two versions that are compared have to have in common. */
-export function triggersOf({ topics, key, schedule, webhook }: HandlerSettings): string {
-  return JSON.stringify([topics, key, schedule, webhook]);
+export function triggersOf({ topics, key, schedule, webhook, on }: HandlerSettings): string {
+  return JSON.stringify([topics, key, schedule, webhook, on]);
 }

@@ -98,7 +98,7 @@ export class Rollout {
     }
     const settings = this.#maker.compose({ ...built, file: stored.file }, stored.config);
     if (triggersOf(settings) !== triggersOf(live.settings)) {
-      const message = `its topics, key or schedule are others than those of version ${live.version}`;
+      const message = `its triggers or key are others than those of version ${live.version}`;
       throw new Fault("DEPLOY_OTHER_TRIGGERS", message, { where: file });
     }
     const candidate = this.#maker.candidate({ ...stored, ...built }, settings, share);
@@ -113,7 +113,8 @@ export class Rollout {
     this.#books.watch(candidate.version, 0, candidate.probation.timeMs);
     const what =
       share > 0 ? "canary: the version gets a share of the keys" : "shadow: the version runs without effects";
-    this.#doors.log.info({ handler: this.name, version: stored.version, beside: live.version, share }, what);
+    const fields = { handler: this.name, version: stored.version, beside: live.version, share };
+    this.#doors.log.info({ ...fields, ...grantFields(settings, live.settings) }, what);
     return candidate;
   }
 

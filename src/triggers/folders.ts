@@ -1,12 +1,14 @@
 /**
  * Folders that handlers wait for changes in: looked at every two seconds, their own files only, never the content. What was there
- * when a folder was looked at first is no change. At most 1,000 files a folder, by name; others are not seen.
+ * when a folder was looked at first is no change. At most 1,000 files a folder, by name; others are not seen, and a folder
+ * with more than {@link ENTRIES_MAX} entries is not looked at, for their names alone would take the gateway's time.
  */
-import { readdir, stat } from "node:fs/promises";
+import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 const LOOK_MS = 2000;
 export const FILES_MAX = 1000;
+export const ENTRIES_MAX = 10_000;
 
 export interface FileChange {
   readonly change: "added" | "changed" | "removed";
@@ -14,8 +16,12 @@ export interface FileChange {
   readonly bytes: number;
 }
 
-/** By file: what tells one version from the next. */
-type Looks = ReadonlyMap<string, { readonly look: string; readonly bytes: number }>;
+interface Looks {
+  /** By file: what tells one version from the next. */
+  readonly files: ReadonlyMap<string, { readonly look: string; readonly bytes: number }>;
+  /** The last file that is seen, when others come after it. */
+  readonly end: string | undefined;
+}
 
 export class Folders {
   readonly #changed: (change: FileChange) => void;
@@ -23,6 +29,8 @@ export class Folders {
   #folders: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
+  /** A look that has not begun yet. */
+  #next: Promise<void> | undefined;
 
   constructor(changed: (change: FileChange) => void) {
     this.#changed = changed;
@@ -39,25 +47,30 @@ export class Folders {
     void this.look();
   }
 
+  /** Behind the one that is under way, if one is; a folder on a dead network drive may keep it for long. */
   look(): Promise<void> {
-    this.#looking = this.#looking.then(async () => {
+    this.#next ??= this.#looking = this.#looking.then(async () => {
+      this.#next = undefined;
       for (const folder of this.#folders) await this.#lookAt(folder);
     });
-    return this.#looking;
+    return this.#next;
   }
 
   async #lookAt(folder: string): Promise<void> {
     const now = await looksOf(folder);
     const before = this.#known.get(folder);
-    if (!this.#folders.has(folder)) return;
+    if (now === undefined || !this.#folders.has(folder)) return;
     this.#known.set(folder, now);
     if (before === undefined) return;
-    for (const [path, { look, bytes }] of now) {
-      const was = before.get(path);
-      if (was === undefined) this.#changed({ change: "added", path, bytes });
-      else if (was.look !== look) this.#changed({ change: "changed", path, bytes });
+    for (const [path, { look, bytes }] of now.files) {
+      const was = before.files.get(path);
+      if (was !== undefined && was.look !== look) this.#changed({ change: "changed", path, bytes });
+      // What was out of sight may have been there.
+      if (was === undefined && isSeen(path, before)) this.#changed({ change: "added", path, bytes });
     }
-    for (const path of before.keys()) if (!now.has(path)) this.#changed({ change: "removed", path, bytes: 0 });
+    for (const path of before.files.keys()) {
+      if (!now.files.has(path) && isSeen(path, now)) this.#changed({ change: "removed", path, bytes: 0 });
+    }
   }
 
   close(): void {
@@ -66,15 +79,33 @@ export class Folders {
   }
 }
 
-/** A folder that is not there has no files. */
-async function looksOf(folder: string): Promise<Looks> {
-  const names = await readdir(folder).catch((): string[] => []);
-  const looks = new Map<string, { look: string; bytes: number }>();
-  for (const name of names.sort().slice(0, FILES_MAX)) {
+function isSeen(path: string, { end }: Looks): boolean {
+  return end === undefined || path <= end;
+}
+
+/** A folder that is not there has no files. undefined: it has too many. */
+async function looksOf(folder: string): Promise<Looks | undefined> {
+  const names = await namesIn(folder);
+  if (names === undefined) return undefined;
+  const files = new Map<string, { look: string; bytes: number }>();
+  const seen = names.sort().slice(0, FILES_MAX);
+  for (const name of seen) {
     const path = join(folder, name);
     const found = await stat(path).catch(() => undefined);
     if (found?.isFile() !== true) continue;
-    looks.set(path, { look: `${found.mtimeMs} ${found.size} ${found.ino}`, bytes: found.size });
+    files.set(path, { look: `${found.mtimeMs} ${found.size} ${found.ino}`, bytes: found.size });
   }
-  return looks;
+  return { files, end: names.length > FILES_MAX ? join(folder, seen.at(-1) as string) : undefined };
+}
+
+async function namesIn(folder: string): Promise<string[] | undefined> {
+  const names: string[] = [];
+  try {
+    for await (const { name } of await opendir(folder, { bufferSize: 256 })) {
+      if (names.push(name) > ENTRIES_MAX) return undefined;
+    }
+  } catch {
+    return [];
+  }
+  return names;
 }

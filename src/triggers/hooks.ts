@@ -160,8 +160,11 @@ export class Hooks {
 
   #assertMayCall({ auth }: WebhookConfig, { headers, isOperator }: HookCall): void {
     if (auth === "none") {
-      // A page in a browser on this box can send it; nobody else has an origin.
-      if (headers.origin !== undefined) throw this.#denied("WEBHOOK_DENIED", "a web page may not call it");
+      // A page in a browser on this box can send it, and only that says so: an image's GET has no origin, but a site.
+      const site = headers["sec-fetch-site"] ?? "none";
+      if (headers.origin !== undefined || site !== "none") {
+        throw this.#denied("WEBHOOK_DENIED", "a web page may not call it");
+      }
       return;
     }
     if (typeof auth === "object" && "hmac" in auth) return;

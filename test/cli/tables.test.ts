@@ -1,7 +1,23 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import { statusText } from "../../src/cli/status.ts";
-import { table } from "../../src/cli/terminal.ts";
+import { harmless, plain, table } from "../../src/cli/terminal.ts";
+
+describe("text of others", () => {
+  // Colours, a C1 introducer, a line of its own, text that runs backwards, a separator of lines.
+  const hostile = "a\u001b[31mb\u009b2Jc\r\nd\u202ee\u2066f\u2028g\u007f";
+
+  it("moves no cursor on a terminal, makes no line, and reads in its order", () => {
+    expect(plain(hostile)).toBe("a�[31mb�2Jc d�e�f�g�");
+  });
+
+  it("is the same JSON, and nothing that a terminal obeys", () => {
+    const json = harmless(JSON.stringify({ hostile }));
+    // oxlint-disable-next-line no-control-regex -- they are what must not be there
+    expect(json).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e\u2066\u2028]/);
+    expect(JSON.parse(json)).toEqual({ hostile });
+  });
+});
 
 describe("a table", () => {
   const lines = (width?: number): string[] =>

@@ -49,6 +49,22 @@ describe("a deploy", () => {
     expect(stage.opened.deployments.versions("h").versions).toHaveLength(1);
   });
 
+  it("of what would be another content on disk, or could be taken for another one, is refused (D2)", async () => {
+    await open();
+    const bundle = { name: "h", file: "h.js", share: undefined };
+    const code = 'exports.config = { topic: "a" }; exports.default = () => "half"; //';
+    for (const [text, sourceMap] of [
+      [`${code}\ud800`, ""],
+      [code, "\udc00"],
+      [code, "a\0b"],
+    ] as const) {
+      expect(await stage.opened.deployments.deploy({ ...bundle, code: text, sourceMap }).catch(codeOf)).toBe(
+        "DEPLOY_BUILD_FAILED",
+      );
+    }
+    expect(await stage.opened.deployments.deploy({ ...bundle, code, sourceMap: "" })).toMatchObject({ version: 1 });
+  });
+
   it("that cannot be remembered is not live, for after a restart it would not be", async () => {
     await open();
     await save("return 1");
@@ -172,7 +188,7 @@ describe("a version that is tried beside the live one", () => {
     await save("return 1");
     await deploy("return 2", { share: 0.5 });
     await save("return 3");
-    expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });
+    expect(stage.opened.live.at(-1)).toMatchObject({ version: 4, candidate: undefined });
     await again();
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });
   });
@@ -185,6 +201,7 @@ describe("a version that is tried beside the live one", () => {
     await deploy("return 1");
     expect(await refused("return 1")).toBe("DEPLOY_SAME");
     expect(await refused("return 2", '{ topic: "b" }')).toBe("DEPLOY_OTHER_TRIGGERS");
+    expect(await refused("return 2", '{ topic: "a", on: ["gateway.started"] }')).toBe("DEPLOY_OTHER_TRIGGERS");
     await deploy("return 3");
     expect(await refused("return 4")).toBe("DEPLOY_ON_PROBATION");
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });

@@ -17,7 +17,7 @@ function listening(): { readonly log: Log; readonly lines: Record<string, unknow
   const lines: Record<string, unknown>[] = [];
   const log = createLog({ level: "silent", pretty: false });
   log.info = ((fields: Record<string, unknown>, message: string) => {
-    if (message === "handler live") lines.push(fields);
+    if (message === "handler live" || message.startsWith("canary")) lines.push(fields);
   }) as typeof log.info;
   return { log, lines };
 }
@@ -78,6 +78,20 @@ describe("the log line of a deploy", () => {
       [["https://a.example"], ["fetch https://a.example"], undefined],
       [["https://a.example"], undefined, undefined],
     ]);
+  });
+
+  it("has those of a canary, which makes requests too, against the live version", async () => {
+    const folder = new Folder();
+    folders.push(folder);
+    const { log, lines } = listening();
+    const opened = await openDeployments(folder, {}, { log });
+    open.push(opened);
+    const bundle = (fetch: string): string =>
+      `exports.config = { topic: "a", fetch: [${fetch}] }; exports.default = () => 1;`;
+    const upload = { name: "a", sourceMap: "", file: "a.js" };
+    await opened.deployments.deploy({ ...upload, code: bundle(""), share: undefined });
+    await opened.deployments.deploy({ ...upload, code: bundle('"https://evil.example"'), share: 0.1 });
+    expect(lines[1]).toMatchObject({ version: 2, beside: 1, granted: ["fetch https://evil.example"] });
   });
 
   it("compares with what was live before the gateway ended", async () => {

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { lineageOf, writeEventRecord } from "../../src/event.ts";
 import type { EventDraft } from "../../src/event.ts";
 import type { Task } from "../../src/task.ts";
-import { FILES_MAX, Folders } from "../../src/triggers/folders.ts";
+import { ENTRIES_MAX, FILES_MAX, Folders } from "../../src/triggers/folders.ts";
 import type { FileChange } from "../../src/triggers/folders.ts";
 import { Notices, NOTICES_BURST, NOTICES_PER_SECOND } from "../../src/triggers/notices.ts";
 import { OnTrigger } from "../../src/triggers/on.ts";
@@ -149,6 +149,38 @@ describe("a watched folder", () => {
     );
     await folders.look();
     expect(changes.length).toBe(FILES_MAX);
+    // What is pushed out of sight, or comes back into it, has neither gone nor come.
+    await writeFile(join(later, "00000-first"), "");
+    await folders.look();
+    await unlink(join(later, "00000-first"));
+    await folders.look();
+    expect(changes.slice(FILES_MAX)).toEqual([
+      { change: "added", path: join(later, "00000-first"), bytes: 0 },
+      { change: "removed", path: join(later, "00000-first"), bytes: 0 },
+    ]);
+  });
+
+  it("with so many entries that their names alone would take long is not looked at, until it has fewer", async () => {
+    const { folder, folders, changes } = await watched();
+    folders.set(new Set([folder]));
+    await folders.look();
+    await writeFile(join(folder, "a"), "");
+    for (let n = 0; n < ENTRIES_MAX; n += 500) {
+      await Promise.all(Array.from({ length: 500 }, (_, i) => writeFile(join(folder, `b${n + i}`), "")));
+    }
+    await folders.look();
+    expect(changes).toEqual([]);
+    await unlink(join(folder, "b0"));
+    await folders.look();
+    expect(changes.length).toBe(FILES_MAX);
+  });
+
+  it("that takes long to look at is looked at once more afterwards, however often that was asked for", async () => {
+    const { folder, folders } = await watched();
+    folders.set(new Set([folder]));
+    const looks = new Set(Array.from({ length: 100 }, () => folders.look()));
+    expect(looks.size).toBe(1);
+    await Promise.all(looks);
   });
 
   it("tells only the handlers that wait for that folder", () => {

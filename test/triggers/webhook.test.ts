@@ -128,6 +128,7 @@ describe("a call", () => {
     ["with an empty key", { headers: { "idempotency-key": "" } }, undefined, 422, "WEBHOOK_KEY"],
     ["with a key that is too long", { headers: { "idempotency-key": "k".repeat(256) } }, undefined, 422, "WEBHOOK_KEY"],
     ["by a web page", { headers: { origin: "http://evil.example" } }, undefined, 403, "WEBHOOK_DENIED"],
+    ["by an image of one", { headers: { "sec-fetch-site": "cross-site" } }, undefined, 403, "WEBHOOK_DENIED"],
   ] as const)("%s is refused with a problem, and makes no event", async (_what, init, path, status, code) => {
     const it = await open(webhook());
     expect(await refusal(await it.call(init as RequestInit, path))).toEqual({ status, code });
