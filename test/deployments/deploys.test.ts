@@ -188,7 +188,7 @@ describe("a version that is tried beside the live one", () => {
     await save("return 1");
     await deploy("return 2", { share: 0.5 });
     await save("return 3");
-    expect(stage.opened.live.at(-1)).toMatchObject({ version: 4, candidate: undefined });
+    expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });
     await again();
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });
   });
@@ -204,6 +204,6 @@ describe("a version that is tried beside the live one", () => {
     expect(await refused("return 2", '{ topic: "a", on: ["gateway.started"] }')).toBe("DEPLOY_OTHER_TRIGGERS");
     await deploy("return 3");
     expect(await refused("return 4")).toBe("DEPLOY_ON_PROBATION");
-    expect(stage.opened.live.at(-1)).toMatchObject({ version: 3, candidate: undefined });
+    expect(stage.opened.live.at(-1)).toMatchObject({ version: 4, candidate: undefined });
   });
 });
