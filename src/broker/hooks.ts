@@ -15,6 +15,8 @@ import type { Wills } from "./wills.ts";
 const DRAIN_TIMEOUT_MS = 5000;
 /** Messages that aedes has under way at a time. */
 const CONCURRENCY = 100;
+/** In place of a QoS, of a subscription that is not granted. */
+const REFUSED = 128;
 
 const gateOf = (client: Client): Gate => client.conn as Gate;
 
@@ -65,7 +67,6 @@ export function hookUp(
       const refusal = refuse(context, client.id, subscription.topic);
       if (refusal === undefined) {
         filters.add(client.id, subscription.topic, subscription.qos);
-        context.deviceSubscribed(client.id, subscription.topic, subscription.qos);
         granted = { ...subscription, qos: FORWARDED_QOS };
       } else {
         context.figures.refusedSubscriptions++;
@@ -77,6 +78,17 @@ export function hookUp(
     done(null, granted);
   };
 
+  /** Only of what a device asks for: what its session brings back is authorized, and no news. */
+  function tellSubscribed(client: Client, subscriptions: readonly Subscription[]): void {
+    try {
+      for (const { topic, qos } of subscriptions) {
+        if ((qos as number) !== REFUSED) context.deviceSubscribed(client.id, topic, qos);
+      }
+    } catch (error) {
+      complaints.line("error", "subscribing failed", { device: client.id, error: messageOf(error) });
+    }
+  }
+
   aedes.authorizeForward = (client, packet) => {
     try {
       return persistence.forward(client, packet);
@@ -86,8 +98,9 @@ export function hookUp(
     }
   };
 
-  aedes.on("subscribe", (_subscriptions: Subscription[], client: Client) => {
+  aedes.on("subscribe", (subscriptions: Subscription[], client: Client) => {
     persistence.subscriber = client === null ? undefined : gateOf(client).outbound;
+    if (client !== null) tellSubscribed(client, subscriptions);
   });
   aedes.on("unsubscribe", (topics: string[], client: Client) => {
     for (const topic of topics) filters.remove(client.id, topic);

@@ -74,7 +74,7 @@ export interface DeliveryStatus {
   readonly breakerOpen: boolean;
   readonly waiting: number;
   readonly waitingBytes: number;
-  /** The outbox is at `buffer.sizeMax`. */
+  /** The outbox is at `buffer.sizeMax`, or was and has had no room to speak of since. */
   readonly full: boolean;
   /** Milliseconds until the next try, while waiting. */
   readonly retryInMs: number | undefined;
@@ -166,7 +166,7 @@ export class Delivery {
 
   /** Under `whenFull: refuse`, that nothing more should be emitted to it now. */
   get refusing(): boolean {
-    return this.#options.settings.buffer.whenFull === "refuse" && this.#intake.full;
+    return this.#options.settings.buffer.whenFull === "refuse" && this.#intake.atLimit;
   }
 
   /** Rejects with a {@link Fault} that says why the other side would not take events now. */

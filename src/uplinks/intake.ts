@@ -11,6 +11,8 @@ import type { OutboxFeed, Receipt } from "./outbox.ts";
 
 /** Most entries that are given up in one go; the rest follows when others have had their turn. */
 const GIVEN_UP_MAX = 2048;
+/** One that was full is full until it has so much room again: of the come and go at the limit nothing is to be told. */
+const ROOM_SHARE = 0.25;
 /** Before a box without a battery has the time from the network, its clock shows a year before this: no age can be told. */
 const CLOCK_UNSET_BEFORE_MS = Date.UTC(2024, 0, 1);
 
@@ -31,6 +33,7 @@ export class Intake {
   #held: readonly OutboxEntry[] = [];
   #heldAt = 0;
   #expired: Receipt[] = [];
+  #isFull = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -45,15 +48,24 @@ export class Intake {
     return this.#feed.waitingBytes;
   }
 
-  /** At `sizeMax`, whatever is done about it. */
-  get full(): boolean {
+  get atLimit(): boolean {
     return this.#feed.waitingBytes >= this.#options.buffer.sizeMax;
+  }
+
+  /** It has been at `sizeMax`, whatever is done about it, and has had no room to speak of since. */
+  get full(): boolean {
+    const { sizeMax } = this.#options.buffer;
+    if (this.atLimit) this.#isFull = true;
+    else if (this.#feed.waitingBytes < sizeMax * (1 - ROOM_SHARE)) this.#isFull = false;
+    return this.#isFull;
   }
 
   /** Entries have to be dropped before more are sent. Only what is not on its way can be. */
   get overflowing(): boolean {
     const { sizeMax, whenFull } = this.#options.buffer;
-    return whenFull === "drop-oldest" && this.#feed.waitingBytes > sizeMax;
+    const isOver = this.#feed.waitingBytes > sizeMax;
+    this.#isFull ||= isOver;
+    return whenFull === "drop-oldest" && isOver;
   }
 
   /** The next entry that is not past its age. */

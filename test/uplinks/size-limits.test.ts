@@ -45,6 +45,26 @@ describe("an uplink's buffer", () => {
     expect(uplink.taken).toHaveLength(20);
   });
 
+  it.each(["drop-oldest", "refuse"] as const)(
+    "under %s is full until it has room again, not only at the limit",
+    async (whenFull) => {
+      const outbox = new MemoryOutbox();
+      const { delivery } = deliver(new ScriptedUplink(), { buffer: { sizeMax: "10KB", whenFull } }, { outbox });
+      delivery.pause();
+      const emitted = [9, 20, 1];
+      const seen = emitted.map((count) => {
+        outbox.emitMany(count, { data });
+        return delivery.status().full;
+      });
+      expect(seen).toEqual([false, true, true]);
+      if (whenFull === "drop-oldest") await outbox.until(() => outbox.count("dropped") === 20);
+      expect(delivery.status().full).toBe(true);
+      delivery.resume();
+      await outbox.drained();
+      expect(delivery.status().full).toBe(false);
+    },
+  );
+
   it("expires entries past ageMax, while the other side is down as well", async () => {
     let nowMs = Date.UTC(2026, 0, 1);
     const clock: Clock = { now: () => nowMs, monotonic: () => performance.now() };
