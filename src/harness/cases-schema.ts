@@ -143,6 +143,10 @@ const given = {
     .optional()
     .meta({ description: "Values of secrets; one that is not given is test-<name>." }),
   state: z.record(z.string(), json).optional().meta({ description: "States before, by key." }),
+  stateVersion: z.int().min(1).max(1_000_000_000).optional().meta({
+    description:
+      "The version that wrote those states: the handler is the one after it, and its `migrate` is called for each key. Default: this one.",
+  }),
   time: instant.optional().meta({ description: "When the first event comes; default 2026-01-01T00:00:00Z." }),
   fetch: z
     .array(answer)

@@ -20,11 +20,12 @@ export async function openHandler(file: string | URL, options: OpenHandlerOption
   const source = sourceAt(path);
   const bench = await Workbench.open(await surroundings(path, source.name, options));
   try {
-    const { params, secrets, state, fetch } = options;
-    const taken = await bench.take(await bench.build(source), { params, secrets });
+    const { params, secrets, state, stateVersion, fetch } = options;
+    const taken = await bench.take(await bench.build(source), { params, secrets, stateVersion });
     const fetched: Fetched[] = [];
     const sitting = new Sitting(bench, taken, {
       states: state,
+      stateVersion,
       ...(fetch === undefined ? {} : { fetch: answering(fetch, fetched) }),
     });
     return new Opened(bench, source.name, sitting, fetched, timeOf(options.time));

@@ -56,7 +56,9 @@ async function runCase(
   one: TestCase,
   path: Path,
 ): Promise<{ differences: Difference[]; logs: LogLine[] }> {
+  const stateVersion = one.stateVersion ?? file.stateVersion;
   const taken = await bench.take(built, {
+    stateVersion,
     params: { ...file.params, ...one.params },
     secrets: { ...file.secrets, ...one.secrets },
   });
@@ -64,6 +66,7 @@ async function runCase(
   const answers = [...(one.fetch ?? []), ...(file.fetch ?? [])];
   const sitting = new Sitting(bench, taken, {
     states: { ...file.state, ...one.state },
+    stateVersion,
     ...(answers.length === 0 ? {} : { fetch: answering(answers, fetched) }),
   });
   let timeMs = Date.parse(one.time ?? file.time ?? "") || START;

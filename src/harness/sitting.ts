@@ -55,8 +55,9 @@ export interface Came {
 }
 
 export interface SittingOptions {
-  /** States by key, before the first event. */
+  /** States by key, before the first event; and the version that wrote them, where that is not the handler's own. */
   readonly states?: Readonly<Record<string, unknown>> | undefined;
+  readonly stateVersion?: number | undefined;
   /** Answers what the handler fetches: then timers are waited for. */
   readonly fetch?: Fetch | undefined;
   /** In the isolates that a gateway would use, with waits that are waited for (no H1 and H3). */
@@ -73,13 +74,18 @@ export class Sitting {
   readonly #taken: Taken;
   readonly #options: SittingOptions;
   readonly #states = new Map<string, string>();
+  /** Keys whose state another version wrote. */
+  readonly #others = new Set<string>();
   #seq = 0;
 
   constructor(bench: Workbench, taken: Taken, options: SittingOptions = {}) {
     this.#bench = bench;
     this.#taken = taken;
     this.#options = options;
-    for (const [key, state] of Object.entries(options.states ?? {})) this.setState(key, state);
+    for (const [key, state] of Object.entries(options.states ?? {})) {
+      this.setState(key, state);
+      if (options.stateVersion !== undefined) this.#others.add(key);
+    }
   }
 
   /** The state of a key; undefined when it has none. */
@@ -89,6 +95,7 @@ export class Sitting {
   }
 
   setState(key: string, state: unknown): void {
+    this.#others.delete(key);
     if (state === undefined || state === null) this.#states.delete(key);
     else this.#states.set(key, JSON.stringify(state));
   }
@@ -137,6 +144,7 @@ export class Sitting {
       return { ...came, at: "failed", failure };
     }
     if (result.state !== undefined) {
+      this.#others.delete(key);
       if (result.state === "") this.#states.delete(key);
       else this.#states.set(key, result.state);
     }
@@ -163,6 +171,8 @@ export class Sitting {
 
   #runOnce(task: Task, atMs: number): Promise<Spent & { result: RunResult }> {
     const states = [this.#states.get(task.key)];
+    const { stateVersion = 0 } = this.#options;
+    const stateVersions = [this.#others.has(task.key) ? stateVersion : 0];
     const isCaptured = this.#options.live !== true && this.#options.fetch === undefined;
     return new Promise((resolve) => {
       const done = ({ results, tookMs, cpuMs }: BatchResult): void => {
@@ -175,7 +185,7 @@ export class Sitting {
           resolve({ result: { ...result, outputs }, ...spent });
         }
       };
-      this.#bench.sandbox.run(RUNNER, task.handler, [task], states, done, { atMs, isCaptured });
+      this.#bench.sandbox.run(RUNNER, task.handler, [task], states, done, { atMs, isCaptured, stateVersions });
     });
   }
 

@@ -22,6 +22,8 @@ export interface OpenHandlerOptions {
   readonly secrets?: { readonly [name: string]: string };
   /** States before the first event, by key. */
   readonly state?: { readonly [key: string]: object };
+  /** The version that wrote those: the handler is the one after it, and its `migrate` is called for each key. Default: this one. */
+  readonly stateVersion?: number;
   /** When the first event comes. Default: 2026-01-01T00:00:00Z. */
   readonly time?: string | Date;
   /**

@@ -52,6 +52,8 @@ export interface Given {
   readonly params?: Readonly<Record<string, unknown>> | undefined;
   /** Values by name. A secret that the handler asks for and that is not given is `test-<name>`. */
   readonly secrets?: Readonly<Record<string, string>> | undefined;
+  /** It is the version after that one, which wrote the states that it finds. */
+  readonly stateVersion?: number | undefined;
 }
 
 /** A handler that is loaded and can be sent events. */
@@ -171,10 +173,11 @@ export class Workbench {
       throw thrown instanceof Fault ? placed(thrown, name, built, gateway) : thrown;
     }
     const secrets = Object.fromEntries(settings.secrets.map((each) => [each, given.secrets?.[each] ?? `test-${each}`]));
-    const bundle = { name, id, version: VERSION, code, sourceMap, settings: { ...settings, secrets } };
+    const version = given.stateVersion === undefined ? VERSION : given.stateVersion + 1;
+    const bundle = { name, id, version, code, sourceMap, settings: { ...settings, secrets } };
     const loaded = await this.sandbox.load(bundle, RUNNER);
     if (loaded.at === "failed") throw loadFault(loaded.failure, file);
-    return { name, id, version: VERSION, settings, file, keyOf };
+    return { name, id, version, settings, file, keyOf };
   }
 
   async close(): Promise<void> {

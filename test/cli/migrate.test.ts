@@ -2,9 +2,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { expect, it, vi } from "vitest";
+import { buildHandler } from "../../src/deployments/build.ts";
 import { runHome, sluice, start } from "./sluice.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 const head = `export const config = { topic: "in/{n}", key: "{n}", to: ["cloud"], retry: { triesMax: 1 }, probation: false };`;
 const first = `${head}
@@ -20,7 +21,7 @@ export default (event, ctx) => {
   return { by: 2, ...ctx.state };
 };`;
 
-it("migrate runs once for each key whose state another version wrote, with what it makes in the same commit, also across kill -9", async () => {
+it("migrate runs once for each key whose state another version wrote, with what it makes in the same commit, across kill -9, in replays, shadows, canaries and rollbacks", async () => {
   await using home = await runHome({ "h.js": first });
   const outputs = async (): Promise<unknown[]> => {
     const text = await readFile(join(home.folder, "cloud.ndjson"), "utf8").catch(() => "");
@@ -39,6 +40,16 @@ it("migrate runs once for each key whose state another version wrote, with what 
     sent++;
     await expect.poll(async () => (await outputs()).length, { timeout: 15_000 }).toBe(sent);
     return (await outputs()).at(-1);
+  };
+  const ask = async <Answer>(method: string, path: string, body?: object): Promise<Answer> => {
+    const answer = await fetch(`${home.controlUrl}/api/v1/handlers/h${path}`, {
+      method,
+      headers: { authorization: `Bearer ${await home.token()}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const said = (await answer.json()) as Answer;
+    if (!answer.ok) throw new Error(`${path}: ${JSON.stringify(said)}`);
+    return said;
   };
   const live = async (version: number): Promise<void> => {
     await expect
@@ -85,6 +96,48 @@ it("migrate runs once for each key whose state another version wrote, with what 
     await writeFile(join(home.folder, "handlers", "h.js"), second);
     await live(2);
     expect(await publish("b")).toEqual({ by: 2, total: 4, from: 3, calls: 3 });
+
+    const stateOf = (key: string): Promise<unknown> => ask("GET", `/state?key=${key}`);
+    // In a replay each event that found version 1's state has it migrated, and nothing stays of that.
+    const before = await stateOf("a");
+    expect(before).toMatchObject({ version: 2, state: { total: 4, from: 1, calls: 1 } });
+    const { id } = await ask<{ id: string }>("POST", "/replays", { since: new Date(0), version: 2, key: "a" });
+    await expect
+      .poll(() => ask("GET", `/replays/${id}`), { timeout: 15_000 })
+      .toMatchObject({ state: "done", events: 5, same: 3, differences: { outputs: 2 } });
+    const replay = await ask<{ samples: { replayed: string }[] }>("GET", `/replays/${id}`);
+    expect(replay.samples.map(({ replayed }) => JSON.parse(replayed) as unknown)).toEqual([
+      { by: 2, total: 1 },
+      { by: 2, total: 2, from: 1, calls: 1 },
+    ]);
+    expect(await stateOf("a")).toEqual(before);
+
+    // So it is in a shadow.
+    const entry = join(home.folder, "h.js");
+    await writeFile(entry, second.replaceAll("by: 2", "by: 5"));
+    const { code } = await buildHandler("h", entry, home.folder);
+    await ask("POST", "/versions", { code, file: "h.js", shadow: true });
+    expect(await publish("b")).toEqual({ by: 2, total: 5, from: 3, calls: 3 });
+    await expect
+      .poll(() => ask("GET", "/versions"), { timeout: 15_000 })
+      .toMatchObject({
+        candidate: {
+          shadow: { samples: [{ candidate: expect.stringContaining('{"by":5,"total":5,"from":2,"calls":4}') }] },
+        },
+      });
+    expect(await stateOf("b")).toMatchObject({ version: 2, state: { total: 5, from: 3, calls: 3 } });
+
+    // On a canary's keys it is for good: once, and once more when the canary is given up.
+    await ask("POST", "/rollback", {});
+    await ask("POST", "/versions", { code, file: "h.js", canary: 1 });
+    expect(await publish("b")).toEqual({ by: 5, total: 6, from: 2, calls: 4 });
+    expect(await publish("b")).toEqual({ by: 5, total: 7, from: 2, calls: 4 });
+    await ask("POST", "/rollback", {});
+    expect(await publish("b")).toEqual({ by: 2, total: 8, from: 4, calls: 5 });
+
+    // A version that has no migrate finds the state as the newer one left it.
+    await ask("POST", "/rollback", { version: 1 });
+    expect(await publish("b")).toEqual({ by: 1, total: 8, from: 4, calls: 5, count: 1 });
   } finally {
     again.child.kill("SIGKILL");
     await again.ended;

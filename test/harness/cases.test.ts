@@ -274,6 +274,16 @@ describe("a file of cases that says what none may say", () => {
   });
 });
 
+it("a case says which version wrote the states before, for migrate", async () => {
+  const handler = `export const config = { topic: "a/{k}", key: "{k}" };
+export const migrate = (state, from) => ({ was: state.count, from });
+export default () => undefined;`;
+  const events = [{ topic: "a/x" }];
+  const expected = { state: { x: { was: 4, from: 3 } } };
+  expect(await differences(events, expected, { state: { x: { count: 4 } }, stateVersion: 3 }, handler)).toEqual([]);
+  expect(await differences(events, expected, { state: { x: { count: 4 } } }, handler)).not.toEqual([]);
+});
+
 describe("comparing", () => {
   it("bytes with Base64, and numbers as numbers", () => {
     expect(compare("AP8=", new Uint8Array([0, 255]), [])).toEqual([]);

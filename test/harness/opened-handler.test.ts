@@ -180,6 +180,41 @@ describe("what a handler fetches in a test", () => {
   });
 });
 
+describe("state that another version wrote", () => {
+  const text = `export const config = { topic: "a/{k}", key: "{k}", to: [] };
+export function migrate(state, from) {
+  if (state.count === 13) throw new Error("thirteen");
+  return { total: state.count, from, calls: (state.calls ?? 0) + 1 };
+}
+export default (event, ctx) => {
+  if (event.data === "count") ctx.state.total = (ctx.state.total ?? 0) + 1;
+  return ctx.version;
+};`;
+  const state = { x: { count: 4 }, y: { count: 5 }, z: { count: 13 } };
+
+  it("is migrated once for each key, also by an event that changes nothing, and not where that throws", async () => {
+    const handler = await open("moved", text, { state, stateVersion: 3 });
+    expect((await handler.send("a/x", '"look"')).outputs).toMatchObject([{ data: 4 }]);
+    expect(handler.state("x")).toEqual({ total: 4, from: 3, calls: 1 });
+    await handler.send("a/x", '"count"');
+    await handler.send("a/y", '"count"');
+    expect(handler.states).toMatchObject({ x: { total: 5, calls: 1 }, y: { total: 6, calls: 1 } });
+    for (const _ of [1, 2]) expect((await handler.send("a/z")).failure).toMatchObject({ message: "Error: thirteen" });
+    expect(handler.state("z")).toEqual({ count: 13 });
+    await handler.send("a/new", '"count"');
+    expect(handler.state("new")).toEqual({ total: 1 });
+    handler.setState("y", { count: 7 });
+    await handler.send("a/y", '"look"');
+    expect(handler.state("y")).toEqual({ count: 7 });
+  });
+
+  it("is none where nothing says that it was another one", async () => {
+    const handler = await open("moved", text, { state });
+    await handler.send("a/x", '"look"');
+    expect(handler.state("x")).toEqual({ count: 4 });
+  });
+});
+
 describe("opening a handler", () => {
   it("of another platform takes its trigger from the settings", async () => {
     const handler = await open("lambda", "export const handler = async (event) => ({ twice: 2 * event.n });", {
