@@ -29,8 +29,8 @@ export interface Throughput {
 
 /** Events on their way, at most: accepted and not yet delivered. */
 const BACKLOG_MAX = 40_000;
-/** Each look costs the gateway a millisecond, and Node-RED is not asked: rarely, then. */
-const STEER_EVERY_MS = 100;
+/** Each look costs the gateway a few milliseconds with 500 handlers, and Node-RED is not asked: rarely, then. */
+const STEER_EVERY_MS = 250;
 const WARM_UP_MS_MAX = 90_000;
 
 export async function underLoad(plan: UnderLoad): Promise<Throughput> {

@@ -83,7 +83,7 @@ export class Pipeline {
   readonly #runnersMax: number;
   /** Handlers without a line of which a dead letter was redriven: whoever reads their parked tasks reads again. */
   readonly #redriven = new Set<number>();
-  #unmatched = 0;
+  unmatched = 0; // Events that nobody wanted.
   #recheck: NodeJS.Timeout | undefined;
   /** When lines in quarantine, or held back by their rate, go on. */
   readonly #laters = new Set<NodeJS.Timeout>();
@@ -110,7 +110,7 @@ export class Pipeline {
     if (wanted.length > 0) return this.#journal.append(event, wanted, receiver, tag, packetId);
     // A QoS 2 message is claimed all the same: its repeat must not reach local subscribers again.
     const admission = packetId === undefined ? "taken" : this.#journal.append(event, wanted, receiver, tag, packetId);
-    if (admission === "taken") this.#unmatched++;
+    if (admission === "taken") this.unmatched++;
     if (packetId === undefined) receiver.committed(tag, undefined);
     return admission;
   }
@@ -377,7 +377,7 @@ export class Pipeline {
 
   figures(): { unmatched: number; runners: number; handlers: LineFigures[] } {
     return {
-      unmatched: this.#unmatched,
+      unmatched: this.unmatched,
       runners: this.#placement.shared,
       handlers: [...this.#lines.values()].map((line) => line.figures()),
     };

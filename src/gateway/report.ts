@@ -123,7 +123,7 @@ export class Report implements ControlSource {
       journalId: journal.id,
       startedMs: this.#startedMs,
       ledger: ledgerOf(journal),
-      unmatched: pipeline.figures().unmatched,
+      unmatched: pipeline.unmatched,
       handlers: this.#handlers(),
       uplinks: outlets.status().map((uplink) => ({ ...uplink, failure: uplink.fault?.explain() })),
       journal: { bytes: usedBytes, sizeMaxBytes },

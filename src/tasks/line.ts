@@ -351,7 +351,8 @@ export class Line {
   }
 
   figures(): LineFigures {
-    const { lane, parked, version } = this;
+    const { lane, parked, version, watch } = this;
+    const recent = this.#recent;
     const budgets = Object.fromEntries(this.#budgets);
     if (this.#rate.spent > 0) budgets[RATE] = this.#rate.spent;
     return {
@@ -367,8 +368,13 @@ export class Line {
       budgets,
       heldBackMs: this.#rate.heldBackMs,
       proven: this.standing.isProven,
-      versions: this.watch.figures(),
-      recent: this.#recent.figures(),
+      // Made for whoever reads them: of 500 handlers they take a millisecond, and a status shows neither.
+      get versions() {
+        return watch.figures();
+      },
+      get recent() {
+        return recent.figures();
+      },
     };
   }
 
