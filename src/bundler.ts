@@ -5,8 +5,11 @@
  * esbuild never settles the builds that are under way when its process is ended. So nobody but this file calls `build` or
  * `stop`: the process rests when no build is left, and whoever shared it with one that was given up begins anew.
  */
-import { build, stop } from "esbuild";
+import { build, stop, version } from "esbuild";
 import type { BuildOptions, BuildResult } from "esbuild";
+
+/** What it is, and which: other versions come to other bundles. */
+export const BUNDLER = `esbuild ${version}`;
 
 const IDLE_MS = 2000;
 /** A build that has lost its process so often is not the innocent one. */

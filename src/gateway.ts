@@ -220,6 +220,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
       await hosting.live(handler);
       telling.live(handler);
     },
+    warm: (handler) => hosting.warm(handler),
     removed: (name) => {
       telling.removed(name);
       return hosting.removed(name);

@@ -2,10 +2,11 @@
 import { builtinModules } from "node:module";
 import { basename, dirname, relative, resolve } from "node:path";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
-import { bundle } from "../bundler.ts";
+import { bundle, BUNDLER } from "../bundler.ts";
 import { Fault, messageOf } from "../fault.ts";
 import { ownModules } from "./shims.ts";
 import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
+import { version as gateway } from "../version.ts";
 
 export interface Build {
   readonly code: string;
@@ -14,6 +15,9 @@ export interface Build {
   /** Absolute paths of all files that went into it. */
   readonly inputs: readonly string[];
 }
+
+/** Stands for all but the source that decides what a bundle is. Counted up when options or shims change. */
+export const BUILDER = `1 ${gateway} ${BUNDLER}`;
 
 /** Text of a bundle, map aside. It is held in memory by every runner. */
 /** An ES module is strict, and what it is bundled into is not. A handler in CommonJS stays what it is. */

@@ -20,13 +20,12 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { Fault } from "../fault.ts";
-import type { Log } from "../log.ts";
-import type { Clock } from "../time.ts";
+import { sleep } from "../time.ts";
 import { buildHandler, checkSize, checkText, shownRoot } from "./build.ts";
-import type { Suggest } from "./compose.ts";
-import type { LiveHandler, Candidate, Deployed, Inspection, Upload } from "./handler.ts";
+import type { LiveHandler, Deployed, Upload } from "./handler.ts";
 import { hasChanged, looksOf } from "./looks.ts";
 import { asFault } from "./maker.ts";
+import type { DeploymentsOptions } from "./options.ts";
 import { Rollout } from "./rollout.ts";
 import type { By } from "./maker.ts";
 import type { Figures, RolloutDoors } from "./rollout.ts";
@@ -34,32 +33,13 @@ import { placing } from "./places.ts";
 import type { HandlersSettings } from "./settings.ts";
 import { findSources, HANDLERS_MAX, isHandlerName } from "./sources.ts";
 import type { HandlerSource } from "./sources.ts";
+import { remembered } from "./unchanged.ts";
 import { Versions } from "./versions.ts";
 import type { VersionList } from "./versions.ts";
 import { FolderWatch } from "./watch.ts";
 
 export type { LiveHandler, Candidate, Deployed, Inspection } from "./handler.ts";
-
-export interface DeploymentsOptions {
-  /** The `handlers` section of the config; `dir` is absolute. */
-  readonly handlers: HandlersSettings;
-  /** Where versions are kept: `<data>/deployments`. Undefined: nothing is kept, and every version is number 0. */
-  readonly folder: string | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly suggest?: Suggest;
-  readonly inspect: (candidate: Candidate) => Promise<Inspection>;
-  /** Makes it the one that runs. Rejecting with a Fault leaves the one before it live (D1). */
-  readonly live: (handler: LiveHandler) => Promise<void>;
-  /** Its source is gone. Says how many tasks wait for it. */
-  readonly removed: (name: string) => number;
-  /** A version that did not go live. Logged already. */
-  readonly failed: (name: string, fault: Fault) => void;
-  /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
-  readonly mended: (name: string) => void;
-  readonly takeBack: RolloutDoors["takeBack"];
-  readonly letterMark: RolloutDoors["letterMark"];
-}
+export type { DeploymentsOptions } from "./options.ts";
 
 export class Deployments {
   readonly #options: DeploymentsOptions;
@@ -85,12 +65,13 @@ export class Deployments {
       ...{ clock, log, inspect, failed, mended, takeBack, letterMark },
       live: placing(options.live, () => this.#handlers),
       suggest: options.suggest ?? ((): undefined => undefined),
+      warm: options.warm ?? (() => Promise.resolve(undefined)),
       handlers: () => this.#handlers,
       queue: (work) => void this.#queue(work),
     };
   }
 
-  /** Resolves when every handler in the folder is live or has failed. */
+  /** Resolves when every handler in the folder is live or has failed. What ran before the start is loaded after that. */
   static async open(options: DeploymentsOptions): Promise<Deployments> {
     const deployments = new Deployments(options);
     await deployments.scan();
@@ -100,6 +81,7 @@ export class Deployments {
       deployments.#watch = new FolderWatch((noticed) => void deployments.#queue(() => deployments.#scan(noticed)));
       deployments.#watch.set(deployments.#folders());
     }
+    void deployments.#warmUp();
     return deployments;
   }
 
@@ -276,6 +258,16 @@ export class Deployments {
     return known;
   }
 
+  /** One after another, and no more than half of the time: those whose events come meanwhile are loaded for these. */
+  async #warmUp(): Promise<void> {
+    for (const known of [...this.#known.values()]) {
+      if (this.#closed) return;
+      const startMs = performance.now();
+      await this.#queue(() => known.warm());
+      await sleep(performance.now() - startMs);
+    }
+  }
+
   async #scan(noticed: boolean): Promise<void> {
     const { handlers, faults } = await findSources(this.#handlers.dir);
     for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
@@ -287,6 +279,7 @@ export class Deployments {
     for (const source of handlers) {
       if (this.#closed) return;
       const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
+      if (this.#isOpening && (await known.resume(source.entry))) continue;
       // What was missing when it failed is in no list of inputs.
       if ((noticed && known.fault !== undefined) || (await hasChanged(known.looks, source.entry))) {
         await this.#deploy(known, source);
@@ -338,20 +331,20 @@ export class Deployments {
 
   async #deploy(known: Rollout, source: HandlerSource): Promise<void> {
     const file = relative(this.#root, source.entry).split(sep).join("/");
-    let inputs: readonly string[] = [source.entry, ...known.looks.keys()];
-    const before = await looksOf(inputs);
+    const startMs = this.#options.clock.now();
+    let looks = await looksOf([source.entry, ...known.looks.keys()]);
     try {
       const built = await buildHandler(known.name, source.entry, this.#root, { signal: this.#ending.signal });
-      inputs = built.inputs;
-      await known.build(built, file);
+      // As it was before the build for what was known then: a save during the build is seen at the next look.
+      const after = await looksOf(built.inputs);
+      looks = new Map([...after].map(([path, look]) => [path, looks.get(path) ?? look]));
+      await known.build(built, file, remembered(looks, startMs));
     } catch (error) {
       // Given up, or failing because the rooms around it close: no news of the handler.
       if (this.#closed) return;
       await known.fail(asFault(error, file));
     }
-    // As it was before the build for what was known then: a save during the build is seen at the next look.
-    const after = await looksOf(inputs);
-    known.looks = new Map([...after].map(([path, look]) => [path, before.get(path) ?? look]));
+    known.looks = looks;
   }
 
   #report(name: string, fault: Fault): void {

@@ -15,6 +15,8 @@ export interface LiveHandler {
   readonly settings: HandlerSettings;
   /** It was live before: when the gateway ended last, or until a newer one was. */
   readonly hasServed: boolean;
+  /** It was loaded with just this before: it may be loaded when its first event comes. */
+  readonly loadsLater?: boolean;
   /** It is on probation: whoever runs it says when it has passed, or fails. */
   readonly probation?: ProbationSettings | undefined;
   /** What is tried beside it. */

@@ -1,12 +1,14 @@
 /** How files look from outside, to notice that one has changed without reading it. */
 import { stat } from "node:fs/promises";
 
+const MISSING = { ctimeMs: 0, mtimeMs: 0, size: -1, ino: 0 };
+
 /** By path; a file that is not there has a look too. */
 export async function looksOf(paths: readonly string[]): Promise<Map<string, string>> {
   const looks = new Map<string, string>();
   for (const path of paths) {
-    const { mtimeMs, size, ino } = await stat(path).catch(() => ({ mtimeMs: 0, size: -1, ino: 0 }));
-    looks.set(path, `${mtimeMs} ${size} ${ino}`);
+    const { ctimeMs, mtimeMs, size, ino } = await stat(path).catch(() => MISSING);
+    looks.set(path, `${ctimeMs} ${mtimeMs} ${size} ${ino}`);
   }
   return looks;
 }
@@ -17,4 +19,9 @@ export async function hasChanged(looks: ReadonlyMap<string, string>, entry: stri
   const now = await looksOf([...looks.keys()]);
   for (const [path, look] of looks) if (now.get(path) !== look) return true;
   return false;
+}
+
+/** Whether what looks like this was last changed, in whatever way, before `timeMs` by the box's clock. */
+export function isOlder(look: string, timeMs: number): boolean {
+  return Number.parseFloat(look) < timeMs;
 }

@@ -13,16 +13,19 @@ import { Fault } from "../fault.ts";
 import { grantFields } from "./grants.ts";
 import { Books } from "./books.ts";
 import type { BooksDoors } from "./books.ts";
-import { isSame, triggersOf } from "./handler.ts";
+import { isSame } from "./handler.ts";
 import type { CandidateHandler, LiveHandler } from "./handler.ts";
 import { asFault, Maker } from "./maker.ts";
 import type { By, MakerDoors, Sources } from "./maker.ts";
 import { shownTriggers } from "./shown.ts";
+import { assertComparable, candidateOf, triable } from "./trying.ts";
+import { loadDigest, unchanged } from "./unchanged.ts";
 import { hashOf } from "./versions.ts";
 import type { VersionList, Versions } from "./versions.ts";
 
 export interface RolloutDoors extends MakerDoors, BooksDoors {
   readonly live: (handler: LiveHandler) => Promise<void>;
+  readonly warm: (handler: LiveHandler) => Promise<Fault | undefined>;
   readonly failed: (name: string, fault: Fault) => void;
   readonly mended: (name: string) => void;
 }
@@ -64,15 +67,24 @@ export class Rollout {
 
   // --- new versions
 
+  /** At the start: when its source is as it was when it was built last, what was live goes on. */
+  async resume(entry: string): Promise<boolean> {
+    const list = this.versions?.list;
+    const looks = list === undefined || list.isUploaded ? undefined : await unchanged(list, entry);
+    if (looks === undefined || !(await this.restore())) return false;
+    this.looks = looks;
+    return true;
+  }
+
   /** The source in the folder was built. Throws a Fault when it cannot go live. */
-  async build(built: Sources, file: string): Promise<void> {
+  async build(built: Sources, file: string, source: Pick<VersionList, "source"> = {}): Promise<void> {
     const hash = hashOf(built);
     const list = this.versions?.list;
     // Seen before, and another one was made live since (R3).
     if (list !== undefined && list.folderHash === hash && this.versions?.find(hash)?.version !== list.live) {
       if (this.live !== undefined || (await this.restore())) return;
     }
-    await this.#deploy(built, file, {}, { folderHash: hash, isUploaded: false });
+    await this.#deploy(built, file, {}, { folderHash: hash, isUploaded: false, ...source });
   }
 
   /** Deployed by the API. Throws a Fault when it cannot go live. */
@@ -83,24 +95,10 @@ export class Rollout {
 
   /** Tries a version beside the live one. `share` of the keys, 0: as a shadow. Throws a Fault. */
   async try(built: Sources, file: string, share: number, by: By): Promise<CandidateHandler> {
-    const { live, versions } = this;
-    if (live === undefined || versions === undefined) {
-      const message = `nothing of handler ${this.name} is live that a version could be tried beside`;
-      throw new Fault("DEPLOY_NOTHING_LIVE", message);
-    }
-    if (versions.list.probationMs > 0) {
-      const message = `version ${live.version} of handler ${this.name} is on probation itself`;
-      throw new Fault("DEPLOY_ON_PROBATION", message);
-    }
+    const { live, versions } = triable(this);
     const stored = await this.#maker.stored(built, file, by);
-    if (stored.version === live.version) {
-      throw new Fault("DEPLOY_SAME", `that is version ${live.version} of handler ${this.name}, which is live`);
-    }
     const settings = this.#maker.compose({ ...built, file: stored.file }, stored.config);
-    if (triggersOf(settings) !== triggersOf(live.settings)) {
-      const message = `its triggers or key are others than those of version ${live.version}`;
-      throw new Fault("DEPLOY_OTHER_TRIGGERS", message, { where: file });
-    }
+    assertComparable(live, { version: stored.version, file, settings });
     const candidate = this.#maker.candidate({ ...stored, ...built }, settings, share);
     await this.#run({ ...live, candidate, probation: undefined });
     const replaced = versions.list.candidate;
@@ -170,7 +168,12 @@ export class Rollout {
         await this.#books.takeBack(list.candidate);
       }
       await this.#books.remember(
-        { ...rollout, candidate: candidate === undefined ? undefined : list?.candidate, ...change },
+        {
+          ...rollout,
+          candidate: candidate === undefined ? undefined : list?.candidate,
+          loaded: loadDigest(next),
+          ...change,
+        },
         isNews ? { version: next.version, what: "live", ...by } : undefined,
       );
     } catch (error) {
@@ -197,7 +200,7 @@ export class Rollout {
   ): Promise<CandidateHandler | undefined> {
     const entry = list?.candidate;
     try {
-      const candidate = await this.#candidateOf(list);
+      const candidate = await candidateOf(this.#maker, this.versions, this.live);
       await this.#run({ ...next, candidate });
       return candidate;
     } catch (error) {
@@ -223,7 +226,9 @@ export class Rollout {
     const stored = versions === undefined ? undefined : await versions.read(versions.list.live);
     if (stored === undefined) return false;
     try {
-      await this.#goLive(this.#maker.again(stored), stored.config);
+      const again = this.#maker.again(stored);
+      const loadsLater = versions?.list.loaded === loadDigest(again);
+      await this.#goLive({ ...again, loadsLater }, stored.config);
       return true;
     } catch (error) {
       const fault = asFault(error, stored.file);
@@ -232,6 +237,15 @@ export class Rollout {
       this.#doors.failed(this.name, fault);
       return false;
     }
+  }
+
+  /** Loads what was not loaded at the start. */
+  async warm(): Promise<void> {
+    const { live } = this;
+    if (live?.loadsLater !== true) return;
+    this.live = { ...live, loadsLater: false };
+    const fault = await this.#doors.warm(live);
+    if (fault !== undefined) await this.fail(fault);
   }
 
   /** The gateway's settings have changed, or what the handler uses. */
@@ -382,19 +396,5 @@ export class Rollout {
     const stored = await this.versions?.read(version);
     if (stored === undefined) throw this.#books.unknown(version);
     return this.#maker.again(stored);
-  }
-
-  /** What is to be tried beside the live one, as it was when the gateway ended. */
-  async #candidateOf(list: Readonly<VersionList> | undefined): Promise<CandidateHandler | undefined> {
-    const entry = list?.candidate;
-    if (entry === undefined) return undefined;
-    if (this.live?.candidate?.version === entry.version) {
-      const { candidate } = this.live;
-      const settings = this.#maker.compose(candidate, this.versions?.entry(entry.version)?.config);
-      return this.#maker.candidate(candidate, settings, entry.share);
-    }
-    const stored = await this.versions?.read(entry.version);
-    if (stored === undefined) return undefined;
-    return this.#maker.candidate(stored, this.#maker.compose(stored, stored.config), entry.share);
   }
 }

@@ -8,7 +8,6 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
 import type { Build } from "./build.ts";
@@ -55,6 +54,10 @@ const list = z.object({
   candidate: candidate.optional(),
   /** Contents of the source in the handlers' folder when it was last made a version. */
   folderHash: z.string().default(""),
+  /** How the files of that source looked, and what made them a bundle; missing where that is not certain. */
+  source: z.object({ builder: z.string(), looks: z.record(z.string(), z.string()) }).optional(),
+  /** Stands for what the live version was loaded with last. */
+  loaded: z.string().default(""),
   /** It was deployed by the API since: it stays when there is no source of it in the folder. */
   isUploaded: z.boolean().default(false),
   /** What happened, the oldest first. */
@@ -180,7 +183,8 @@ export class Versions {
     const used = new Set([next.live, next.before, next.candidate?.version]);
     const { versions } = before;
     next.versions = versions.filter(({ version }, at) => used.has(version) || at >= versions.length - VERSIONS_KEPT);
-    if (happened === undefined && isDeepStrictEqual(before, next)) return;
+    // As they would be read again: what is undefined is not there then.
+    if (happened === undefined && JSON.stringify(before) === JSON.stringify(next)) return;
     await this.#guarded(async () => {
       if ((await mkdir(this.#folder, { recursive: true })) !== undefined) await syncFolder(dirname(this.#folder));
       await this.#save(next);

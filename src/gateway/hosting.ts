@@ -102,13 +102,21 @@ export class Hosting {
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
     const watched = { version, probation, candidate: await this.#tried(handler, id) };
-    await this.#load(bundle, file, pipeline.placeFor(id, trust), "live");
+    await this.#load(bundle, file, pipeline.placeFor(id, trust), "live", true, handler.loadsLater);
     egress.meet(name);
     journal.keepState(id, settings.stateTtlMs);
     const keyOf = triggers.bind(id, wants);
     await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits, ...watched });
     if (watched.candidate === undefined) this.#unloadTried(name, id);
     this.#live.set(name, handler);
+  }
+
+  /** Loads what went live without being loaded. Says why it does not load. */
+  async warm({ name, file }: LiveHandler): Promise<Fault | undefined> {
+    const { journal, sandbox, pipeline } = this.#rooms;
+    const id = journal.handlerId(name);
+    const load = await sandbox.warm(pipeline.placeFor(id, "same"), id);
+    return load?.at === "failed" ? loadFault(load.failure, file) : undefined;
   }
 
   /** Loads what is tried beside the live version. */
@@ -157,6 +165,7 @@ export class Hosting {
     runner: number,
     slot: "live" | "candidate" | "replay",
     makesRequests = true,
+    isLater = false,
   ): Promise<void> {
     const { name, version, code, settings } = bundle;
     const what = `${slot} ${name}`;
@@ -164,8 +173,9 @@ export class Hosting {
       .update(JSON.stringify([version, code, settings, makesRequests]))
       .digest("hex");
     if (this.#loaded.get(what) === digest) return;
-    const load = await this.#rooms.sandbox.load(bundle, runner, { slot, makesRequests });
-    if (load.at === "failed") throw loadFault(load.failure, file);
+    const { sandbox } = this.#rooms;
+    const load = isLater ? await sandbox.adopt(bundle) : await sandbox.load(bundle, runner, { slot, makesRequests });
+    if (load?.at === "failed") throw loadFault(load.failure, file);
     this.#loaded.set(what, digest);
   }
 

@@ -43,11 +43,13 @@ import { Supervisor } from "./supervisor.ts";
 import type { Version, Waiting } from "./in-flight.ts";
 import { sumOf } from "./sandbox-figures.ts";
 import type { SandboxFigures } from "./sandbox-figures.ts";
+import type { LoadOptions, RunOptions, Slot } from "./slots.ts";
 import type { Spent } from "./wire.ts";
 
 export type { HandlerBundle } from "./bundle.ts";
 export type { Load } from "./loads.ts";
 export type { SandboxFigures } from "./sandbox-figures.ts";
+export type { LoadOptions, RunOptions, Slot } from "./slots.ts";
 
 export interface SandboxOptions {
   readonly settings: SandboxSettings;
@@ -61,32 +63,6 @@ export interface SandboxOptions {
   readonly fetch?: Fetch;
   /** Tests start a program of their own instead of a runner. */
   readonly command?: RunnerCommand;
-}
-
-/**
- * Where a handler's version runs: the live one, one that is tried beside it, and one on which past events are run again.
- * Each slot has one version of a handler at a time.
- */
-export type Slot = "live" | "candidate" | "replay";
-
-export interface LoadOptions {
-  readonly slot?: Slot;
-  readonly makesRequests?: boolean;
-}
-
-export interface RunOptions {
-  readonly slot?: Slot;
-  /** The version that it is meant for; another one in the slot does not run it. */
-  readonly version?: number | undefined;
-  /** Where what it is meant for is gone nobody runs it; otherwise the live version does. */
-  readonly isShadow?: boolean;
-  /** Milliseconds since 1970. */
-  readonly atMs?: number | undefined;
-  readonly isCaptured?: boolean;
-  /** By which versions of the handler the states were written, aligned with them; 0 where that is not known. */
-  readonly stateVersions?: readonly number[] | undefined;
-  /** Of a captured run: for each task the time that its clock begins with. Each is run with its own state then. */
-  readonly startsMs?: readonly number[];
 }
 
 interface Live extends Version {
@@ -169,36 +145,7 @@ export class Sandbox {
     runner = 0,
     { slot = "live", makesRequests = true }: LoadOptions = {},
   ): Promise<Load> {
-    const stacks = new Stacks(bundle.sourceMap);
-    const { onLog } = this.#options;
-    const limits = limitsOf(bundle);
-    const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
-    const guest = await guestOf(bundle, this.#options, this.#webCode);
-    const version: Live = {
-      serial: ++this.#lastSerial,
-      bundle,
-      guest,
-      redact,
-      asker: {
-        handler: bundle.name,
-        grants: bundle.settings.fetch ?? [],
-        limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
-        fetch: makesRequests ? (this.#options.fetch ?? noFetch) : noFetch,
-      },
-      reader: {
-        failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
-        log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
-        uplink: redact,
-        dropped: (lines, task) => {
-          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
-          // Batches of one that is gone still end.
-          const before = this.#logLinesDropped.get(bundle.name) ?? 0;
-          if (this.#live.has(bundle.id)) this.#logLinesDropped.set(bundle.name, before + lines);
-          onLog(bundle.name, bundle.version, "warn", text, task);
-        },
-        limits,
-      },
-    };
+    const version = await this.#versionOf(bundle, makesRequests);
     this.#versions.set(version.serial, version);
     let loaded: Loaded | undefined;
     try {
@@ -207,25 +154,40 @@ export class Sandbox {
       this.#forget(version);
       throw error;
     }
+    const stacks = new Stacks(bundle.sourceMap);
     if (loaded?.at !== "ready") {
       this.#forget(version);
-      return asLoad(loaded, stacks, redact);
+      return asLoad(loaded, stacks, version.redact);
     }
-    const slotted = this.#slot(slot);
-    const before = slotted.get(bundle.id);
-    slotted.set(bundle.id, version);
-    if (before !== undefined) this.#forget(before);
+    this.#takeOver(this.#slot(slot), version);
     return asLoad(loaded, stacks);
   }
 
-  /** Builds the isolate of what is live in a further runner, so that its first event there does not wait for it. */
-  async prepare(runner: number, handler: number): Promise<boolean> {
+  /** The version runs from now on, and is loaded where and when the first batch of it comes: it did load before. */
+  async adopt(bundle: HandlerBundle): Promise<undefined> {
+    const version = await this.#versionOf(bundle, true);
+    this.#versions.set(version.serial, version);
+    this.#takeOver(this.#live, version);
+  }
+
+  /**
+   * Builds the isolate of what is live in that runner, so that its first event there does not wait for it. undefined:
+   * nothing is live, or something else is by now, or the runner was lost.
+   */
+  async warm(runner: number, handler: number): Promise<Load | undefined> {
     const live = this.#live.get(handler);
-    if (live === undefined) return false;
+    if (live === undefined) return undefined;
     const loaded = await this.#at(runner).load(live);
     // Replaced while that waited: nobody else would take it out of there.
-    if (!this.#versions.has(live.serial)) this.#at(runner).unload(live.serial);
-    return loaded?.at === "ready";
+    if (!this.#versions.has(live.serial)) {
+      this.#at(runner).unload(live.serial);
+      return undefined;
+    }
+    return loaded === undefined ? undefined : asLoad(loaded, new Stacks(live.bundle.sourceMap), live.redact);
+  }
+
+  async prepare(runner: number, handler: number): Promise<boolean> {
+    return (await this.warm(runner, handler))?.at === "ready";
   }
 
   /** Resolves when that runner is ready for work. Throws Fault SANDBOX_UNAVAILABLE. */
@@ -327,6 +289,45 @@ export class Sandbox {
   async close(): Promise<void> {
     clearInterval(this.#rest);
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+  }
+
+  async #versionOf(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {
+    const stacks = new Stacks(bundle.sourceMap);
+    const { onLog } = this.#options;
+    const limits = limitsOf(bundle);
+    const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
+    const guest = await guestOf(bundle, this.#options, this.#webCode);
+    return {
+      serial: ++this.#lastSerial,
+      bundle,
+      guest,
+      redact,
+      asker: {
+        handler: bundle.name,
+        grants: bundle.settings.fetch ?? [],
+        limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
+        fetch: makesRequests ? (this.#options.fetch ?? noFetch) : noFetch,
+      },
+      reader: {
+        failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
+        log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
+        uplink: redact,
+        dropped: (lines, task) => {
+          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
+          // Batches of one that is gone still end.
+          const before = this.#logLinesDropped.get(bundle.name) ?? 0;
+          if (this.#live.has(bundle.id)) this.#logLinesDropped.set(bundle.name, before + lines);
+          onLog(bundle.name, bundle.version, "warn", text, task);
+        },
+        limits,
+      },
+    };
+  }
+
+  #takeOver(slotted: Map<number, Live>, version: Live): void {
+    const before = slotted.get(version.bundle.id);
+    slotted.set(version.bundle.id, version);
+    if (before !== undefined) this.#forget(before);
   }
 
   #slot(slot: Slot): Map<number, Live> {
