@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { pino } from "pino";
 import type { DestinationStream, Logger, LoggerOptions } from "pino";
 import { Fault } from "./fault.ts";
+import { plain } from "./plain.ts";
 
 export type Log = Logger;
 
@@ -45,8 +46,29 @@ const families = new WeakMap<Log, Log[]>();
 function prettyLog(shared: LoggerOptions): Log {
   // Only loaded for a terminal.
   const pretty = createRequire(import.meta.url)("pino-pretty") as (options: object) => DestinationStream;
-  const format = { destination: 2, sync: true, translateTime: "HH:MM:ss.l", ignore: "pid,hostname", singleLine: true };
-  return pino(shared, pretty(format));
+  const format = {
+    ...{ destination: 2, sync: true, translateTime: "HH:MM:ss.l", ignore: "pid,hostname", singleLine: true },
+    // Further lines are indented: none of them looks like one of ours.
+    messageFormat: (fields: Record<string, unknown>, name: string) =>
+      String(fields[name]).split("\n").map(plain).join("\n    "),
+  };
+  const shown = (thrown: unknown): Record<string, unknown> => plainFields(faultFields(thrown));
+  return pino(
+    { ...shared, serializers: { fault: shown, err: shown }, formatters: { log: plainFields } },
+    pretty(format),
+  );
+}
+
+/** Topics, keys and messages are others' words, and this is read on a terminal; a stack keeps its lines. */
+function plainFields(fields: Record<string, unknown>): Record<string, unknown> {
+  const shown = (value: unknown): unknown =>
+    typeof value === "string"
+      ? value
+          .split(/\n(?= {4}at )/)
+          .map(plain)
+          .join("\n")
+      : value;
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, shown(value)]));
 }
 
 /** What a log line shows of an error: never a bare stack where there is a code. */

@@ -29,6 +29,7 @@ const LEAVES = new Set([
   "trigger-faults",
   "time",
   "log",
+  "plain",
   "limits",
   "quantity",
   "topic",

@@ -1,7 +1,8 @@
 /** What became of one event, for people: what it sent on stdout, why it failed on stderr. */
 import { show } from "../harness/compare.ts";
 import type { Came } from "../harness/sitting.ts";
-import { paint, plain, print, say } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint, print, say } from "./terminal.ts";
 
 export function printCame({ outputs, published }: Came): void {
   for (const { to, data } of outputs) {

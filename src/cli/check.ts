@@ -7,7 +7,8 @@ import { problemFault } from "../config/problem.ts";
 import { Fault } from "../fault.ts";
 import type { HandlerCheck } from "../check.ts";
 import { EXIT, exitOf } from "./exit.ts";
-import { explained, paint, plain, print, printJson, say, sayFault } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { explained, paint, print, printJson, say, sayFault } from "./terminal.ts";
 
 interface CheckOptions {
   readonly config?: string;

@@ -6,7 +6,8 @@ import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
-import { confirm, paint, plain, print, printJson, say, table, terminalWidth } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { confirm, paint, print, printJson, say, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
   readonly config?: string;

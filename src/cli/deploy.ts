@@ -8,7 +8,8 @@ import { sleep } from "../time.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
-import { plain, printJson, say, showDuration } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { printJson, say, showDuration } from "./terminal.ts";
 
 interface DeployOptions {
   readonly config?: string;

@@ -5,7 +5,8 @@ import type { BulkAnswer, StatusAnswer } from "../control/shapes.ts";
 import type { RemovedAnswer } from "../control/version-shapes.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
-import { confirm, plain, print, printJson, say, showBytes, showDuration, table, terminalWidth } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { confirm, print, printJson, say, showBytes, showDuration, table, terminalWidth } from "./terminal.ts";
 
 interface DropOptions {
   readonly config?: string;

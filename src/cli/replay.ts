@@ -8,7 +8,8 @@ import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
-import { paint, plain, print, printJson, say, table, terminalWidth } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint, print, printJson, say, table, terminalWidth } from "./terminal.ts";
 
 interface Options {
   readonly since?: number;

@@ -5,7 +5,8 @@ import type { BulkAnswer } from "../control/shapes.ts";
 import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
-import { confirm, plain, print, printJson, say, showBytes, table, terminalWidth } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { confirm, print, printJson, say, showBytes, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
   readonly config?: string;

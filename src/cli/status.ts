@@ -3,7 +3,8 @@ import { Command } from "commander";
 import type { StatusAnswer } from "../control/shapes.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
-import { paint, plain, print, printJson, showBytes, showDuration, table } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint, print, printJson, showBytes, showDuration, table } from "./terminal.ts";
 
 export function statusCommand(done: (code: number) => void): Command {
   return new Command("status")

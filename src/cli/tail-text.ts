@@ -1,6 +1,7 @@
 /** An entry of the stream as people read it. */
 import type { About, DeployEntry, Entry, LogEntry, OutcomeEntry, UplinkEntry } from "../control/stream-entry.ts";
-import { paint, plain } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint } from "./terminal.ts";
 import type { Style } from "./terminal.ts";
 
 /** What was not told, and why. */

@@ -13,7 +13,8 @@ import { readServerEvents } from "./server-events.ts";
 import type { ServerEvent } from "./server-events.ts";
 import { entryText, leftOutText } from "./tail-text.ts";
 import type { LeftOut } from "./tail-text.ts";
-import { harmless, print, say } from "./terminal.ts";
+import { harmless } from "../plain.ts";
+import { print, say } from "./terminal.ts";
 
 interface TailOptions {
   readonly status?: string;

@@ -5,12 +5,9 @@
 import { createInterface } from "node:readline/promises";
 import { styleText } from "node:util";
 import { Fault, messageOf } from "../fault.ts";
+import { harmless, plain } from "../plain.ts";
 
 export type Style = Parameters<typeof styleText>[0];
-
-/** Control characters, separators of lines, and what turns the direction of text. */
-// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** One line of data. */
 export function print(text: string): void {
@@ -20,11 +17,6 @@ export function print(text: string): void {
 /** One JSON document on one line: NDJSON when there are several. */
 export function printJson(value: unknown): void {
   print(harmless(JSON.stringify(value)));
-}
-
-/** JSON as it was, with escapes for what a terminal would obey and JSON lets pass. */
-export function harmless(json: string): string {
-  return json.replaceAll(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** One line for the person, not part of the data. */
@@ -88,11 +80,6 @@ export function table(
 
 function cut(text: string, charsMax: number): string {
   return text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text;
-}
-
-/** Text of others on a terminal, as one line: without the characters that could move the cursor, change colours, or turn the order of what is read. */
-export function plain(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(UNSEEN, "�");
 }
 
 /** Asks before something that cannot be undone. Throws CLI_NOT_CONFIRMED when nobody can answer, or the answer is no. */

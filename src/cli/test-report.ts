@@ -3,7 +3,8 @@ import { settingName } from "../config/problem.ts";
 import { show } from "../harness/compare.ts";
 import type { CaseResult } from "../harness/run-cases.ts";
 import type { LogLine } from "../harness/workbench.ts";
-import { paint, plain, print, showDuration } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint, print, showDuration } from "./terminal.ts";
 
 const DIFFERENCES_MAX = 20;
 

@@ -4,7 +4,8 @@ import type { DeployedAnswer, VersionsAnswer } from "../control/version-shapes.t
 import { told, whoami } from "./deploy.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
-import { paint, plain, print, printJson, say, table, terminalWidth } from "./terminal.ts";
+import { plain } from "../plain.ts";
+import { paint, print, printJson, say, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
   readonly config?: string;

@@ -64,7 +64,10 @@ export async function readCases(path: string): Promise<Cases> {
   const shown = shownPath(path);
   let text: string;
   try {
-    const { size } = await stat(path);
+    const found = await stat(path);
+    // A pipe may never end, nor a device.
+    if (!found.isFile()) throw new Error("it is no regular file");
+    const { size } = found;
     if (size > FILE_BYTES_MAX) throw new Error(`it is larger than ${FILE_BYTES_MAX} bytes`);
     text = await readFile(path, "utf8");
   } catch (cause) {

@@ -1,7 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import { statusText } from "../../src/cli/status.ts";
-import { harmless, plain, table } from "../../src/cli/terminal.ts";
+import { harmless, plain } from "../../src/plain.ts";
+import { table } from "../../src/cli/terminal.ts";
 
 describe("text of others", () => {
   // Colours, a C1 introducer, a line of its own, text that runs backwards, a separator of lines.
@@ -16,6 +18,24 @@ describe("text of others", () => {
     // oxlint-disable-next-line no-control-regex -- they are what must not be there
     expect(json).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e\u2066\u2028]/);
     expect(JSON.parse(json)).toEqual({ hostile });
+  });
+});
+
+describe("the log on a terminal", () => {
+  it("is in lines that nobody else can begin, and colours that nobody else can choose", () => {
+    const hostile = "a\u001b[31mb\u009b2J\n[10:00:00.000] INFO: handler live\u202e";
+    const program = `
+      import { createLog } from ${JSON.stringify(new URL("../../src/log.ts", import.meta.url).href)};
+      const text = ${JSON.stringify(hostile)};
+      const log = createLog({ level: "info", pretty: true }).child({ room: "test" });
+      log.info({ topic: text }, text);
+      log.error({ err: new Error(text) }, "failed");`;
+    const args = ["--input-type=module", "--eval", program];
+    const { stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
+    expect(stderr).toContain("INFO: a�[31mb�2J\n    [10:00:00.000] INFO: handler live�");
+    expect(stderr.split("\n").filter((line) => line.startsWith("["))).toHaveLength(2);
+    // oxlint-disable-next-line no-control-regex -- they are what must not be there
+    expect(stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
   });
 });
 

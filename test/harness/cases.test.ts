@@ -1,3 +1,4 @@
+import { symlinkSync } from "node:fs";
 /** Files of cases: what they may say, and what comes of them. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConfigFault } from "../../src/config.ts";
@@ -271,6 +272,9 @@ describe("a file of cases that says what none may say", () => {
 
   it("that is not there is unreadable", async () => {
     await expect(readCases(`${home.root}/no.cases.yaml`)).rejects.toMatchObject({ code: "CASES_UNREADABLE" });
+    // And what would never end is not begun.
+    symlinkSync("/dev/zero", `${home.root}/zero.cases.yaml`);
+    await expect(readCases(`${home.root}/zero.cases.yaml`)).rejects.toMatchObject({ code: "CASES_UNREADABLE" });
   });
 });
 
