@@ -1,5 +1,5 @@
-import { symlinkSync } from "node:fs";
 /** Files of cases: what they may say, and what comes of them. */
+import { symlinkSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConfigFault } from "../../src/config.ts";
 import { settingName } from "../../src/config/problem.ts";
