@@ -9,8 +9,15 @@ import type { HandlersSettings } from "./settings.ts";
 
 /** From the start of a line: `export const config =`, `exports.config =`, `const config =`. */
 const EXPORT = /^[ \t]*(?:(?:export[ \t]+)?(?:const|let|var)[ \t]+|(?:module\.)?exports\.)config\b/m;
-/** Quoted texts and comments, in which brackets are no brackets; and brackets. */
-const TOKEN = /"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\/\/.*|\/\*[^]*?\*\/|[{}[\]()]/g;
+/**
+ * Quoted texts and comments, in which brackets are no brackets; and brackets. What does not end goes on to the end of the
+ * text: were it no match, it would be looked for anew at each place that looks like a beginning, which may be a million.
+ */
+const TOKEN =
+  /"(?:\\.|[^"\\])*(?:"|$)|'(?:\\.|[^'\\])*(?:'|$)|`(?:\\.|[^`\\])*(?:`|$)|\/\/.*|\/\*(?:[^]*?\*\/|[^]*$)|[{}[\]()]/g;
+/** Longer ones are not looked through, nor are longer maps taken apart: the file alone says where. */
+const TEXT_CHARS_MAX = 1024 * 1024;
+const MAP_CHARS_MAX = 8 * 1024 * 1024;
 
 export interface SourceText {
   /** As it is shown to people, and as the source map names it. */
@@ -81,9 +88,11 @@ export function placing(
 }
 
 function textOf(file: string, sourceMap: string): string {
+  if (sourceMap.length > MAP_CHARS_MAX) return "";
   try {
     const map = JSON.parse(sourceMap) as { sources?: string[]; sourcesContent?: string[] };
-    return map.sourcesContent?.[map.sources?.indexOf(file) ?? -1] ?? "";
+    const text: unknown = map.sourcesContent?.[map.sources?.indexOf(file) ?? -1];
+    return typeof text === "string" && text.length <= TEXT_CHARS_MAX ? text : "";
   } catch {
     return ""; // A version of before, or one that was damaged.
   }

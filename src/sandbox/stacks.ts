@@ -1,7 +1,6 @@
 /** Stacks that point into the user's own source, through the source map that the build made. */
-import { SourceMap } from "node:module";
-import type { SourceMapPayload } from "node:module";
 import type { Failure } from "../task.ts";
+import { Positions } from "./positions.ts";
 
 const FRAMES_MAX = 12;
 /** `handler:<name>` is the file name that isolates give to the user's module. */
@@ -10,7 +9,8 @@ const AT = /^\s+at /;
 
 export class Stacks {
   readonly #sourceMap: string;
-  #parsed: SourceMap | undefined;
+  /** null: there is none that could be read. */
+  #positions: Positions | null | undefined;
 
   /** `sourceMap` is JSON, or "" when there is none. Parsed on first use: most versions never fail. */
   constructor(sourceMap: string) {
@@ -32,9 +32,10 @@ export class Stacks {
       const match = POSITION.exec(text);
       if (match === null) continue;
       if (++frames > FRAMES_MAX) break;
-      lines.push(text.replace(POSITION, this.#place(Number(match[1]), Number(match[2])) ?? match[0]));
+      const place = this.#place(Number(match[1]), Number(match[2])) ?? match[0];
+      lines.push(text.replace(POSITION, () => place));
     }
-    const entry = frames === 0 ? this.#entry() : undefined;
+    const entry = frames === 0 ? this.#map?.entry : undefined;
     if (entry !== undefined) lines.push(`    at ${entry}`);
     return lines.length === 0 ? failure : { ...failure, stack: lines.join("\n") };
   }
@@ -45,27 +46,13 @@ export class Stacks {
     return place?.[1];
   }
 
-  /** The file that the module begins with: bundlers put what is imported before what imports it. */
-  #entry(): string | undefined {
-    try {
-      return this.#map()?.payload.sources.at(-1);
-    } catch {
-      return undefined;
-    }
-  }
-
-  #map(): SourceMap | undefined {
-    if (this.#sourceMap === "") return undefined;
-    return (this.#parsed ??= new SourceMap(JSON.parse(this.#sourceMap) as SourceMapPayload));
+  get #map(): Positions | undefined {
+    this.#positions ??= Positions.read(this.#sourceMap) ?? null;
+    return this.#positions ?? undefined;
   }
 
   #place(line: number, column: number): string | undefined {
-    try {
-      const origin = this.#map()?.findEntry(line - 1, column - 1);
-      if (origin === undefined || !("originalSource" in origin)) return undefined;
-      return `${origin.originalSource}:${origin.originalLine + 1}:${origin.originalColumn + 1}`;
-    } catch {
-      return undefined; // A damaged map must not hide the failure that it should explain.
-    }
+    const origin = this.#map?.find(line - 1, column - 1);
+    return origin === undefined ? undefined : `${origin.source}:${origin.line + 1}:${origin.column + 1}`;
   }
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { buildHandler } from "../../src/deployments/build.ts";
+import { configPlace } from "../../src/deployments/places.ts";
 import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
@@ -112,4 +113,28 @@ describe("a build", () => {
     await scanned;
     expect(opened.failed).toEqual([]);
   }, 8000);
+});
+
+describe("the place of a setting that is wrong", () => {
+  const place = (text: string): string => {
+    const sourceMap = JSON.stringify({
+      version: 3,
+      sources: ["h.ts"],
+      sourcesContent: [text],
+      names: [],
+      mappings: "",
+    });
+    return configPlace({ file: "h.ts", sourceMap }, ["nowhere"]);
+  };
+
+  it.each(["/*", '"', "'", "`", "[/[/*]/]"])(
+    "is found where a million of %s begin and none ends, or as many end",
+    (text) => {
+      expect(place(`export const config = {\n  ${text.repeat(Math.floor(1_000_000 / text.length))}`)).toBe("h.ts:1:14");
+    },
+  );
+
+  it("is the file where the text is longer than anybody writes", () => {
+    expect(place(`export const config = {\n${" ".repeat(1024 * 1024)}`)).toBe("h.ts");
+  });
 });
