@@ -17,7 +17,9 @@
  *    20  u32  payload bytes
  *    24  u16 × W  ids of the handlers that want it
  *        only when there are hops: u8 length, lineage (ASCII)
- *        topic (UTF-8), device (UTF-8), payload
+ *        topic (UTF-8), device (UTF-8)
+ *        of a webhook's call, up to the payload: what the call was like (UTF-8), see triggers/request.ts
+ *        payload
  */
 
 /** The kinds of triggers, in the order of their numbers in records. Append only: the numbers are on disk. */
@@ -37,6 +39,8 @@ export interface EventDraft {
   readonly hops: number;
   /** Which outputs led to it, see {@link lineageOf}; when there are hops, and only then. */
   readonly lineage?: string;
+  /** Of a webhook's call: its method, query and headers, as JSON. */
+  readonly request?: string;
   /** Milliseconds since 1970. */
   readonly timeMs: number;
 }
@@ -49,7 +53,7 @@ export const HOPS_LIMIT = 16;
 /** Topic and device are at most 65,535 bytes each (MQTT strings), handlers at most 65,535. */
 export function eventRecordBytesMax(event: EventDraft, wantedCount: number): number {
   const lineageBytes = event.hops === 0 ? 0 : 1 + (event.lineage as string).length;
-  const textBytes = 3 * (event.topic.length + event.device.length);
+  const textBytes = 3 * (event.topic.length + event.device.length + (event.request?.length ?? 0));
   return HEADER_BYTES + 2 * wantedCount + lineageBytes + textBytes + event.payload.length;
 }
 
@@ -67,6 +71,7 @@ export function writeEventRecord(into: Buffer, at: number, event: EventDraft, wa
   end += topicBytes;
   const deviceBytes = device === "" ? 0 : into.utf8Write(device, end);
   end += deviceBytes;
+  if (event.request !== undefined) end += into.utf8Write(event.request, end);
   into.set(payload, end);
   end += payload.length;
   const ascii = topicBytes === topic.length && deviceBytes === device.length;
@@ -113,6 +118,11 @@ export const eventRecord = {
   device(page: Buffer, at: number): string {
     const start = topicAt(page, at) + page.readUInt16BE(at + 12);
     return page.utf8Slice(start, start + page.readUInt16BE(at + 14));
+  },
+  /** "" of an event that no webhook's call made. */
+  request(page: Buffer, at: number): string {
+    const start = topicAt(page, at) + page.readUInt16BE(at + 12) + page.readUInt16BE(at + 14);
+    return page.utf8Slice(start, at + page.readUInt32BE(at) - page.readUInt32BE(at + 20));
   },
   /** A view into `page`, not a copy. */
   payload(page: Buffer, at: number): Buffer {

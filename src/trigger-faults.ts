@@ -28,7 +28,7 @@ export const TRIGGER_FAULTS = {
   WEBHOOK_UNAUTHORIZED: kind("usage", false, "Send what the handler's `webhook.auth` asks for; see docs/triggers.md."),
   WEBHOOK_DENIED: kind("usage", false, "Call it from a program on this box, or give the webhook an `auth`."),
   WEBHOOK_TYPE: kind("usage", false, "Send a content type that the handler's `webhook.types` names, not packed."),
-  WEBHOOK_TOO_LARGE: kind("usage", false, "Send less, or raise the handler's `webhook.bodyMax`."),
+  WEBHOOK_TOO_LARGE: kind("usage", false, "Send less; of the body the handler's `webhook.bodyMax` may be raised."),
   WEBHOOK_KEY: kind("usage", false, "Draw a new key for each call, and use it again only to repeat that very call."),
   WEBHOOK_RATE: kind("usage", true, "Wait as Retry-After says; or raise the handler's `webhook.perSecond`."),
   WEBHOOK_BUSY: kind("box", true, "Wait as Retry-After says and repeat the call, with its idempotency key."),

@@ -13,7 +13,7 @@ export function printCame({ outputs, published }: Came): void {
 
 export function sayFailure({ at, failure }: Came): void {
   const mark = paint("red", "✗", process.stderr);
-  if (at === "unmatched") say(`${mark} the handler does not want this topic`);
+  if (at === "unmatched") say(`${mark} the handler does not want this event`);
   if (failure === undefined) return;
   const { code, message, stack = message, dead } = failure;
   const next = dead ? "a dead letter" : "would be tried again";

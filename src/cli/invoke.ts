@@ -4,6 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { Command } from "commander";
 import { Fault, messageOf } from "../fault.ts";
 import type { Came } from "../harness/sitting.ts";
+import { plain } from "../plain.ts";
 import { checkTopic } from "./device-topics.ts";
 import { printCame, sayFailure } from "./came.ts";
 import { EXIT } from "./exit.ts";
@@ -29,7 +30,10 @@ export function invokeCommand(done: (code: number) => void): Command {
       "Runs one event through a handler, in the isolate and the limits of a gateway, without one. Prints what it sends on stdout, what it logs and how long it took on stderr. What it fetches is fetched; what it sends goes nowhere.",
     )
     .argument("<handler>", "its name in the handlers' folder, or its file")
-    .option("-t, --topic <topic>", "the topic; default: one that its first filter wants")
+    .option(
+      "-t, --topic <topic>",
+      "the topic; default: one that its first filter wants; without one, its webhook is called, or its schedule ticks, or what it waits for happens",
+    )
     .option("-m, --message <text>", "the payload")
     .option("-f, --file <file>", "the payload is what the file holds")
     .option("-s, --stdin", "the payload is all of stdin")
@@ -51,6 +55,7 @@ Exit status: 0 it was handled, 1 it failed or is not wanted, 6 there is no such 
 Examples:
   sluice invoke overheat -t plant/a/press-7/temperature -m '{"c": 91}'
   sluice invoke overheat -m '{"c": 91}' --state '{"count": 4}' --json
+  sluice invoke order -m '{"id": 7}'             the webhook of a handler that has one and no topic
   sluice invoke handlers/resize.ts -t images/new -f picture.png`,
     )
     .action(async (handler: string, options: InvokeOptions) => {
@@ -67,21 +72,22 @@ async function invoke(handler: string, options: InvokeOptions): Promise<number> 
   if (!Number.isInteger(attempt) || attempt < 1) throw new Fault("CLI_USAGE", "--attempt is a whole number from 1");
   const { invokeOnce } = await import("../harness/invoke.ts");
   const { topic, device = "invoke", config } = options;
-  const { came, stateAfter, file } = await invokeOnce(
+  const { came, stateAfter, file, wants } = await invokeOnce(
     { config, env: process.env },
     handler,
     { topic, payload, device, attempt },
     { state, params: params as Record<string, unknown> | undefined },
   );
   if (options.json === true) printJson({ ...came, state: stateAfter });
-  else report(came, stateAfter, file);
+  else report(came, stateAfter, file, wants);
   return came.at === "done" ? EXIT.ok : EXIT.failed;
 }
 
-function report(came: Came, state: unknown, file: string): void {
+function report(came: Came, state: unknown, file: string, wants: readonly string[]): void {
   for (const line of came.logs) say(logText(line));
   printCame(came);
   sayFailure(came);
+  if (came.at === "unmatched") say(`  it is run by: ${wants.map(plain).join("; ")}`);
   const { tookMs, cpuMs, key, at } = came;
   if (at === "unmatched") return;
   const kept = state === undefined ? "" : `, state of ${key}: ${JSON.stringify(state)}`;

@@ -6,6 +6,8 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 export interface Hooks {
   /** By its head, before the body is read. */
   admit(call: HookCall): void;
+  /** Methods that a path takes; none when it is nobody's. */
+  methodsOf(path: string): readonly string[];
   /** Resolves with the event's id when it is on disk. */
   call(call: HookCall, body: Buffer): Promise<{ readonly id: string }>;
 }
@@ -13,12 +15,14 @@ export interface Hooks {
 export interface HookCall {
   readonly method: string;
   readonly path: string;
+  readonly query: string;
   readonly headers: IncomingHttpHeaders;
   readonly isOperator: boolean;
 }
 
 export const HOOKS_PREFIX = "/hooks";
-const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/** The last two are nobody's: they are answered with those that are. */
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** In a scope of its own: a signature is over the bytes, so nothing here is parsed. */
 export function registerHooks(
@@ -26,12 +30,17 @@ export function registerHooks(
   hooks: Hooks,
   isOperator: (request: FastifyRequest) => boolean,
 ): void {
-  const callOf = (request: FastifyRequest): HookCall => ({
-    method: request.method,
-    path: (request.raw.url ?? "").split("?")[0]?.slice(HOOKS_PREFIX.length) ?? "",
-    headers: request.headers,
-    isOperator: isOperator(request),
-  });
+  const callOf = (request: FastifyRequest): HookCall => {
+    const url = request.raw.url ?? "";
+    const mark = url.indexOf("?");
+    return {
+      method: request.method,
+      path: url.slice(HOOKS_PREFIX.length, mark === -1 ? undefined : mark),
+      query: mark === -1 ? "" : url.slice(mark + 1),
+      headers: request.headers,
+      isOperator: isOperator(request),
+    };
+  };
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, parsed) => parsed(null, body));
@@ -40,8 +49,11 @@ export function registerHooks(
       url: `${HOOKS_PREFIX}/*`,
       exposeHeadRoute: false,
       config: { role: "open" },
-      onRequest: (request, _reply, next) => {
-        hooks.admit(callOf(request));
+      onRequest: (request, reply, next) => {
+        const call = callOf(request);
+        const methods = hooks.methodsOf(call.path);
+        if (methods.length > 0 && !methods.includes(call.method)) void reply.header("allow", methods.join(", "));
+        hooks.admit(call);
         next();
       },
       handler: async (request, reply) => {

@@ -28,13 +28,20 @@ const schedule = z
   ])
   .meta({ description: "When the handler gets a tick: a cron pattern, or { every } for an interval." });
 
-const PATH = /^(\/[A-Za-z0-9._~-]+)+$/;
+const PATH = /^(\/([A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]*\}))+$/;
 const path = z
   .string()
   .max(200)
-  .regex(PATH, { error: "write a path such as /orders: letters, digits, . _ ~ - and /" })
-  .meta({ description: "Below /hooks of the control API's address: /orders." });
+  .regex(PATH, { error: "write a path such as /orders or /orders/{id}: letters, digits, . _ ~ - and /" })
+  .refine((text) => hasDistinctNames(text), { error: "has one name twice" })
+  .meta({
+    description: "Below /hooks of the control API's address: /orders, or /orders/{id} with a level that has a name.",
+  });
 const headerName = z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, { error: "write the name of a header" });
+/** Who calls is not the handler's to know, and what it was told by even less. */
+const CREDENTIALS = new Set(["authorization", "cookie", "proxy-authorization"]);
+const HEADERS_MAX = 32;
+
 const TYPES = [
   "application/json",
   "application/cloudevents+json",
@@ -95,6 +102,15 @@ const webhook = z
       idempotencyHeader: headerName
         .default("Idempotency-Key")
         .meta({ description: "Header that names a call: its repeat within a day makes no second event." }),
+      headers: z
+        .array(
+          headerName.refine((name) => !CREDENTIALS.has(name.toLowerCase()), {
+            error: "holds credentials, which handlers do not get",
+          }),
+        )
+        .max(HEADERS_MAX)
+        .default(["Content-Type"])
+        .meta({ description: "Headers of a call that the handler gets in event.request.headers." }),
       perSecond: z.int().min(1).max(100_000).default(100).meta({ description: "Calls a second; more are refused." }),
     }),
   ])
@@ -130,6 +146,11 @@ const on = z
     description: "What happens that the handler is run by, such as device.connected; { file.changed: folder }.",
   });
 
+function hasDistinctNames(text: string): boolean {
+  const names = text.match(/\{[^{}]*\}/g) ?? [];
+  return new Set(names).size === names.length;
+}
+
 export const triggerSettings = { schedule: schedule.optional(), webhook: webhook.optional(), on: on.optional() };
 
 export interface OnSettings {
@@ -163,6 +184,7 @@ export interface WebhookSettings {
   readonly types: readonly string[];
   readonly bodyBytesMax: number;
   readonly idempotencyHeader: string;
+  readonly headers: readonly string[];
   readonly perSecond: number;
 }
 

@@ -18,6 +18,7 @@ import type { HandlerBundle, Sandbox } from "../sandbox/sandbox.ts";
 import { ROUTE_VERSION } from "../tasks/forward.ts";
 import type { OutputDefaults } from "../tasks/outputs.ts";
 import type { CandidateSettings } from "../tasks/watch.ts";
+import { namedLevels } from "../triggers/triggers.ts";
 import type { Triggers } from "../triggers/triggers.ts";
 import { checkSecrets } from "./secrets.ts";
 import type { Outlets } from "./outlets.ts";
@@ -97,7 +98,8 @@ export class Hosting {
     const id = journal.handlerId(name);
     triggers.vet(id, wants);
     const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
-    const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
+    const named = { params, topics: namedLevels(wants) };
+    const bundleSettings = { timeoutMs, memoryBytes, concurrency, ...named, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
@@ -144,7 +146,8 @@ export class Hosting {
     slot: "candidate" | "replay",
     makesRequests: boolean,
   ): Promise<OutputDefaults> {
-    const { params, topics, fetch, timeoutMs, memoryBytes, concurrency, type, limits } = settings;
+    const { params, fetch, timeoutMs, memoryBytes, concurrency, type, limits } = settings;
+    const topics = namedLevels(settings);
     const to = this.#uplinkIds(settings.to, file);
     const secrets = this.#granted(settings.secrets, file);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };

@@ -1,9 +1,13 @@
 /** What a file of cases may say; config/cases.schema.json is written from it, for editors. */
 import { z } from "zod";
 import { duration, secretName } from "../quantity.ts";
+import { NOTICES } from "../triggers/triggers.ts";
 
 const CASES_MAX = 10_000;
 const EVENTS_MAX = 10_000;
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+const CALL_ONLY = ["method", "query", "headers"] as const;
 
 const json = z.json();
 const texts = z.record(z.string(), z.string());
@@ -96,6 +100,22 @@ const event = z
     pass: duration.optional().meta({
       description: "In place of a topic: so much time passes, and the handler's schedule ticks when it is due.",
     }),
+    webhook: z
+      .string()
+      .regex(/^\//, { error: "write a path below /hooks, such as /orders" })
+      .optional()
+      .meta({ description: "In place of a topic: the path below /hooks that is called." }),
+    method: z.enum(METHODS).optional().meta({ description: "Of the call; default: the first that the webhook takes." }),
+    query: texts.optional().meta({ description: "Of the call, by name." }),
+    headers: texts.optional().meta({ description: "Of the call; the handler gets those that its webhook names." }),
+    on: z
+      .enum(NOTICES)
+      .optional()
+      .meta({ description: "In place of a topic: what happens in the gateway, such as device.connected." }),
+    subject: z
+      .string()
+      .optional()
+      .meta({ description: "What that is about; default: the device, uplink, handler or path that `data` names." }),
     data: json.optional().meta({ description: "The payload, sent as JSON." }),
     text: z.string().optional().meta({ description: "The payload, as it is." }),
     base64: z.base64().optional().meta({ description: "The payload's bytes." }),
@@ -121,9 +141,25 @@ const event = z
   .refine(({ data, text, base64, hex }) => [data, text, base64, hex].filter((one) => one !== undefined).length <= 1, {
     error: "has more than one payload: write one of data, text, base64 and hex",
   })
-  .refine(({ topic, pass }) => (topic === undefined) !== (pass === undefined), {
-    error: "has either `topic`, or `pass` for time that passes",
+  .refine(
+    ({ topic, pass, webhook, on }) => [topic, pass, webhook, on].filter((one) => one !== undefined).length === 1,
+    {
+      error: "has one of `topic`, `webhook`, `on`, and `pass` for time that passes",
+    },
+  )
+  .refine(({ webhook, ...rest }) => webhook !== undefined || !CALL_ONLY.some((name) => rest[name] !== undefined), {
+    error: "has `method`, `query` or `headers`, which only a call of a `webhook` has",
+  })
+  .refine(({ on, subject }) => on !== undefined || subject === undefined, {
+    error: "has `subject`, which only what happens in the gateway has: `on`",
+  })
+  .refine(({ on, data, text, base64, hex }) => on === undefined || isObject(data ?? text ?? base64 ?? hex ?? {}), {
+    error: "has something else than an object as `data`: what happens in the gateway is one",
   });
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 const answer = z.strictObject({
   url: z.string().min(1).meta({ description: "The address that is answered; * at its end is whatever follows." }),

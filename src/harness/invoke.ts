@@ -3,12 +3,13 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readSecrets } from "../config.ts";
 import type { Config, Environment } from "../config.ts";
+import { shownTriggers } from "../deployments/shown.ts";
 import { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import { version } from "../version.ts";
 import { openEarly } from "./early.ts";
 import type { OpenOptions } from "./open.ts";
-import { sampleTopic } from "./sample-topic.ts";
+import { sampleEvent } from "./inner-events.ts";
 import { Sitting } from "./sitting.ts";
 import type { Came, Sent } from "./sitting.ts";
 import { sourceAt } from "./workbench.ts";
@@ -19,6 +20,8 @@ export interface Invoked {
   readonly stateAfter: unknown;
   /** The handler's source, for people. */
   readonly file: string;
+  /** What runs the handler, for people. */
+  readonly wants: readonly string[];
 }
 
 interface InvokeGiven {
@@ -45,12 +48,15 @@ export async function invokeOnce(
     const secrets = secretsOf(config, options.env);
     const taken = await bench.take(built, { params, secrets });
     egress.meet(taken.name);
-    const topic = event.topic ?? sampleTopic(taken.settings.topics);
+    const timeMs = Date.now();
+    const { topic, payload, ...rest } = event;
+    const sent: Sent =
+      topic === undefined ? sampleEvent(taken, payload, { ...rest, timeMs }) : { ...rest, topic, payload, timeMs };
     const sitting = new Sitting(bench, taken, { live: true, fetch: egress.fetch });
-    const key = taken.keyOf(topic, event.device ?? "");
+    const key = taken.keyOf(sent.topic, sent.device ?? "");
     sitting.setState(key, state);
-    const came = await sitting.send({ ...event, topic, timeMs: Date.now() });
-    return { came, stateAfter: sitting.state(key), file: taken.file };
+    const came = await sitting.send(sent);
+    return { came, stateAfter: sitting.state(key), file: taken.file, wants: shownTriggers(taken.settings) };
   } finally {
     await bench.close();
     egress.close();

@@ -7,11 +7,20 @@ import { parseDuration } from "../quantity.ts";
 import { answering } from "./fetch-answers.ts";
 import type { Fetched } from "./fetch-answers.ts";
 import { workbenchOptions, findConfig } from "./open.ts";
+import { callEvent, noticeEvent } from "./inner-events.ts";
 import { Sitting } from "./sitting.ts";
 import type { Sent } from "./sitting.ts";
-import type { HandlerRun, OpenedHandler, OpenHandlerOptions, SendOptions } from "./testing-api.d.ts";
+import type {
+  CallOptions,
+  HandlerRun,
+  NoticeOptions,
+  OpenedHandler,
+  OpenHandlerOptions,
+  SendOptions,
+} from "./testing-api.d.ts";
+import type { Notices } from "../sandbox/api/handler.d.ts";
 import { sourceAt, Workbench } from "./workbench.ts";
-import type { WorkbenchOptions } from "./workbench.ts";
+import type { Taken, WorkbenchOptions } from "./workbench.ts";
 
 const START = Date.UTC(2026, 0, 1);
 
@@ -28,7 +37,7 @@ export async function openHandler(file: string | URL, options: OpenHandlerOption
       stateVersion,
       ...(fetch === undefined ? {} : { fetch: answering(fetch, fetched) }),
     });
-    return new Opened(bench, source.name, sitting, fetched, timeOf(options.time));
+    return new Opened(bench, taken, sitting, fetched, timeOf(options.time));
   } catch (error) {
     await bench.close();
     throw error;
@@ -63,11 +72,13 @@ class Opened implements OpenedHandler {
   readonly #bench: Workbench;
   readonly #sitting: Sitting;
   readonly #fetched: Fetched[];
+  readonly #taken: Taken;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(bench: Workbench, name: string, sitting: Sitting, fetched: Fetched[], timeMs: number) {
+  constructor(bench: Workbench, taken: Taken, sitting: Sitting, fetched: Fetched[], timeMs: number) {
     this.#bench = bench;
-    this.name = name;
+    this.#taken = taken;
+    this.name = taken.name;
     this.#sitting = sitting;
     this.#fetched = fetched;
     this.time = new Date(timeMs);
@@ -86,6 +97,33 @@ class Opened implements OpenedHandler {
     return this.#run({ device: "test", ...options, topic, payload: bytesOf(payload), timeMs });
   }
 
+  call(path: string, payload?: unknown, options: CallOptions = {}): Promise<HandlerRun> {
+    const { after, attempt, ...call } = options;
+    const isJson = !(payload instanceof Uint8Array) && typeof payload !== "string";
+    const body = bytesOf(payload);
+    return this.#next(after, (rest) => callEvent(this.#taken, { ...call, webhook: path }, body, isJson, rest), attempt);
+  }
+
+  notice(name: keyof Notices, data: object = {}, options: NoticeOptions = {}): Promise<HandlerRun> {
+    const { after, attempt, device, subject } = options;
+    return this.#next(after, (rest) => noticeEvent({ on: name, subject }, { ...data }, { ...rest, device }), attempt);
+  }
+
+  /** One after the other, as send(). */
+  #next(
+    after: SendOptions["after"],
+    make: (rest: Pick<Sent, "timeMs" | "attempt">) => Sent | undefined,
+    attempt: number | undefined,
+  ): Promise<HandlerRun> {
+    const sent = this.#last.then(() => {
+      const timeMs = this.time.getTime() + msOf(after);
+      this.time = new Date(timeMs);
+      return this.#run(make({ timeMs, attempt }));
+    });
+    this.#last = sent.catch(() => undefined);
+    return sent;
+  }
+
   pass(time: number | string): Promise<readonly HandlerRun[]> {
     const passed = this.#last.then(async () => {
       const fromMs = this.time.getTime();
@@ -98,8 +136,11 @@ class Opened implements OpenedHandler {
     return passed;
   }
 
-  async #run(sent: Sent): Promise<HandlerRun> {
+  /** Undefined: a call that the webhook does not take. */
+  async #run(sent: Sent | undefined): Promise<HandlerRun> {
     this.#fetched.length = 0;
+    if (sent === undefined)
+      return { at: "unmatched", key: "", outputs: [], published: [], logs: [], fetched: [], tookMs: 0 };
     const came = await this.#sitting.send(sent);
     const { at, key, outputs, published, logs, failure, tookMs } = came;
     return { at, key, outputs, published, logs, fetched: [...this.#fetched], failure, tookMs };

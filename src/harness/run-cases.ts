@@ -3,11 +3,13 @@ import type { CaseEvent, CasesFile, Expectation, TestCase } from "./cases-schema
 import type { Cases } from "./cases.ts";
 import { compare } from "./compare.ts";
 import type { Difference } from "./compare.ts";
+import { shownTriggers } from "../deployments/shown.ts";
 import { answering } from "./fetch-answers.ts";
 import type { Fetched } from "./fetch-answers.ts";
+import { callEvent, noticeEvent } from "./inner-events.ts";
 import { Sitting } from "./sitting.ts";
 import type { Came, Published, Sent, SentOutput } from "./sitting.ts";
-import type { LogLine, Workbench } from "./workbench.ts";
+import type { LogLine, Taken, Workbench } from "./workbench.ts";
 
 export interface CaseResult {
   readonly handler: string;
@@ -26,6 +28,8 @@ type Built = Awaited<ReturnType<Workbench["build"]>>;
 type Path = readonly (string | number)[];
 
 const START = Date.UTC(2026, 0, 1);
+const NOTHING = { key: "", outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
+const UNWANTED: Came = { at: "unmatched", ...NOTHING };
 
 /** One result a case, in order. Throws the Fault for which the handler would not be deployed. */
 export async function* runCases(bench: Workbench, built: Built, cases: Cases): AsyncGenerator<CaseResult> {
@@ -74,11 +78,11 @@ async function runCase(
   const differences: Difference[] = [];
   for (const [index, event] of one.events.entries()) {
     const at = [...path, "events", index];
-    const sends = sendsOf(sitting, event, timeMs);
+    const sends = sendsOf(sitting, taken, event, timeMs);
     timeMs += (event.after ?? 0) + (event.pass ?? 0);
     const fetchedBefore = fetched.length;
     const came: Came[] = [];
-    for (const send of sends) came.push(await sitting.send(send));
+    for (const send of sends) came.push(send === undefined ? UNWANTED : await sitting.send(send));
     all.push(...came);
     if (event.expect !== undefined) {
       const seen = { all: came, fetched: fetched.slice(fetchedBefore), states: sitting.states };
@@ -89,9 +93,10 @@ async function runCase(
     for (const each of came) {
       if (each.at === "failed" && !isFailureExpected) differences.push(failed(each, at));
       if (each.at !== "unmatched" || isUnmatchedExpected) continue;
-      const filters = taken.settings.topics.join(", ") || "none";
-      const note = `the handler does not want ${event.topic}: its filters are ${filters}`;
-      differences.push({ path: [...at, "topic"], expected: event.topic, actual: filters, note });
+      const wanted = shownTriggers(taken.settings).join("; ");
+      const [name, what] = sentAs(event);
+      const note = `the handler does not want ${what}: what runs it is ${wanted}`;
+      differences.push({ path: [...at, name], expected: what, actual: wanted, note });
     }
   }
   const seen = { all, fetched, states: sitting.states };
@@ -106,12 +111,24 @@ function payloadOf(event: Pick<CaseEvent, "data" | "text" | "base64" | "hex">): 
   return Buffer.from(event.text ?? "");
 }
 
-/** One, or as many as the schedule ticks while time passes. */
-function sendsOf(sitting: Sitting, event: CaseEvent, beforeMs: number): readonly Sent[] {
-  const fromMs = beforeMs + (event.after ?? 0);
-  const { topic, pass } = event;
-  if (topic === undefined) return sitting.ticks(fromMs, fromMs + (pass ?? 0));
-  return [{ ...event, topic, payload: payloadOf(event), timeMs: fromMs }];
+/** One, or as many as the schedule ticks while time passes. Undefined: a call that the webhook does not take. */
+function sendsOf(sitting: Sitting, taken: Taken, event: CaseEvent, beforeMs: number): readonly (Sent | undefined)[] {
+  const timeMs = beforeMs + (event.after ?? 0);
+  const { topic, webhook, on, data, device, attempt } = event;
+  if (topic !== undefined) return [{ ...event, topic, payload: payloadOf(event), timeMs }];
+  const rest = { timeMs, attempt };
+  if (webhook !== undefined) {
+    return [callEvent(taken, { ...event, webhook }, payloadOf(event), data !== undefined, rest)];
+  }
+  if (on !== undefined)
+    return [noticeEvent({ ...event, on }, (data ?? {}) as Record<string, unknown>, { ...rest, device })];
+  return sitting.ticks(timeMs, timeMs + (event.pass ?? 0));
+}
+
+/** Where an event says what it is, and what. */
+function sentAs({ topic, webhook, method, on }: CaseEvent): readonly [name: string, what: string] {
+  if (webhook !== undefined) return ["webhook", method === undefined ? webhook : `${method} ${webhook}`];
+  return on === undefined ? ["topic", topic ?? ""] : ["on", on];
 }
 
 function failed({ failure }: Came, path: Path): Difference {

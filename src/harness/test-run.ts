@@ -7,7 +7,7 @@ import { FolderWatch } from "../deployments/watch.ts";
 import { Fault } from "../fault.ts";
 import { runCases } from "./run-cases.ts";
 import type { CaseResult } from "./run-cases.ts";
-import { sampleTopic } from "./sample-topic.ts";
+import { sampleEvent } from "./inner-events.ts";
 import { Sitting } from "./sitting.ts";
 import type { Came } from "./sitting.ts";
 import type { Workbench } from "./workbench.ts";
@@ -51,7 +51,7 @@ export class TestRun {
     }
   }
 
-  /** A handler to send lines to, `[topic] payload` each. */
+  /** A handler to send lines to, `[topic] payload` each; without a topic it is an event that the handler wants. */
   async sit(
     name: string,
     given: Pick<CasesFile, "params" | "secrets"> = {},
@@ -65,9 +65,10 @@ export class TestRun {
         const [first = ""] = line.split(/\s/, 1);
         const isTopic = filters.some((filter) => matchTopic(filter, first) !== undefined) && !/^[{["]/.test(first);
         const looksLikeOne = /^[^\s{["]+\/\S*\s/.test(line);
-        const topic = isTopic || looksLikeOne ? first : sampleTopic(taken.settings.topics);
-        const payload = isTopic || looksLikeOne ? line.slice(first.length).trimStart() : line;
-        return sitting.send({ topic, payload: Buffer.from(payload), timeMs: (timeMs += 1000) });
+        timeMs += 1000;
+        if (!isTopic && !looksLikeOne) return sitting.send(sampleEvent(taken, Buffer.from(line), { timeMs }));
+        const payload = Buffer.from(line.slice(first.length).trimStart());
+        return sitting.send({ topic: first, payload, timeMs });
       },
     };
   }

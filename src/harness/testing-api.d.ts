@@ -10,7 +10,7 @@
  * expect(overheat.state("press-7")).toEqual({ count: 1 });
  */
 
-import type { Duration, HandlerConfig, Json, Parsed } from "../sandbox/api/handler.d.ts";
+import type { Duration, HandlerConfig, Json, Notices, Parsed } from "../sandbox/api/handler.d.ts";
 
 /** What {@link openHandler} may be given. */
 export interface OpenHandlerOptions {
@@ -67,6 +67,22 @@ export interface SendOptions {
   readonly kind?: "topic" | "schedule" | "webhook" | "on";
 }
 
+/** How a webhook is called. */
+export interface CallOptions extends Pick<SendOptions, "after" | "attempt"> {
+  /** Default: the first that the webhook takes. */
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** By name. */
+  readonly query?: { readonly [name: string]: string };
+  /** The handler gets those that its webhook names. */
+  readonly headers?: { readonly [name: string]: string };
+}
+
+/** How something happens in the gateway. */
+export interface NoticeOptions extends Pick<SendOptions, "after" | "attempt" | "device"> {
+  /** What it is about. Default: the device, uplink, handler or path that the data names. */
+  readonly subject?: string;
+}
+
 /** What a handler sent to uplinks. */
 export interface Output {
   /** Names of the uplinks. */
@@ -110,7 +126,7 @@ export interface HandlerFailure {
 
 /** What became of one event. */
 export interface HandlerRun {
-  /** `"unmatched"`: no filter of the handler wants the topic. */
+  /** `"unmatched"`: the handler does not want it. */
   readonly at: "done" | "failed" | "unmatched";
   /** What orders it and scopes its state. */
   readonly key: string;
@@ -133,6 +149,10 @@ export interface OpenedHandler extends AsyncDisposable {
    * event that fails is not tried again, and does not throw here.
    */
   send(topic: string, payload?: unknown, options?: SendOptions): Promise<HandlerRun>;
+  /** Calls the handler's webhook: `path` is below `/hooks`. A call that the gateway would refuse for its path or method is unmatched. */
+  call(path: string, payload?: unknown, options?: CallOptions): Promise<HandlerRun>;
+  /** Tells it what happens in the gateway, such as `"device.connected"`; `data` as in {@link Notices}. */
+  notice(name: keyof Notices, data?: object, options?: NoticeOptions): Promise<HandlerRun>;
   /** Lets time pass: the handler's schedule ticks when it is due, at most 1,000 times. What became of each tick, in order. */
   pass(time: number | Duration): Promise<readonly HandlerRun[]>;
   /** The state of a key; undefined when it has none. */

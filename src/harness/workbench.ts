@@ -35,7 +35,7 @@ import { sandboxSettings } from "../sandbox/settings.ts";
 import type { SandboxSettings } from "../sandbox/settings.ts";
 import type { LogLevel } from "../sandbox/results.ts";
 import { systemClock } from "../time.ts";
-import { Triggers } from "../triggers/triggers.ts";
+import { namedLevels, Triggers } from "../triggers/triggers.ts";
 import type { KeyOf } from "../triggers/triggers.ts";
 
 export interface WorkbenchOptions {
@@ -173,8 +173,9 @@ export class Workbench {
       throw thrown instanceof Fault ? placed(thrown, name, built, gateway) : thrown;
     }
     const secrets = Object.fromEntries(settings.secrets.map((each) => [each, given.secrets?.[each] ?? `test-${each}`]));
+    const topics = namedLevels(settings);
     const version = given.stateVersion === undefined ? VERSION : given.stateVersion + 1;
-    const bundle = { name, id, version, code, sourceMap, settings: { ...settings, secrets } };
+    const bundle = { name, id, version, code, sourceMap, settings: { ...settings, topics, secrets } };
     const loaded = await this.sandbox.load(bundle, RUNNER);
     if (loaded.at === "failed") throw loadFault(loaded.failure, file);
     return { name, id, version, settings, file, keyOf };

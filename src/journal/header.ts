@@ -8,8 +8,8 @@ import { Fault } from "../fault.ts";
 import { keys } from "./keys.ts";
 import { isSealed, seal, SEAL_BYTES } from "./seal.ts";
 
-/** Raised when the layout on disk changes so that older programs must not touch it. 2: rows of state have a head. */
-export const FORMAT = 2;
+/** Raised when the layout on disk changes so that older programs must not touch it. 2: rows of state have a head. 3: an event may have a request. */
+export const FORMAT = 3;
 
 export interface Header {
   /** 12 hex characters, drawn with the data folder. */

@@ -36,8 +36,10 @@ export const HEAD = {
   /** Of a captured run: the time that its clock begins with. */
   startHigh: 17,
   startLow: 18,
+  /** What a webhook's call was like lies between here and the payload: nothing, of others. */
+  requestAt: 19,
 } as const;
-export const HEAD_INTS = 19;
+export const HEAD_INTS = 20;
 const HEADS_TIME = 1;
 export const HEADS_AT = 3;
 export const HEADS_LENGTH = HEADS_AT + BATCH_TASKS_MAX * HEAD_INTS;
@@ -75,7 +77,8 @@ export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks:
       topicAt = lineageAt + tasks.readUInt8(topicAt);
     }
     const deviceAt = topicAt + tasks.readUInt16BE(record + RECORD.topic);
-    const payloadAt = deviceAt + tasks.readUInt16BE(record + RECORD.device);
+    const end = record + tasks.readUInt32BE(record);
+    const payloadAt = end - tasks.readUInt32BE(record + RECORD.payload);
     heads[at + HEAD.attempt] = tasks.readUInt16BE(task);
     heads[at + HEAD.key] = tasks.readUInt16BE(task + 2);
     heads[at + HEAD.seqHigh] = tasks.readUInt16BE(task + 4);
@@ -84,15 +87,16 @@ export function fillHeads(heads: Int32Array, atMs: number, count: number, tasks:
     heads[at + HEAD.stateEnd] = record;
     heads[at + HEAD.topicAt] = topicAt;
     heads[at + HEAD.deviceAt] = deviceAt;
+    heads[at + HEAD.requestAt] = deviceAt + tasks.readUInt16BE(record + RECORD.device);
     heads[at + HEAD.payloadAt] = payloadAt;
-    heads[at + HEAD.payloadEnd] = payloadAt + tasks.readUInt32BE(record + RECORD.payload);
+    heads[at + HEAD.payloadEnd] = end;
     heads[at + HEAD.flags] = tasks[record + RECORD.flags] as number;
     heads[at + HEAD.kind] = tasks[record + RECORD.kind] as number;
     heads[at + HEAD.timeHigh] = tasks.readUInt16BE(record + RECORD.timeHigh);
     heads[at + HEAD.timeLow] = tasks.readInt32BE(record + RECORD.timeLow);
     heads[at + HEAD.writerHigh] = tasks.readUInt16BE(task + 14);
     heads[at + HEAD.writerLow] = tasks.readInt32BE(task + 16);
-    task = record + tasks.readUInt32BE(record);
+    task = end;
   }
 }
 

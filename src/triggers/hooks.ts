@@ -14,6 +14,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { EventDraft } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Clock } from "../time.ts";
+import { decodedPath, requestText } from "./request.ts";
 import { signatureFlaw } from "./signature.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { webhookTopic } from "./webhook.ts";
@@ -21,8 +22,10 @@ import type { WebhookConfig, WebhookTrigger } from "./webhook.ts";
 
 export interface HookCall {
   readonly method: string;
-  /** Below /hooks, with the slash, without a query. */
+  /** Below /hooks, with the slash, without a query; as it came. */
   readonly path: string;
+  /** Behind the path's question mark; "" without one. */
+  readonly query: string;
   readonly headers: IncomingHttpHeaders;
   /** Bears a token of the gateway that may act. */
   readonly isOperator: boolean;
@@ -79,7 +82,7 @@ export class Hooks {
 
   /** What can be said of a call before its body is read. Throws the Fault that answers it. */
   admit(call: HookCall): void {
-    const config = this.#configOf(call.path);
+    const { config } = this.#found(call.path);
     if (!config.methods.includes(call.method)) {
       throw this.#invalid("WEBHOOK_METHOD", `${call.path} takes ${config.methods.join(", ")}`);
     }
@@ -100,25 +103,28 @@ export class Hooks {
 
   /** Resolves with the event's id when it is on disk. Throws the Fault that answers the call. */
   async call(call: HookCall, body: Buffer): Promise<{ readonly id: string }> {
-    const config = this.#configOf(call.path);
+    const { config, path } = this.#found(call.path);
     if (body.length > config.bodyBytesMax) throw this.#tooLarge(config);
     this.#assertSigned(config, call, body);
     this.#under++;
     try {
-      return { id: await this.#take(config, call, body) };
+      return { id: await this.#take(config, path, call, body) };
     } finally {
       this.#under--;
     }
   }
 
-  #take(config: WebhookConfig, { path, headers }: HookCall, body: Buffer): Promise<string> {
+  #take(config: WebhookConfig, path: string, call: HookCall, body: Buffer): Promise<string> {
     const { book, webhooks, clock, eventId } = this.#options;
+    const { headers, query } = call;
     const name = headers[config.idempotencyHeader.toLowerCase()];
     if (name !== undefined && (typeof name !== "string" || name === "" || name.length > KEY_LENGTH_MAX)) {
       throw this.#invalid("WEBHOOK_KEY", `${config.idempotencyHeader} has 1 to ${KEY_LENGTH_MAX} characters`);
     }
     const key = name === undefined ? undefined : digest(`${path}\0${name}`).subarray(0, 16);
     const topic = webhookTopic(path);
+    // What tells a call from another: headers may well be others in its repeat.
+    const content = digest(query === "" ? body : Buffer.concat([Buffer.from(`?${query}\0`), body])).readUInt32BE(0);
     const event: EventDraft = {
       kind: "webhook",
       topic,
@@ -128,13 +134,14 @@ export class Hooks {
       retain: false,
       hops: 0,
       timeMs: clock.now(),
+      request: this.#requestOf(config, call),
     };
     return new Promise((resolve, reject) => {
       let id = "";
       const receiver = {
         committed: (_tag: number, fault: Fault | undefined) => (fault === undefined ? resolve(id) : reject(fault)),
       };
-      const taken = book.call(key, digest(body).readUInt32BE(0), event, webhooks.match(topic), receiver);
+      const taken = book.call(key, content, event, webhooks.match(topic), receiver);
       switch (taken.at) {
         case "taken":
         case "repeated":
@@ -142,7 +149,7 @@ export class Hooks {
           id = eventId(taken.seq);
           return;
         case "other":
-          reject(this.#invalid("WEBHOOK_KEY", `${config.idempotencyHeader} was used with another body`));
+          reject(this.#invalid("WEBHOOK_KEY", `${config.idempotencyHeader} was used with another body or query`));
           return;
         case "later":
         case "refused":
@@ -152,10 +159,29 @@ export class Hooks {
     });
   }
 
-  #configOf(path: string): WebhookConfig {
-    const config = this.#options.webhooks.at(path);
-    if (config === undefined) throw this.#invalid("WEBHOOK_UNKNOWN", "no handler has a webhook at this path");
-    return config;
+  /** Methods that the path takes; none when it is nobody's. */
+  methodsOf(path: string): readonly string[] {
+    return this.#options.webhooks.at(path)?.methods ?? [];
+  }
+
+  #found(raw: string): { readonly config: WebhookConfig; readonly path: string } {
+    const { webhooks } = this.#options;
+    const path = decodedPath(raw);
+    const config = path === undefined ? undefined : webhooks.at(path);
+    // What is encoded is in a level that has a name, and leads nowhere else than as it stands.
+    if (path === undefined || config === undefined || webhooks.at(raw) !== config) {
+      throw this.#invalid("WEBHOOK_UNKNOWN", "no handler has a webhook at this path");
+    }
+    return { config, path };
+  }
+
+  #requestOf(config: WebhookConfig, call: HookCall): string {
+    try {
+      return requestText(config, call);
+    } catch (thrown) {
+      this.#calls.invalid++;
+      throw thrown;
+    }
   }
 
   #assertMayCall({ auth }: WebhookConfig, { headers, isOperator }: HookCall): void {

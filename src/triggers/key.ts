@@ -39,12 +39,20 @@ export function parseKeyTemplate(template: string | undefined, filters: readonly
   return names.includes("device") ? render : remembering(render);
 }
 
-/** For a handler without topic filters. Throws Fault TRIGGER_KEY_INVALID when the template names a level all the same. */
-export function assertNamesNoLevels(template: string | undefined): void {
+/** For a handler without topic filters: a level may be one of its webhook's path. Else throws Fault TRIGGER_KEY_INVALID. */
+export function assertNamesLevels(template: string | undefined, path: TopicFilter | undefined): void {
   for (const [, name] of template?.matchAll(PLACEHOLDER) ?? []) {
-    if (name === "device" || name === "topic") continue;
-    throw new Fault("TRIGGER_KEY_INVALID", `key "${template}": the handler has no topic, and so no level {${name}}`);
+    if (name === "device" || name === "topic" || path?.names.includes(name) === true) continue;
+    const lacks = path === undefined ? "the handler has no topic, and so" : "the handler's webhook has";
+    throw new Fault("TRIGGER_KEY_INVALID", `key "${template}": ${lacks} no level {${name}}`);
   }
+}
+
+/** Whether the template names a level of that filter, and no level that it lacks. */
+export function namesLevelsOf(template: string | undefined, { names }: TopicFilter): boolean {
+  const named = [...(template?.matchAll(PLACEHOLDER) ?? [])].flatMap(([, name = ""]) => name);
+  const levels = named.filter((name) => name !== "device" && name !== "topic");
+  return levels.length > 0 && levels.every((name) => names.includes(name));
 }
 
 function cut(key: string): string {

@@ -11,14 +11,14 @@
  */
 import type { EventKind } from "../event.ts";
 import { isInner } from "./inner.ts";
-import { assertNamesNoLevels } from "./key.ts";
+import { assertNamesLevels } from "./key.ts";
 import type { KeyOf } from "./key.ts";
 import type { ScheduleConfig } from "./plan.ts";
 import { OnTrigger } from "./on.ts";
 import type { OnConfig } from "./on.ts";
 import { ScheduleTrigger } from "./schedule.ts";
 import { TopicTrigger } from "./topic.ts";
-import { WebhookTrigger } from "./webhook.ts";
+import { webhookFilter, webhookTopic, WebhookTrigger } from "./webhook.ts";
 import type { WebhookConfig } from "./webhook.ts";
 
 export type { KeyOf } from "./key.ts";
@@ -27,6 +27,9 @@ export { Ticker } from "./ticker.ts";
 export { Folders } from "./folders.ts";
 export { Hooks } from "./hooks.ts";
 export { Notices } from "./notices.ts";
+export { NOTICES } from "./on.ts";
+export { webhookTopic } from "./webhook.ts";
+export { requestText } from "./request.ts";
 export type { WebhookConfig } from "./webhook.ts";
 
 /** What a handler's config says of its triggers. */
@@ -61,6 +64,11 @@ const KINDS: readonly (() => Trigger)[] = [
 ];
 const byTopic: KeyOf = (topic) => topic;
 
+/** Filters whose named levels an event's `params` are taken from: its topics', and those of its webhook's path. */
+export function namedLevels({ topics, webhook }: Pick<TriggerConfig, "topics" | "webhook">): readonly string[] {
+  return webhook === undefined ? topics : [...topics, webhookTopic(webhook.path)];
+}
+
 export class Triggers {
   readonly #byKind = new Map<EventKind, Trigger>();
   readonly topic: Trigger;
@@ -81,7 +89,9 @@ export class Triggers {
 
   /** Throws the Fault of the first kind that would refuse the config. */
   check(config: TriggerConfig): void {
-    if (config.topics.length === 0) assertNamesNoLevels(config.key);
+    if (config.topics.length === 0) {
+      assertNamesLevels(config.key, config.webhook === undefined ? undefined : webhookFilter(config.webhook.path));
+    }
     for (const make of KINDS) make().bind(0, config);
   }
 
@@ -94,16 +104,20 @@ export class Triggers {
   /** Throws the Fault of the first kind that refuses the config; then no kind has changed (T3). */
   bind(handler: number, config: TriggerConfig): KeyOf {
     this.vet(handler, config);
-    let inner: KeyOf | undefined;
+    const inner = new Map<string, KeyOf>();
     let keyOf = byTopic;
     for (const trigger of this.#byKind.values()) {
       const bound = trigger.bind(handler, config);
       if (trigger.kind === "topic") keyOf = bound ?? byTopic;
-      else inner ??= bound;
+      else if (bound !== undefined) inner.set(trigger.kind, bound);
     }
-    if (inner === undefined) return keyOf;
-    const others = inner;
-    return (topic, device) => (isInner(topic) ? others(topic, device) : keyOf(topic, device));
+    // Events of a kind that the handler had before a deploy still need a key.
+    const [other] = inner.values();
+    if (other === undefined) return keyOf;
+    return (topic, device) => {
+      if (!isInner(topic)) return keyOf(topic, device);
+      return (inner.get(topic.slice(1, topic.indexOf("/"))) ?? other)(topic, device);
+    };
   }
 
   unbind(handler: number): void {

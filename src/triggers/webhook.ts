@@ -1,6 +1,14 @@
-/** Trigger kind `webhook`: which handlers are called at which path, and what a call must be like. Calls are hooks.ts's. */
+/**
+ * Trigger kind `webhook`: which handlers are called at which path, and what a call must be like. Calls are hooks.ts's.
+ *
+ * A level of a path may be a `{name}`. Where several paths fit a call, the one with plain text at the first level that
+ * differs has it.
+ */
 import { Fault } from "../fault.ts";
+import { matchTopic, parseTopicFilter } from "../topic.ts";
+import type { TopicFilter } from "../topic.ts";
 import { innerKey, innerSubject, innerTopic } from "./inner.ts";
+import { namesLevelsOf, parseKeyTemplate } from "./key.ts";
 import type { KeyOf } from "./key.ts";
 import type { Trigger, TriggerConfig } from "./triggers.ts";
 
@@ -20,7 +28,7 @@ export type WebhookAuth =
     };
 
 export interface WebhookConfig {
-  /** Below /hooks: "/orders". */
+  /** Below /hooks: "/orders/{id}". */
   readonly path: string;
   readonly methods: readonly string[];
   readonly auth: WebhookAuth;
@@ -29,34 +37,44 @@ export interface WebhookConfig {
   readonly bodyBytesMax: number;
   /** Header that names a call, so that its repeat is known. */
   readonly idempotencyHeader: string;
+  /** Headers that the handler gets. */
+  readonly headers: readonly string[];
   readonly perSecond: number;
 }
 
 const WHAT = "call";
 
+/** Longer paths are nobody's. */
+const PATH_LENGTH_MAX = 1000;
+
 interface Bound {
+  readonly path: TopicFilter;
   readonly config: WebhookConfig;
   readonly handlers: number[];
 }
 
 export class WebhookTrigger implements Trigger {
   readonly kind = "webhook";
-  readonly #byPath = new Map<string, Bound>();
+  /** By path, names left out; those with plain text sooner come first. */
+  #byShape = new Map<string, Bound>();
 
   bind(handler: number, config: TriggerConfig): KeyOf | undefined {
     this.vet(handler, config);
     this.unbind(handler);
     const { webhook } = config;
     if (webhook === undefined) return undefined;
-    const handlers = [...(this.#byPath.get(webhook.path)?.handlers ?? []), handler].sort((a, b) => a - b);
-    this.#byPath.set(webhook.path, { config: webhook, handlers });
-    return innerKey(config);
+    const shape = shapeOf(webhook.path);
+    const handlers = [...(this.#byShape.get(shape)?.handlers ?? []), handler].sort((a, b) => a - b);
+    this.#byShape.set(shape, { path: parseTopicFilter(webhook.path), config: webhook, handlers });
+    this.#byShape = new Map([...this.#byShape].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const filter = webhookFilter(webhook.path);
+    return namesLevelsOf(config.key, filter) ? parseKeyTemplate(config.key, [filter]) : innerKey(config);
   }
 
   /** Throws Fault TRIGGER_WEBHOOK_TAKEN: several handlers may have one path, if they want the same of its callers. */
   vet(handler: number, { webhook }: TriggerConfig): void {
     if (webhook === undefined) return;
-    const bound = this.#byPath.get(webhook.path);
+    const bound = this.#byShape.get(shapeOf(webhook.path));
     if (bound === undefined || bound.handlers.every((id) => id === handler)) return;
     if (JSON.stringify(bound.config) === JSON.stringify(webhook)) return;
     const message = `another handler has the webhook ${webhook.path}, and wants something else of its callers`;
@@ -64,22 +82,43 @@ export class WebhookTrigger implements Trigger {
   }
 
   unbind(handler: number): void {
-    for (const [path, { config, handlers }] of this.#byPath) {
-      if (!handlers.includes(handler)) continue;
-      const rest = handlers.filter((id) => id !== handler);
-      if (rest.length === 0) this.#byPath.delete(path);
-      else this.#byPath.set(path, { config, handlers: rest });
+    for (const [shape, bound] of this.#byShape) {
+      if (!bound.handlers.includes(handler)) continue;
+      const handlers = bound.handlers.filter((id) => id !== handler);
+      if (handlers.length === 0) this.#byShape.delete(shape);
+      else this.#byShape.set(shape, { ...bound, handlers });
     }
   }
 
   match(topic: string): readonly number[] {
     const path = innerSubject(topic, "webhook", WHAT);
-    return path === undefined ? [] : (this.#byPath.get(path)?.handlers ?? []);
+    return path === undefined ? [] : (this.#find(path)?.handlers ?? []);
   }
 
   at(path: string): WebhookConfig | undefined {
-    return this.#byPath.get(path)?.config;
+    return this.#find(path)?.config;
   }
+
+  #find(path: string): Bound | undefined {
+    if (path.length > PATH_LENGTH_MAX) return undefined;
+    const plain = this.#byShape.get(path);
+    if (plain !== undefined) return plain;
+    for (const bound of this.#byShape.values()) {
+      const params = bound.path.text.includes("{") ? matchTopic(bound.path, path) : undefined;
+      if (params !== undefined && Object.values(params).every((level) => level !== "")) return bound;
+    }
+    return undefined;
+  }
+}
+
+/** A name sorts behind whatever text a path may have. */
+function shapeOf(path: string): string {
+  return path.replace(/\{[^{}]*\}/g, "\uffff");
+}
+
+/** The filter of the topics that a path's events have. */
+export function webhookFilter(path: string): TopicFilter {
+  return parseTopicFilter(webhookTopic(path));
 }
 
 export function webhookTopic(path: string): string {

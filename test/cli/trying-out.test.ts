@@ -112,7 +112,7 @@ describe("sluice test", () => {
 
   it("says of lines what failed and what is not wanted, and ends with 1", async () => {
     const { code, err } = await at(["test", "overheat"], "plant/a/press/power 5\nplant/a/press/temperature null\n");
-    expect(err).toContain("the handler does not want this topic");
+    expect(err).toContain("the handler does not want this event");
     expect(err).toMatch(
       /TypeError.*\n\s+at overheat_default \(handlers\/overheat\.ts:4:\d+\) \[HANDLER_THREW\] \(would be tried again\)/,
     );
@@ -199,7 +199,7 @@ describe("sluice invoke", () => {
     [["invoke", "overheat", "--params", "{"], "--params is no JSON", 2],
     [["invoke", "overheat", "--attempt", "0"], "--attempt is a whole number", 2],
     [["invoke", "overheat", "-t", "plant/+/x"], "plant/+/x", 2],
-    [["invoke", "overheat", "-t", "elsewhere"], "does not want this topic", 1],
+    [["invoke", "overheat", "-t", "elsewhere"], "does not want this event", 1],
     [["invoke", "nobody"], 'there is no handler "nobody"', 6],
   ])("refuses %j", async (args, says, exit) => {
     const { code, err } = await at(args);

@@ -127,7 +127,7 @@ describe("a case", () => {
   it("that sends what the handler does not want says which it wants, unless that is what it shows", async () => {
     const away = [{ topic: "plant/a/press/power" }];
     expect(await differences(away, { outputs: [] })).toEqual([
-      "events[0].topic: the handler does not want plant/a/press/power: its filters are plant/{line}/{machine}/temperature",
+      "events[0].topic: the handler does not want plant/a/press/power: what runs it is topic plant/{line}/{machine}/temperature",
     ]);
     expect(await differences(away, { unmatched: true })).toEqual([]);
   });
@@ -211,6 +211,84 @@ describe("a case", () => {
     for (const [payload, bytes] of sent) {
       expect(await differences([{ topic: "a", ...payload }], { outputs: [{ data: bytes }] }, {}, handler)).toEqual([]);
     }
+  });
+
+  it("can call the webhook, which hands over what it would of a call", async () => {
+    const handler = `
+      export const config = { webhook: { path: "/lines/{line}", methods: ["POST", "PUT"], headers: ["X-Event"] }, key: "{line}", to: "cloud" };
+      export default (event, ctx) => {
+        ctx.state.n = (ctx.state.n ?? 0) + 1;
+        const { type, subject, params, data, request, device } = event;
+        return { type, subject, params, data, request, device, json: JSON.parse(JSON.stringify(event)).request };
+      };`;
+    const of = (events: object[], expected: object): Promise<string[]> => differences(events, expected, {}, handler);
+    const call = { webhook: "/lines/7", data: { id: 1 } };
+    const request = { method: "POST", query: {}, headers: {} };
+    const sent = {
+      type: "sluice.webhook.call",
+      subject: "/lines/7",
+      params: { line: "7" },
+      data: { id: 1 },
+      device: "",
+    };
+    const outputs = [{ subject: "/lines/7", data: { ...sent, request, json: request }, exact: true }];
+    expect(await of([call], { outputs, state: { 7: { n: 1 } } })).toEqual([]);
+    const more = { method: "PUT", query: { dry: "1" }, headers: { "x-event": "push", "X-Other": "no" } };
+    const whole = { method: "PUT", query: { dry: "1" }, headers: { "x-event": "push" } };
+    expect(await of([{ ...call, ...more }], { outputs: [{ data: { request: whole } }] })).toEqual([]);
+    expect(await of([{ webhook: "/lines/7", text: "a b" }], { outputs: [{ data: { data: "a b" } }] })).toEqual([]);
+    const other = "what runs it is webhook POST|PUT /hooks/lines/{line}, auth: operator";
+    expect(await of([{ webhook: "/lines" }], { outputs: [] })).toEqual([
+      `events[0].webhook: the handler does not want /lines: ${other}`,
+    ]);
+    expect(await of([{ ...call, method: "GET" }], { outputs: [] })).toEqual([
+      `events[0].webhook: the handler does not want GET /lines/7: ${other}`,
+    ]);
+    expect(await of([{ ...call, method: "GET" }], { unmatched: true })).toEqual([]);
+  });
+
+  it("can say what happens in the gateway, by its name and its data", async () => {
+    const handler = `
+      export const config = { on: ["device.connected", "uplink.down", { "file.changed": "/srv/in" }], to: "cloud" };
+      export default ({ type, subject, data, device, request }, ctx) => {
+        ctx.state.n = (ctx.state.n ?? 0) + 1;
+        return { type, subject, data, device, request };
+      };`;
+    const of = (events: object[], expected: object): Promise<string[]> => differences(events, expected, {}, handler);
+    const connected = {
+      type: "sluice.device.connected",
+      subject: "press-7",
+      data: { device: "press-7" },
+      device: "press-7",
+    };
+    expect(
+      await of(
+        [
+          { on: "device.connected", device: "press-7" },
+          { on: "device.connected", data: { device: "press-7" } },
+          { on: "uplink.down", data: { uplink: "cloud", waiting: 3 } },
+          { on: "file.changed", data: { path: "/srv/in/a.csv", change: "added", bytes: 1 } },
+          { on: "uplink.down", subject: "other" },
+        ],
+        {
+          outputs: [
+            { data: connected, exact: true },
+            { data: connected, exact: true },
+            { data: { subject: "cloud", data: { waiting: 3 }, device: "" } },
+            { data: { subject: "/srv/in/a.csv", data: { change: "added" } } },
+            { data: { subject: "other", data: {} } },
+          ],
+          state: { "press-7": { n: 2 }, subject: { n: 3 } },
+        },
+      ),
+    ).toEqual([]);
+    const wants = "what runs it is on device.connected; on uplink.down; on file.changed in /srv/in";
+    expect(await of([{ on: "uplink.up", data: {} }], { outputs: [] })).toEqual([
+      `events[0].on: the handler does not want uplink.up: ${wants}`,
+    ]);
+    expect(await of([{ on: "file.changed", data: { path: "/srv/out/a" } }], { outputs: [] })).toEqual([
+      `events[0].on: the handler does not want file.changed: ${wants}`,
+    ]);
   });
 
   it("can let time pass, and then the schedule ticks as it would", async () => {

@@ -119,6 +119,37 @@ describe("a handler that a test has opened", () => {
     expect(await handler.pass("1s")).toEqual([]);
   });
 
+  it("is called, and told what happens in the gateway", async () => {
+    const returns =
+      "return [event.type, event.subject, event.data, event.params, event.request ?? 'none', ctx.state.n = 1];";
+    const wants = 'webhook: { path: "/orders/{id}", auth: "none", methods: ["PUT"] }, on: ["device.connected"]';
+    const handler = await open("told", doing(returns, wants));
+    const called = await handler.call("/orders/7", { n: 1 }, { query: { dry: "1" }, after: "5s" });
+    expect(called.outputs.map(({ data }) => data as unknown)).toEqual([
+      "sluice.webhook.call",
+      "/orders/7",
+      { n: 1 },
+      { id: "7" },
+      { method: "PUT", query: { dry: "1" }, headers: { "content-type": "application/json" } },
+      1,
+    ]);
+    expect(handler.time).toEqual(new Date("2026-01-01T00:00:05Z"));
+    expect((await handler.call("/orders/7", "text")).outputs[4]?.data).toMatchObject({ headers: {} });
+    expect((await handler.call("/orders/7", {}, { method: "POST" })).at).toBe("unmatched");
+    expect((await handler.call("/elsewhere")).at).toBe("unmatched");
+    const told = await handler.notice("device.connected", {}, { device: "press-7" });
+    expect(told.outputs.map(({ data }) => data as unknown)).toEqual([
+      "sluice.device.connected",
+      "press-7",
+      { device: "press-7" },
+      {},
+      "none",
+      1,
+    ]);
+    expect(told.key).toBe("press-7");
+    expect((await handler.notice("uplink.up", { uplink: "cloud" })).at).toBe("unmatched");
+  });
+
   it("takes bytes as they are, and sends bytes", async () => {
     const handler = await open(
       "bytes",

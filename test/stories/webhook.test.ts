@@ -6,10 +6,10 @@ import { GatewayProcess } from "./rig/gateway-process.ts";
 import { imbalances } from "./rig/oracle.ts";
 
 const ORDER = `
-export const config = { webhook: { path: "/orders", auth: { token: "shop" } }, to: ["cloud"] };
+export const config = { webhook: { path: "/orders/{n}", auth: { token: "shop" } }, to: ["cloud"] };
 export default async (event) => {
   await new Promise((resolve) => setTimeout(resolve, 20));
-  return { ...event.data, type: event.type, subject: event.subject };
+  return { ...event.data, type: event.type, subject: event.subject, request: event.request };
 };`;
 
 it("a call that was answered 202 is handled once, across kill -9 and however often it is repeated under its key", async () => {
@@ -19,7 +19,7 @@ it("a call that was answered 202 is handled once, across kill -9 and however oft
     env: { SHOP_KEY: "a-key-of-the-shop" },
   });
   const call = async (n: number): Promise<string | undefined> => {
-    const answer = await fetch(`${gateway.controlUrl}/hooks/orders`, {
+    const answer = await fetch(`${gateway.controlUrl}/hooks/orders/${n}?from=shop`, {
       method: "POST",
       body: JSON.stringify({ n }),
       headers: {
@@ -57,6 +57,9 @@ it("a call that was answered 202 is handled once, across kill -9 and however oft
   const { lines } = parseLines(readFileSync(join(gateway.folder, "cloud/events.ndjson"), "utf8").trim().split("\n"));
   const handled = [...new Map(lines.map((line) => [line.id, line.data])).values()];
   expect(handled.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(numbers);
-  expect(handled[0]).toMatchObject({ type: "sluice.webhook.call", subject: "/orders" });
+  for (const { n, ...rest } of handled) {
+    const request = { method: "POST", query: { from: "shop" }, headers: { "content-type": "application/json" } };
+    expect(rest).toMatchObject({ type: "sluice.webhook.call", subject: `/orders/${n}`, request });
+  }
   expect(gateway.log.join("\n")).not.toContain("a-key-of-the-shop");
 });

@@ -5,6 +5,7 @@ import { eventId, eventRecord } from "../../src/event.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { CALLS_MAX, Hooks } from "../../src/triggers/hooks.ts";
 import type { HooksOptions } from "../../src/triggers/hooks.ts";
+import type { Task } from "../../src/task.ts";
 import { Triggers } from "../../src/triggers/triggers.ts";
 import type { TriggerConfig } from "../../src/triggers/triggers.ts";
 import { WebhookTrigger } from "../../src/triggers/webhook.ts";
@@ -24,6 +25,7 @@ function webhook(more: Partial<WebhookConfig> = {}): WebhookConfig {
     types: ["application/json", "text/*"],
     bodyBytesMax: 1000,
     idempotencyHeader: "Idempotency-Key",
+    headers: ["Content-Type"],
     perSecond: 1000,
     ...more,
   };
@@ -59,6 +61,37 @@ describe("a webhook's path", () => {
   });
 });
 
+describe("a webhook's path with names", () => {
+  const named = { ...wants(webhook({ path: "/lines/{line}/orders" })), key: "{line}" };
+
+  it("is that of all calls that fit, and orders by its names where the key does", () => {
+    const triggers = new Triggers();
+    const keyOf = triggers.bind(1, named);
+    const match = (path: string): readonly number[] => triggers.match("webhook", `$webhook/call/${path}`);
+    expect(match("/lines/7/orders")).toEqual([1]);
+    for (const other of ["/lines/orders", "/lines//orders", "/lines/7/8/orders", "/lines/7/orders/"]) {
+      expect(match(other)).toEqual([]);
+    }
+    expect(keyOf("$webhook/call//lines/7/orders", "")).toBe("7");
+    expect(() => triggers.check({ ...named, key: "{machine}" })).toThrow("webhook has no level {machine}");
+  });
+
+  it("gives way to one with plain text, whichever came first, and is one with its like of other names", () => {
+    const triggers = new Triggers();
+    triggers.bind(1, named);
+    triggers.bind(2, wants(webhook({ path: "/lines/new/orders", auth: "operator" })));
+    triggers.bind(3, wants(webhook({ path: "/lines/{line}/{what}" })));
+    const match = (path: string): readonly number[] => triggers.match("webhook", `$webhook/call/${path}`);
+    expect(match("/lines/new/orders")).toEqual([2]);
+    expect(match("/lines/7/orders")).toEqual([1]);
+    expect(match("/lines/7/parts")).toEqual([3]);
+    expect(triggers.webhook.at("/lines/new/orders")?.auth).toBe("operator");
+    expect(() => triggers.bind(4, wants(webhook({ path: "/lines/{other}/orders" })))).toThrow("another handler has");
+    triggers.unbind(2);
+    expect(match("/lines/new/orders")).toEqual([1]);
+  });
+});
+
 interface Open {
   readonly journal: Journal;
   readonly hooks: Hooks;
@@ -67,6 +100,8 @@ interface Open {
   call(init?: RequestInit, path?: string): Promise<Response>;
   /** Payloads of the events that there are. */
   events(): Promise<string[]>;
+  /** Topics and requests of them. */
+  requests(): Promise<{ topic: string; request: string }[]>;
 }
 
 async function open(config: WebhookConfig, more: Partial<HooksOptions> = {}, path?: string): Promise<Open> {
@@ -80,6 +115,10 @@ async function open(config: WebhookConfig, more: Partial<HooksOptions> = {}, pat
   const id = (seq: number): string => eventId(journal.id, seq);
   const hooks = new Hooks({ webhooks, book: journal.once, secret, eventId: id, clock, ...more });
   const control = await openControl({}, hooks);
+  const tasks = async (): Promise<Task[]> => {
+    const feed = journal.tasks(handler, byTopic, nothing);
+    return [...(await takeTasks(feed, feed.waiting)), ...(await drain(feed, 5))];
+  };
   onTestFinished(() => control[Symbol.asyncDispose]());
   return {
     journal,
@@ -93,11 +132,12 @@ async function open(config: WebhookConfig, more: Partial<HooksOptions> = {}, pat
         ...init,
         headers: { "content-type": "application/json", ...(init.headers as object) },
       }),
-    events: async () => {
-      const feed = journal.tasks(handler, byTopic, nothing);
-      const tasks = [...(await takeTasks(feed, feed.waiting)), ...(await drain(feed, 5))];
-      return tasks.map(({ page, at }) => eventRecord.payload(page, at).toString());
-    },
+    events: async () => (await tasks()).map(({ page, at }) => eventRecord.payload(page, at).toString()),
+    requests: async () =>
+      (await tasks()).map(({ page, at }) => ({
+        topic: eventRecord.topic(page, at),
+        request: eventRecord.request(page, at),
+      })),
   };
 }
 
@@ -133,6 +173,50 @@ describe("a call", () => {
     const it = await open(webhook());
     expect(await refusal(await it.call(init as RequestInit, path))).toEqual({ status, code });
     expect(await it.events()).toEqual([]);
+  });
+
+  it("is told with its method, its query and the headers that the handler names", async () => {
+    const it = await open(webhook({ methods: ["POST", "PUT"], headers: ["Content-Type", "X-Event"] }));
+    const headers = { "x-event": "push", "x-other": "no" };
+    expect((await it.call({ method: "PUT", headers }, "/orders?a=1&b=x%20y&a=2&__proto__=p&%C3%BC=%22")).status).toBe(
+      202,
+    );
+    expect((await it.call({ method: "PUT" }, "/orders?")).status).toBe(202);
+    const [one, two] = (await it.requests()).map(({ request }) => request);
+    expect(one).toBe(
+      '{"method":"PUT","query":{"a":"1,2","b":"x y","__proto__":"p","ü":"\\""},"headers":{"content-type":"application/json","x-event":"push"}}',
+    );
+    expect(two).toBe('{"method":"PUT","query":{},"headers":{"content-type":"application/json"}}');
+    expect(await it.events()).toEqual(['{"n":1}', '{"n":1}']);
+  });
+
+  it("with more in its query than is kept is refused", async () => {
+    const it = await open(webhook());
+    // Each of these becomes six characters of JSON.
+    expect(await refusal(await it.call({}, `/orders?${"%01".repeat(3000)}`))).toEqual({
+      status: 413,
+      code: "WEBHOOK_TOO_LARGE",
+    });
+    expect(await it.events()).toEqual([]);
+  });
+
+  it("has the levels of its path decoded where they have names, and no other path by it", async () => {
+    const it = await open(webhook({ path: "/orders/{id}" }));
+    expect((await it.call({}, "/orders/a%20%C3%BC")).status).toBe(202);
+    for (const wrong of ["/orders/a%2Fb", "/orders/a%00", "/%6frders/a", "/orders/", "/orders/a/b"]) {
+      expect(await refusal(await it.call({}, wrong))).toEqual({ status: 404, code: "WEBHOOK_UNKNOWN" });
+    }
+    expect((await it.requests()).map(({ topic }) => topic)).toEqual(["$webhook/call//orders/a ü"]);
+  });
+
+  it("with another method is told which there are", async () => {
+    const it = await open(webhook({ methods: ["POST", "PUT"] }));
+    for (const method of ["GET", "DELETE", "OPTIONS", "HEAD"]) {
+      const answer = await it.call({ method, ...(method === "OPTIONS" || method === "DELETE" ? {} : { body: null }) });
+      expect(answer.status).toBe(405);
+      expect(answer.headers.get("allow")).toBe("POST, PUT");
+    }
+    expect((await it.call({ method: "PUT" }, "/other")).headers.get("allow")).toBeNull();
   });
 
   it("with a body of exactly the most that is taken, without a length in its head too, is taken", async () => {
@@ -259,6 +343,7 @@ describe("a call that names itself (T7)", () => {
     const it = await open(webhook());
     expect((await it.call(named("k"))).status).toBe(202);
     expect(await refusal(await it.call(named("k", '{"n":2}')))).toEqual({ status: 422, code: "WEBHOOK_KEY" });
+    expect(await refusal(await it.call(named("k"), "/orders?dry=1"))).toEqual({ status: 422, code: "WEBHOOK_KEY" });
   });
 
   it("is forgotten after a day", async () => {

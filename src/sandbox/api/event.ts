@@ -77,9 +77,10 @@ export class EventReader {
     const lineageAt = heads[at + HEAD.lineageAt] as number;
     const topicAt = heads[at + HEAD.topicAt] as number;
     const deviceAt = heads[at + HEAD.deviceAt] as number;
+    const requestAt = heads[at + HEAD.requestAt] as number;
     const payloadAt = heads[at + HEAD.payloadAt] as number;
     const topicBytes = substring(text, topicAt, deviceAt);
-    const deviceBytes = substring(text, deviceAt, payloadAt);
+    const deviceBytes = substring(text, deviceAt, requestAt);
     const known = mapGet(this.#topics, topicBytes) ?? this.#topic(topicBytes);
     const device = mapGet(this.#devices, deviceBytes) ?? this.#device(deviceBytes);
     const flags = heads[at + HEAD.flags] as number;
@@ -97,6 +98,7 @@ export class EventReader {
       this.#origin.journalId,
       joined(heads[at + HEAD.seqHigh] as number, heads[at + HEAD.seqLow] as number),
       lineageAt === topicAt ? "" : ownCopy(substring(text, lineageAt, topicAt)),
+      requestAt === payloadAt ? undefined : jsonParse(fromUtf8(substring(text, requestAt, payloadAt)) as string),
     );
   }
 
@@ -151,6 +153,8 @@ export class GuestEvent {
   device: string;
   qos: 0 | 1 | 2;
   retain: boolean;
+  /** Of a webhook's call: its method, query and headers. */
+  declare readonly request?: unknown;
   readonly #payload: string;
   readonly #timeMs: number;
   readonly #journalId: string;
@@ -173,6 +177,7 @@ export class GuestEvent {
     journalId: string,
     seq: number,
     lineage: string,
+    request: unknown,
   ) {
     this.type = type;
     this.source = source;
@@ -182,6 +187,7 @@ export class GuestEvent {
     this.device = device;
     this.qos = qos;
     this.retain = retain;
+    if (request !== undefined) this.request = request;
     this.#payload = payload;
     this.#timeMs = timeMs;
     this.#journalId = journalId;
@@ -243,6 +249,22 @@ export class GuestEvent {
   toJSON(): Record<string, unknown> {
     const { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain } =
       this;
-    return { specversion, id, source, type, subject, time, datacontenttype, data, topic, params, device, qos, retain };
+    const { request } = this;
+    return {
+      specversion,
+      id,
+      source,
+      type,
+      subject,
+      time,
+      datacontenttype,
+      data,
+      topic,
+      params,
+      device,
+      qos,
+      retain,
+      ...(request === undefined ? {} : { request }),
+    };
   }
 }

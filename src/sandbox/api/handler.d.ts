@@ -47,8 +47,8 @@ export interface HandlerConfig {
       }
     | { readonly every: Duration; readonly missed?: Missed };
   /**
-   * A path such as `"/orders"` below `/hooks` of the control API's address: each call is an event, its body the payload, answered
-   * 202 when it is on disk. With a path alone callers bear the gateway's own token.
+   * A path such as `"/orders"` or `"/orders/{id}"` below `/hooks` of the control API's address: each call is an event, its body the
+   * payload, answered 202 when it is on disk. With a path alone callers bear the gateway's own token.
    */
   readonly webhook?: string | Webhook;
   /**
@@ -201,7 +201,7 @@ export interface Notices {
 
 /** How the handler can be called over HTTP. */
 export interface Webhook {
-  /** Below the control server's `/hooks`, such as `"/orders"`. */
+  /** Below the control server's `/hooks`, such as `"/orders"`; a level may be a name, `"/orders/{id}"`, for `event.params`. */
   readonly path: string;
   /** Default: `["POST"]`. */
   readonly methods?: readonly ("GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
@@ -231,8 +231,20 @@ export interface Webhook {
   readonly bodyMax?: Size;
   /** Header that names a call: its repeat within a day makes no second event. Default: `"Idempotency-Key"`. */
   readonly idempotencyHeader?: string;
+  /** Headers that the handler gets in `event.request.headers`; none with credentials. Default: `["Content-Type"]`. */
+  readonly headers?: readonly string[];
   /** Calls a second; more are refused. Default: 100. */
   readonly perSecond?: number;
+}
+
+/** What a call of a webhook was like. None of it is signed where `auth` is `hmac`: only the body is. */
+export interface WebhookRequest {
+  /** Such as `"POST"`. */
+  readonly method: string;
+  /** Decoded, by name; of a name that came several times the values with commas between. */
+  readonly query: { readonly [name: string]: string };
+  /** Those that the webhook's `headers` names and that came, by their names in small letters. */
+  readonly headers: { readonly [name: string]: string };
 }
 
 /** `event.data` of a schedule's tick; the type is `"sluice.schedule.tick"`, the subject the handler. */
@@ -265,7 +277,7 @@ export interface SluiceEvent<Data = Parsed> {
   readonly bytes: Uint8Array;
   /** The topic that it was published on. */
   readonly topic: string;
-  /** The named levels of the topic, by the first of the handler's filters that matches. */
+  /** The named levels of the topic, by the first of the handler's filters that matches; of a webhook's call, of its path. */
   readonly params: { readonly [name: string]: string };
   /** MQTT client id of the device, or `""`. Of what a handler published: the device that began the chain. */
   readonly device: string;
@@ -273,6 +285,8 @@ export interface SluiceEvent<Data = Parsed> {
   readonly qos: 0 | 1 | 2;
   /** Whether it was published to be retained. */
   readonly retain: boolean;
+  /** How it was called, where a webhook's call made the event; undefined of all others. */
+  readonly request?: WebhookRequest;
   /** A structured CloudEvent, for `JSON.stringify`. */
   toJSON(): Record<string, unknown>;
 }
@@ -352,6 +366,12 @@ export type TaskSignal = typeof globalThis extends { AbortSignal: { prototype: i
  */
 export type Handler<Data = Parsed, State extends object = Record<string, Parsed>> = (
   event: SluiceEvent<Data>,
+  ctx: HandlerContext<State>,
+) => unknown;
+
+/** A handler that nothing but its webhook runs: each of its events has a `request`. */
+export type WebhookHandler<Data = Parsed, State extends object = Record<string, Parsed>> = (
+  event: SluiceEvent<Data> & { readonly request: WebhookRequest },
   ctx: HandlerContext<State>,
 ) => unknown;
 
