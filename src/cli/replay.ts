@@ -75,12 +75,21 @@ Examples:
         else say(`${ended.id} is ${ended.state}`);
         return done(EXIT.ok);
       }
+      // From before it begins: Ctrl-C while the gateway is being asked must not leave a replay behind that nobody follows.
+      const interrupted = new AbortController();
+      const interrupt = (): void => interrupted.abort();
+      process.once("SIGINT", interrupt);
       const begun = await begin(gateway, path, options);
-      const { replay, isInterrupted } = await follow(gateway, path, begun);
+      const goesOn = `sluice replay ${plain(name)} --resume ${begun.id}`;
+      const replay = await follow(gateway, path, begun, interrupted.signal).catch((thrown: unknown) => {
+        say(`it was not followed to its end; see --list, and go on with: ${goesOn}`);
+        throw thrown;
+      });
+      process.off("SIGINT", interrupt);
       if (options.json === true) printJson(replay);
       else tell(replay);
-      if (isInterrupted && replay.state === "cancelled") {
-        say(`cancelled; go on with: sluice replay ${plain(name)} --resume ${replay.id}`);
+      if (interrupted.signal.aborted && replay.state === "cancelled") {
+        say(`cancelled; go on with: ${goesOn}`);
         return done(EXIT.interrupted);
       }
       const isGood = replay.state === "done" && (replay.apply || replay.same === replay.events);
@@ -97,28 +106,25 @@ async function begin(gateway: Running, path: string, options: Options): Promise<
   return await gateway.ask("POST", path, body);
 }
 
-/** Until it has ended; Ctrl-C ends it. */
+/** Until it has ended; once `interrupted` is aborted it is ended where it is. */
 async function follow(
   gateway: Running,
   path: string,
   begun: ReplayAnswer,
-): Promise<{ readonly replay: ReplayAnswer; readonly isInterrupted: boolean }> {
+  interrupted: AbortSignal,
+): Promise<ReplayAnswer> {
   const one = `${path}/${begun.id}`;
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  process.once("SIGINT", interrupt);
   let replay = begun;
   try {
-    while (replay.state === "running" && !interrupted.signal.aborted) {
+    while (replay.state === "running" && !interrupted.aborted) {
       drawBar(replay);
-      await sleep(POLL_MS, interrupted.signal).catch(() => undefined);
+      await sleep(POLL_MS, interrupted).catch(() => undefined);
       replay = await gateway.ask<ReplayAnswer>("GET", one);
     }
     if (replay.state === "running") replay = await gateway.ask<ReplayAnswer>("DELETE", one);
-    return { replay, isInterrupted: interrupted.signal.aborted };
+    return replay;
   } finally {
     clearBar();
-    process.off("SIGINT", interrupt);
   }
 }
 

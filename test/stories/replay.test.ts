@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ReplayAnswer } from "#src/control/replay-shapes.ts";
-import { sluice } from "../cli/sluice.ts";
+import { sluice, start } from "../cli/sluice.ts";
 import { Fleet } from "./rig/fleet.ts";
 import { GatewayProcess } from "./rig/gateway-process.ts";
 import { countingHandler } from "./rig/handlers.ts";
@@ -21,6 +21,7 @@ const CLOCKED = countingHandler({ version: 1 }).replace("return {", "return { at
 
 interface Stage extends AsyncDisposable {
   readonly gateway: GatewayProcess;
+  readonly fleet: Fleet;
   send(each: number): Promise<void>;
   run(...args: string[]): ReturnType<typeof sluice>;
   replay(
@@ -44,6 +45,7 @@ async function setUp(source: string, devices = 20): Promise<Stage> {
       .map((line) => JSON.parse(line) as Line);
   return {
     gateway,
+    fleet,
     run,
     lines,
     send: async (each) => {
@@ -90,6 +92,38 @@ describe("a replay", () => {
     const again = await stage.replay("--since", "1h", "--key", "device-3");
     expect(again, again.err).toMatchObject({ code: 0, replay: { events: 60, same: 60, skipped: 0 } });
     expect(stage.lines()).toHaveLength(ran);
+  });
+
+  it("lets what devices publish meanwhile go on: most of it is done while the replay runs, and nothing is missing", async () => {
+    await using stage = await setUp(CLOCKED);
+    const { gateway, fleet } = stage;
+    const path = "/api/v1/handlers/count/replays";
+    await until("events that have ended", async () => (await gateway.ledger()).events.done > 600, { withinMs: 20_000 });
+    let [published, done, replays] = [0, 0, 0];
+    // As many one after another as it takes until there is something to be told.
+    while (published < 300) {
+      const before = { published: fleet.acked, done: (await gateway.ledger()).events.done };
+      const body = { since: new Date(0), until: new Date() };
+      const { id } = (await (await gateway.ask("POST", path, body)).json()) as ReplayAnswer;
+      const replay = await until(
+        "the replay's end",
+        async () => {
+          const now = (await gateway.api(`${path}/${id}`)) as ReplayAnswer;
+          return now.state === "running" ? false : now;
+        },
+        { withinMs: 60_000, everyMs: 5, tell: () => gateway.logTail() },
+      );
+      done += (await gateway.ledger()).events.done - before.done;
+      published += fleet.acked - before.published;
+      expect(replay).toMatchObject({ state: "done", same: replay.events, skipped: 0 });
+      expect(replay.events).toBeGreaterThan(500);
+      replays++;
+    }
+    console.log(`${done} of ${published} events done beside ${replays} replays`);
+    expect(done / published).toBeGreaterThan(0.5);
+    await fleet.settled();
+    const ledger = await gateway.drained();
+    expect(ledger.events).toMatchObject({ accepted: fleet.acked, done: fleet.acked });
   });
 
   it("on another version shows what that makes of the events, and of which", async () => {
@@ -140,10 +174,14 @@ describe("a replay", () => {
     ).toEqual([26, 26, 26, 26]);
   });
 
-  it("that is cancelled goes on from where it was, and sends nothing twice", async () => {
+  it("that is cancelled by Ctrl-C goes on from where it was, and sends nothing twice", async () => {
     await using stage = await setUp(CLOCKED, 4);
     await stage.send(100);
-    const begun = stage.replay("--since", "1h", "--apply", "--rate", "150");
+    const { configFile } = stage.gateway;
+    const begun = start([
+      ...["replay", "count", "--since", "1h", "--apply", "--rate", "100"],
+      ...["--json", "--config", configFile],
+    ]);
     const running = await until(
       "a replay",
       async () => {
@@ -152,10 +190,14 @@ describe("a replay", () => {
       },
       { withinMs: 30_000, everyMs: 20 },
     );
-    expect(await stage.run("replay", "count", "--cancel", running.id)).toMatchObject({ code: 0 });
-    const { replay: cancelled } = await begun;
+    begun.child.kill("SIGINT");
+    const { code: ended, out, err } = await begun.ended;
+    expect([ended, err]).toEqual([130, expect.stringContaining(`--resume ${running.id}`)]);
+    // What it says last is how it stands at the gateway, where nothing of it goes on.
+    const cancelled = JSON.parse(out) as ReplayAnswer;
     expect(cancelled).toMatchObject({ state: "cancelled" });
     expect(cancelled.sent).toBeLessThan(400);
+    expect(await stage.gateway.api(`/api/v1/handlers/count/replays/${running.id}`)).toEqual(cancelled);
     await stage.gateway.restart();
     const { code, replay } = await stage.replay("--resume", running.id);
     expect({ code, sent: replay.sent, events: replay.events }).toEqual({ code: 0, sent: 400, events: 400 });
