@@ -36,7 +36,7 @@ export async function checkHandlers(config: Config): Promise<readonly HandlerChe
   const checks = new Map<string, HandlerCheck>();
   const triggers = new Triggers();
   const sandbox = await Sandbox.open({
-    settings: { ...config.sandbox, runners: 1 },
+    settings: { ...config.sandbox, runners: 1, cgroup: "off" },
     journalId: "check",
     gatewayId: config.gateway.id,
     clock: systemClock,

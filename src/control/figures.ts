@@ -157,6 +157,7 @@ export interface SandboxFigures {
   readonly killedForMemory: number;
   readonly killedForTime: number;
   readonly killedForNonsense: number;
+  readonly memoryCgroup: number;
   readonly isolates: number;
   readonly isolatesRested: number;
   readonly isolatesYielded: number;

@@ -174,6 +174,11 @@ const sandbox: readonly Metric[] = [
     "Isolates that were given up and will be built anew: idle, or because memory was short.",
     ({ figures: { sandbox } }) => ({ idle: sandbox.isolatesRested, memory: sandbox.isolatesYielded }),
   ),
+  gauge(
+    "sandbox_memory_cgroup",
+    "1 where each runner has a memory cgroup, 0 where only the gateway looks at its memory.",
+    ({ figures }) => figures.sandbox.memoryCgroup,
+  ),
   gauge("sandbox_resident_bytes", "Memory of the runners.", ({ figures }) => figures.sandbox.rssBytes),
   gauge("sandbox_batches_in_flight", "Batches that runners have.", ({ figures }) => figures.sandbox.batchesInFlight),
   counter("sandbox_batches_total", "Batches handed to runners.", ({ figures }) => figures.sandbox.batches),

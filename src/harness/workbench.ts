@@ -113,7 +113,7 @@ export class Workbench {
     const hands: Hands = { fetch: undefined, logs: [] };
     const sandbox = await Sandbox.open({
       command: runnerCommand(await programs),
-      settings: { ...(options.sandbox ?? sandboxSettings.parse({})), runners: 1 },
+      settings: { ...(options.sandbox ?? sandboxSettings.parse({})), runners: 1, cgroup: "off" },
       journalId: JOURNAL_ID,
       gatewayId: options.gatewayId ?? "edge-1",
       clock: systemClock,

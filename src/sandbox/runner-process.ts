@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { FrameReader, jsonFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
+import type { MemoryGroup, MemoryGroups } from "./cgroup.ts";
 import type { Programs } from "./programs.ts";
 
 /** Whoever needs memory more than a handler does gets it: runners are the first to go. */
@@ -23,7 +24,18 @@ const TICK_MS = 10;
 export interface RunnerEvents {
   readonly frame: (frame: Frame) => void;
   /** Exactly once: it ended, was killed, or says what no runner of ours says. */
-  readonly lost: (why: string, byItself: boolean) => void;
+  readonly lost: (why: string, end: RunnerEnd) => void;
+}
+
+/** By itself, killed by us, or killed for its memory, by us or by the kernel. */
+export type RunnerEnd = "ended" | "killed" | "outgrew";
+
+export interface RunnerOptions {
+  readonly command: RunnerCommand;
+  /** How much its processes stand back when others need the processor. */
+  readonly nice: number;
+  /** undefined: the kernel does not limit their memory. */
+  readonly groups: MemoryGroups | undefined;
 }
 
 /** How a runner is started. Tests put a program of their own here. */
@@ -67,14 +79,14 @@ export class RunnerProcess {
   readonly #child: ChildProcess;
   readonly #channel: Duplex;
   readonly #lost: RunnerEvents["lost"];
+  readonly #group: MemoryGroup | undefined;
   readonly exited: Promise<void>;
   #over = false;
   #stderr = "";
   #statm: number | undefined;
   readonly #sample = Buffer.alloc(128);
 
-  /** `nice`: runners are the first to wait when others need the processor. */
-  constructor(command: RunnerCommand, nice: number, events: RunnerEvents) {
+  constructor({ command, nice, groups }: RunnerOptions, events: RunnerEvents) {
     this.#lost = events.lost;
     // Detached: a Ctrl-C at the terminal is for the gateway, which needs its runners while it drains.
     this.#child = spawn(process.execPath, command.args, {
@@ -84,15 +96,19 @@ export class RunnerProcess {
       stdio: ["pipe", "ignore", "pipe", "pipe"],
     });
     this.#channel = this.#child.stdio[3] as Duplex;
-    if (this.#child.pid !== undefined) yieldTo(this.#child.pid, nice);
+    if (this.#child.pid !== undefined) {
+      yieldTo(this.#child.pid, nice);
+      this.#group = groups?.hold(this.#child.pid);
+    }
     this.exited = new Promise((resolve) => {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());
     });
-    this.#child.once("exit", (code, signal) =>
-      this.#end(`ended with ${signal ?? `exit code ${code}`}${this.#stderr}`, true),
-    );
-    this.#child.once("error", (error) => this.#end(`could not be started: ${error.message}`, true));
+    this.#child.once("exit", (code, signal) => {
+      this.#end(`ended with ${signal ?? `exit code ${code}`}${this.#stderr}`, "ended");
+      this.#group?.remove();
+    });
+    this.#child.once("error", (error) => this.#end(`could not be started: ${error.message}`, "ended"));
     this.#child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = `${this.#stderr || ": "}${chunk.toString()}`.slice(0, STDERR_CHARS_MAX);
     });
@@ -109,7 +125,10 @@ export class RunnerProcess {
     this.#channel.on("error", () => undefined); // A reset channel is an ended runner; `exit` tells why.
     // One that lives on without its channel can never answer.
     this.#channel.on("close", () => setTimeout(() => this.kill("closed its channel"), EXIT_MS).unref());
-    this.send(jsonFrame("hello", 0, { guestCode: command.guestCode }));
+    const hello = (): void => this.send(jsonFrame("hello", 0, { guestCode: command.guestCode }));
+    // It is ready after that, so no handler is in it before it is in its group.
+    if (this.#group === undefined) hello();
+    else void this.#group.entered.then(hello);
   }
 
   get pid(): number {
@@ -130,9 +149,9 @@ export class RunnerProcess {
   }
 
   /** At once, and `lost` is told before this returns. Does nothing when it was lost before. */
-  kill(why: string): void {
+  kill(why: string, end: RunnerEnd = "killed"): void {
     this.#child.kill("SIGKILL");
-    this.#end(why, false);
+    this.#end(why, end);
   }
 
   /** Resident memory, or 0 where that cannot be known. */
@@ -158,12 +177,15 @@ export class RunnerProcess {
     }
   }
 
-  #end(why: string, byItself: boolean): void {
+  #end(why: string, end: RunnerEnd): void {
     if (this.#over) return;
     this.#over = true;
     if (this.#statm !== undefined) closeSync(this.#statm);
     this.#channel.destroy();
-    this.#lost(why, byItself);
+    // What the kernel has killed ends, or closes its channel, like any other.
+    if (end !== "outgrew" && this.#group?.hasKilled() === true)
+      this.#lost("took more memory than its cgroup may; the kernel killed it", "outgrew");
+    else this.#lost(why, end);
   }
 }
 

@@ -2,6 +2,8 @@
 import type { Supervisor } from "./supervisor.ts";
 
 export interface SandboxFigures extends RunnersFigures {
+  /** 1 where the kernel limits what a runner takes, else 0. */
+  readonly memoryCgroup: number;
   readonly batches: number;
   readonly tasks: number;
   readonly handlers: number;

@@ -27,6 +27,7 @@ import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
 import { guestOf, limitsOf } from "./bundle.ts";
 import type { HandlerBundle } from "./bundle.ts";
+import { MemoryGroups } from "./cgroup.ts";
 import type { Loaded } from "./isolates.ts";
 import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
@@ -100,15 +101,18 @@ export class Sandbox {
   #batches = 0;
   #tasks = 0;
   readonly #rest: NodeJS.Timeout;
+  readonly #groups: MemoryGroups | undefined;
 
-  private constructor(options: SandboxOptions, command: RunnerCommand) {
+  private constructor(options: SandboxOptions, command: RunnerCommand, groups: MemoryGroups | undefined) {
     const { settings, clock, log } = options;
     this.#options = options;
+    this.#groups = groups;
     this.#webCode = command.webCode ?? (() => Promise.resolve(""));
     this.sharedMax = settings.runners ?? Math.max(1, availableParallelism() - 1);
     const rssBytesMax = (): number => this.#rssBytesMax();
     const redact: Redact = (text) => this.#redacted(text);
-    const shared = { command, sliceMs: settings.slice, clock, log, rssBytesMax, redact };
+    this.#groups?.allow(rssBytesMax());
+    const shared = { command, groups, sliceMs: settings.slice, clock, log, rssBytesMax, redact };
     this.#supervisors = Array.from({ length: this.sharedMax + 1 }, (_, index) => {
       const nice = index < this.sharedMax ? NICE.shared : NICE.apart;
       return new Supervisor({ ...shared, index, nice });
@@ -119,7 +123,8 @@ export class Sandbox {
 
   /** Resolves when the first runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
   static async open(options: SandboxOptions): Promise<Sandbox> {
-    const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()));
+    const groups = options.settings.cgroup === "off" ? undefined : MemoryGroups.open(options.log);
+    const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()), groups);
     try {
       await sandbox.wake(0);
       return sandbox;
@@ -147,6 +152,7 @@ export class Sandbox {
   ): Promise<Load> {
     const version = await this.#versionOf(bundle, makesRequests);
     this.#versions.set(version.serial, version);
+    this.#groups?.allow(this.#rssBytesMax());
     let loaded: Loaded | undefined;
     try {
       loaded = await insist(() => this.#at(runner).load(version));
@@ -278,6 +284,7 @@ export class Sandbox {
   figures(): SandboxFigures {
     return {
       ...sumOf(this.#supervisors),
+      memoryCgroup: this.#groups?.isHolding === true ? 1 : 0,
       batches: this.#batches,
       tasks: this.#tasks,
       handlers: this.#live.size,
@@ -289,6 +296,7 @@ export class Sandbox {
   async close(): Promise<void> {
     clearInterval(this.#rest);
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
+    this.#groups?.close();
   }
 
   async #versionOf(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {
@@ -367,6 +375,7 @@ export class Sandbox {
 
   #forget(version: Live): void {
     this.#versions.delete(version.serial);
+    this.#groups?.allow(this.#rssBytesMax());
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
 }

@@ -21,6 +21,10 @@ export const sandboxSettings = z
       description:
         "A runner that grows beyond this (or beyond 128MB plus the `memory` of the largest handler), plus 5MB for each isolate that handlers may have, is killed and replaced. From three quarters of that on it gives isolates up.",
     }),
+    cgroup: z.enum(["auto", "off"]).default("auto").meta({
+      description:
+        "`auto`: where the gateway may make cgroups (as root, in a systemd unit with `Delegate=memory`), each runner has one, and the kernel stops a runner that outgrows `runnerMemoryMax` by 32MB between two looks of the gateway. `off`: the gateway alone looks.",
+    }),
     slice: duration
       .prefault("50ms")
       .meta({ description: "After this long no further event of a batch is begun, so that handlers take turns." }),

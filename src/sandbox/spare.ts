@@ -8,15 +8,12 @@
  */
 import type { Clock } from "../time.ts";
 import { RunnerProcess } from "./runner-process.ts";
-import type { RunnerCommand, RunnerEvents } from "./runner-process.ts";
+import type { RunnerEvents, RunnerOptions } from "./runner-process.ts";
 
 /** What waited for the runner is caught up with first. */
 const AFTER_MS = 500;
 
-export interface SpareOptions {
-  readonly command: RunnerCommand;
-  /** How much its processes stand back when others need the processor. */
-  readonly nice: number;
+export interface SpareOptions extends RunnerOptions {
   readonly clock: Clock;
 }
 
@@ -90,10 +87,9 @@ export class Spare {
   }
 
   #start(): Kept {
-    const { command, nice } = this.#options;
-    const runner = new RunnerProcess(command, nice, {
+    const runner = new RunnerProcess(this.#options, {
       frame: (frame) => kept.events.frame(frame),
-      lost: (why, byItself) => kept.events.lost(why, byItself),
+      lost: (why, end) => kept.events.lost(why, end),
     });
     const kept: Kept = {
       runner,

@@ -17,7 +17,7 @@ import type { Redact } from "./redaction.ts";
 import { RequestQueue } from "./request-queue.ts";
 import type { Load } from "./request-queue.ts";
 import { Look, Pulse } from "./pulse.ts";
-import type { RunnerProcess } from "./runner-process.ts";
+import type { RunnerEnd, RunnerProcess } from "./runner-process.ts";
 import { allOf, parseBody, readAnswer, readSpent, strike, WireError } from "./results.ts";
 import type { Beat, LoadBody, UnloadBody } from "./runner.ts";
 import { Spare } from "./spare.ts";
@@ -202,7 +202,7 @@ export class Supervisor {
     this.figures.started++;
     const { runner, isReady } = this.spare.take((taken) => ({
       frame: (frame) => this.#hear(taken, frame),
-      lost: (why, byItself) => this.#replace(taken, why, byItself),
+      lost: (why, end) => this.#replace(taken, why, end),
     }));
     if (isReady) setImmediate(() => this.#ready(runner)); // What its predecessor had in hand is answered first.
     this.#look.begin();
@@ -338,30 +338,30 @@ export class Supervisor {
       return true;
     }
     if (state.at !== "ready" || this.#inFlight.size === 0) return false;
-    const wrong = this.#wrongWith(state);
-    if (wrong !== undefined) state.runner.kill(wrong);
+    this.#judge(state);
     return true;
   }
 
-  #wrongWith({ runner, pulse }: Ready): string | undefined {
+  #judge({ runner, pulse }: Ready): void {
     const nowMs = this.#options.clock.monotonic();
     const rssBytesMax = this.#options.rssBytesMax();
     const rssBytes = runner.rssBytes();
     if (rssBytes > rssBytesMax) {
-      this.figures.killedForMemory++;
       const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
-      return `took ${megabytes(rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`;
+      runner.kill(`took ${megabytes(rssBytes)} MB, more than ${megabytes(rssBytesMax)} MB`, "outgrew");
+      return;
     }
     const isLost = pulse.isLost(nowMs, () => runner.mainThreadMs());
-    if (!isLost && !this.#inFlight.isOverdue(nowMs)) return undefined;
+    if (!isLost && !this.#inFlight.isOverdue(nowMs)) return;
     this.figures.killedForTime++;
-    return isLost ? "was busy with something that cannot be stopped" : "did not answer in time";
+    runner.kill(isLost ? "was busy with something that cannot be stopped" : "did not answer in time");
   }
 
-  #replace(lost: RunnerProcess, why: string, byItself: boolean): void {
+  #replace(lost: RunnerProcess, why: string, end: RunnerEnd): void {
     const state = this.#state;
     if (!("runner" in state) || state.runner !== lost) return;
     this.figures.lost++;
+    if (end === "outgrew") this.figures.killedForMemory++;
     this.#gone();
     const { log, index, redact } = this.#options;
     log.warn({ runner: index, pid: lost.pid, why: redact(why), inFlight: this.#inFlight.size }, "runner lost");
@@ -379,6 +379,6 @@ export class Supervisor {
     }
     const lostWork = this.#inFlight.takeAll();
     this.#queue.lost(lostWork.some((request) => request.at === "load"));
-    answerAll(lostWork, byItself ? "ended" : "killed");
+    answerAll(lostWork, end === "ended" ? "ended" : "killed");
   }
 }
