@@ -194,15 +194,19 @@ describe("with cgroups of version 2, a gateway", () => {
     expect(tree.list(join(tree.point, tree.own))).toEqual([]);
   });
 
-  it.each(["", "memory"])(
-    "that was started in a leaf (DelegateSubgroup=) uses the group above, which hands on '%s'",
-    async (on) => {
-      const tree = new CgroupTree(2, "/system.slice/sluice.service/sluice-gateway");
+  it.each([
+    ["sluice-gateway", "memory"],
+    ["sluice-gateway", ""],
+    ["main", ""],
+  ])(
+    "that was started in a leaf '%s' (DelegateSubgroup=) uses the group above, which hands on '%s'",
+    async (leaf, on) => {
       const unit = "/sys/fs/cgroup/system.slice/sluice.service";
+      const tree = new CgroupTree(2, `/system.slice/sluice.service/${leaf}`);
       tree.files.set(join(unit, "cgroup.subtree_control"), on);
       await hold(opened(tree), RUNNER);
       expect(groupsIn(tree, unit)).toEqual([tree.groupOf(RUNNER)]);
-      expect(tree.groupOf(process.pid)).toBe(join(unit, "sluice-gateway"));
+      expect(tree.groupOf(process.pid)).toBe(join(unit, leaf));
     },
   );
 
