@@ -96,6 +96,7 @@ export function acknowledge(core: Core, group: Group): void {
 /** Lets the consumers see what the group brought them. */
 export function show(core: Core, group: Group): void {
   core.states.landed(group);
+  core.records.landed(group);
   for (const written of group.pages) {
     if (written.log !== EVENTS) {
       core.outboxes[written.log]?.feed?.offerPage(written);

@@ -26,6 +26,8 @@ export class Group {
   /** Its finished pages, each log's in order. */
   readonly pages: Page[] = [];
   readonly waiters: (() => void)[] = [];
+  /** Memory of its records' rows, which is filled again once they are on disk. */
+  readonly lent: Buffer<ArrayBuffer>[] = [];
   /** Payload and output bytes staged, about. */
   bytes = 0;
   /** Number of the next event, and tasks accepted, as of its cut. */

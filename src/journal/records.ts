@@ -20,6 +20,8 @@ import { seal, SEAL_BYTES } from "./seal.ts";
 import type { States } from "./state.ts";
 
 const ROW_BYTES_MAX = 64 * 1024;
+/** Memory for rows that is kept for the next ones: a busy journal writes hundreds a second. */
+const SPARE_MAX = 8;
 const NO_OUTPUTS: readonly Output[] = [];
 const NOT_IN_MEMORY: Before = { at: "unknown" };
 
@@ -33,6 +35,7 @@ export class Records {
   readonly #states: States;
   readonly #now: () => number;
   #into = Buffer.allocUnsafeSlow(1024);
+  readonly #spare: Buffer<ArrayBuffer>[] = [];
   #at = SEAL_BYTES;
   #seqMax = 0;
   /** Of the next row, and of the oldest that is kept. */
@@ -93,12 +96,21 @@ export class Records {
     const bytes = this.#at;
     if (bytes === SEAL_BYTES) return;
     const key = keys.record({ offset: this.next, timeMs: this.#now(), seqMax: this.#seqMax, bytes });
-    const row = Buffer.from(this.#into.subarray(0, bytes));
+    const row = this.#into.subarray(0, bytes);
     group.operations.push({ type: "put", key, value: seal(key, row) });
+    // Not a copy, and not new memory for each either: both are work, for the garbage collector most of all.
+    group.lent.push(this.#into);
+    this.#into = this.#spare.pop() ?? Buffer.allocUnsafeSlow(1024);
     this.next += bytes;
     this.#at = SEAL_BYTES;
     this.#seqMax = 0;
-    if (this.#into.length > 2 * ROW_BYTES_MAX) this.#into = Buffer.allocUnsafeSlow(1024);
+  }
+
+  /** The group is on disk, and nobody looks at its rows any more. One large entry must not hold its memory for ever. */
+  landed({ lent }: Group): void {
+    for (const row of lent) {
+      if (this.#spare.length < SPARE_MAX && row.length <= 2 * ROW_BYTES_MAX) this.#spare.push(row);
+    }
   }
 
   #grow(needed: number): void {

@@ -6,6 +6,7 @@ import { eventRecord } from "../../src/event.ts";
 import { readRecord, recordBytesMax, writeRecord } from "../../src/journal/record.ts";
 import type { Recorded } from "../../src/journal/record.ts";
 import type { Journal } from "../../src/journal/journal.ts";
+import { FaultyStore } from "../doubles/faulty-store.ts";
 import { digestOf, outputsAsBytes, readOutputs } from "../../src/output-bytes.ts";
 import type { Output, Task } from "../../src/task.ts";
 import {
@@ -132,6 +133,35 @@ describe("What a task came to", () => {
     );
     const event = await journal.past.event(read[4]?.found.seq ?? 0);
     expect(event?.page.subarray(event.at).includes('{"n":4}')).toBe(true);
+  });
+
+  it("is what it was though the memory of rows is filled again meanwhile, also where each write takes a second try", async () => {
+    const store = new FaultyStore();
+    const path = await dataFolder();
+    const journal = await openJournal(path, { store });
+    const [handler, uplink] = [journal.handlerId("h"), journal.uplinkId("cloud")];
+    const count = 600;
+    const receiver = new Remembering();
+    for (let n = 0; n < count; n++) journal.append(draft(`t/${n}`, "{}", { timeMs: START_MS }), [handler], receiver, n);
+    const feed = journal.tasks(handler, byTopic, nothing);
+    const tasks = await takeTasks(feed, count);
+    store.fault = (batch) => (batch % 2 === 0 ? { code: "EIO", lands: batch % 4 === 0 } : undefined);
+    for (const [n, task] of tasks.entries()) {
+      journal.settle(task, done([output(uplink, `{"out":${n},"pad":"${"x".repeat(n)}"}`)]), 7, START_MS + n);
+      // Some are staged while the ones before are on their way.
+      if (n % 50 === 0) await new Promise(setImmediate);
+      if (n % 200 === 199) await journal.synced();
+    }
+    await journal.synced();
+    store.fault = () => undefined;
+    feed.close();
+    expect(store.opens).toBeGreaterThan(2);
+    const sent = (await all(journal, handler)).map(({ found }) =>
+      found.outputs.at === "here" ? found.outputs.bytes : [],
+    );
+    expect(sent.map((bytes) => readOutputs(Buffer.from(bytes))[0]?.data.toString())).toEqual(
+      tasks.map((_, n) => `{"out":${n},"pad":"${"x".repeat(n)}"}`),
+    );
   });
 
   it("is read on from any place between two entries, of all rows", async () => {
