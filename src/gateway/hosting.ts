@@ -37,8 +37,10 @@ export interface HostingRooms {
 /** A version that is loaded beside the live one. */
 type Aside = Pick<LiveHandler, "name" | "version" | "code" | "sourceMap" | "file" | "settings">;
 
-/** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
 const PAGE = 100;
+/** No handler has that number. */
+const NOBODY = -1;
+/** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
 const ROUTE_RETRY = { triesMax: 5, firstMs: 500, maxMs: 60_000 };
 
 export class Hosting {
@@ -84,7 +86,9 @@ export class Hosting {
     const { journal, sandbox, pipeline } = this.#rooms;
     const settings = { timeoutMs, memoryBytes, params: {}, topics: [] };
     const bundle = { name, id: 0, version: 0, code, sourceMap, settings };
-    return sandbox.inspect(bundle, pipeline.placeFor(journal.handlerId(name), "fresh"));
+    // What is refused must not cost one of the journal's 65,535 numbers.
+    const id = this.#live.has(name) ? journal.handlerId(name) : NOBODY;
+    return sandbox.inspect(bundle, pipeline.placeFor(id, "fresh"));
   }
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */

@@ -95,10 +95,9 @@ export class Hooks {
       throw this.#invalid("WEBHOOK_TYPE", "packed bodies are not taken");
     }
     if (Number(call.headers["content-length"] ?? 0) > config.bodyBytesMax) throw this.#tooLarge(config);
-    if (this.#under >= CALLS_MAX || !this.#rateOf(config).take(this.#options.clock.monotonic())) {
-      this.#calls.limited++;
-      throw new Fault("WEBHOOK_RATE", "too many calls at a time");
-    }
+    if (this.#under >= CALLS_MAX) throw this.#limited();
+    // Who signs is known by the body: before that, whoever does not could use up the rate of who does.
+    if (!isSigned(config)) this.#assertRate(config);
   }
 
   /** Resolves with the event's id when it is on disk. Throws the Fault that answers the call. */
@@ -106,6 +105,7 @@ export class Hooks {
     const { config, path } = this.#found(call.path);
     if (body.length > config.bodyBytesMax) throw this.#tooLarge(config);
     this.#assertSigned(config, call, body);
+    if (isSigned(config)) this.#assertRate(config);
     this.#under++;
     try {
       return { id: await this.#take(config, path, call, body) };
@@ -219,6 +219,15 @@ export class Hooks {
     return value;
   }
 
+  #assertRate(config: WebhookConfig): void {
+    if (!this.#rateOf(config).take(this.#options.clock.monotonic())) throw this.#limited();
+  }
+
+  #limited(): Fault {
+    this.#calls.limited++;
+    return new Fault("WEBHOOK_RATE", "too many calls at a time");
+  }
+
   #rateOf({ path, perSecond }: WebhookConfig): TokenBucket {
     const known = this.#rates.get(path);
     if (known?.perSecond === perSecond) return known;
@@ -244,6 +253,10 @@ export class Hooks {
     this.#calls.invalid++;
     return new Fault(code, message);
   }
+}
+
+function isSigned({ auth }: WebhookConfig): boolean {
+  return typeof auth === "object" && "hmac" in auth;
 }
 
 function isOfType(type: string, wanted: string): boolean {

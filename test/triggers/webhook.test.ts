@@ -303,6 +303,14 @@ describe("who may call", () => {
     expect(await it.events()).toEqual([body]);
   });
 
+  it("has its rate, whatever others send who cannot sign", async () => {
+    const it = await open(webhook({ auth: { hmac }, perSecond: 2 }));
+    for (let i = 0; i < 5; i++) expect((await it.call()).status).toBe(401);
+    const headers = { "x-hub-signature-256": signed('{"n":1}') };
+    const own = [await it.call({ headers }), await it.call({ headers }), await it.call({ headers })];
+    expect(own.map(({ status }) => status)).toEqual([202, 202, 429]);
+  });
+
   it("is who signs the time as well, and not for longer than the tolerance", async () => {
     const it = await open(webhook({ auth: { hmac: { ...hmac, timestampHeader: "X-Time" } } }));
     const call = async (offsetMs: number, claimedMs = offsetMs): Promise<number> => {
