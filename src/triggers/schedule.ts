@@ -25,6 +25,11 @@ export class ScheduleTrigger implements Trigger {
     return this.#scheduled.values();
   }
 
+  /** Whether it has not been replaced, or removed, since. */
+  has(scheduled: Scheduled): boolean {
+    return this.#scheduled.get(scheduled.handler) === scheduled;
+  }
+
   bind(handler: number, config: TriggerConfig): KeyOf | undefined {
     const { schedule, name = "" } = config;
     if (schedule === undefined) {

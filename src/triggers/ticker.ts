@@ -53,8 +53,10 @@ export const MADE_UP_MAX = 1000;
 const LATE_MS = 30_000;
 /** The longest wait between two looks at the clock. */
 const LOOK_MS = 5000;
-/** The shortest: also the wait where the journal takes nothing. */
+/** Where the journal takes nothing, at first; twice as long each further time, up to the longest. */
 const AGAIN_MS = 250;
+/** After so long others have their turn before the next schedules have theirs: to list a thousand instants takes a while. */
+const TURN_MS = 20;
 /**
  * Behind the last tick by less than a schedule's own time to the next one, within these bounds, its next tick comes a little
  * late. Further behind it would be silent for many of them, for years where the clock was wrong then and is right now.
@@ -69,10 +71,17 @@ export class Ticker {
   #missed = 0;
   #rewound = 0;
   #isRunning = false;
+  /** Those that are still to be looked at, of a look that took long; and when those before are to be looked at again. */
+  #left: Scheduled[] = [];
+  #nextMs = Infinity;
+  #againMs = AGAIN_MS;
 
   constructor(options: TickerOptions) {
     this.#options = options;
-    options.schedules.onChange = () => this.#wait(0);
+    options.schedules.onChange = () => {
+      this.#left = [];
+      this.#wait(0);
+    };
   }
 
   /** Begins to tick: handlers that there are at the start have been bound. */
@@ -97,19 +106,33 @@ export class Ticker {
     this.#timer.unref();
   }
 
-  /** Ticks whatever is due. Returns how long to wait before the next look; undefined when nothing is scheduled. */
+  /** Ticks whatever is due, for a while. Returns how long to wait before the next look; undefined when nothing is scheduled. */
   look(): number | undefined {
-    const nowMs = this.#options.clock.now();
-    let waitMs: number | undefined;
-    for (const scheduled of this.#options.schedules.scheduled) {
-      const nextMs = this.#lookAt(scheduled, nowMs);
-      waitMs = Math.min(waitMs ?? LOOK_MS, Math.max(1, nextMs - nowMs));
+    const { clock, schedules } = this.#options;
+    const [nowMs, startMs] = [clock.now(), clock.monotonic()];
+    if (this.#left.length === 0) {
+      this.#left = [...schedules.scheduled].toReversed();
+      this.#nextMs = Infinity;
+      if (this.#left.length === 0) return undefined;
     }
-    return waitMs;
+    for (let scheduled = this.#left.pop(); scheduled !== undefined; scheduled = this.#left.pop()) {
+      const nextMs = schedules.has(scheduled) ? this.#lookAt(scheduled, nowMs) : Infinity;
+      if (nextMs === undefined) {
+        // The others would fare no better.
+        this.#left = [];
+        const waitMs = this.#againMs;
+        this.#againMs = Math.min(LOOK_MS, 2 * waitMs);
+        return waitMs;
+      }
+      this.#nextMs = Math.min(this.#nextMs, nextMs);
+      if (this.#left.length > 0 && clock.monotonic() - startMs >= TURN_MS) return 1;
+    }
+    this.#againMs = AGAIN_MS;
+    return Math.min(LOOK_MS, Math.max(1, this.#nextMs - nowMs));
   }
 
-  /** When it is to be looked at again. */
-  #lookAt(scheduled: Scheduled, nowMs: number): number {
+  /** When it is to be looked at again; undefined: the journal takes nothing. */
+  #lookAt(scheduled: Scheduled, nowMs: number): number | undefined {
     const { ticks, log, handlerName } = this.#options;
     const { handler, plan } = scheduled;
     const id = crc32(plan.text);
@@ -124,13 +147,13 @@ export class Ticker {
     const afterMs = nowMs > last.latestMs ? last.latestMs : last.instantMs;
     const nextMs = plan.next(afterMs) ?? Infinity;
     if (nextMs > nowMs) return nextMs;
-    return this.#tick(scheduled, id, afterMs, nowMs) ? (plan.next(nowMs) ?? Infinity) : nowMs + AGAIN_MS;
+    return this.#tick(scheduled, id, afterMs, nowMs) ? (plan.next(nowMs) ?? Infinity) : undefined;
   }
 
   /** Nothing before now is made up for. */
-  #begin({ handler, plan }: Scheduled, id: number, nowMs: number): number {
+  #begin({ handler, plan }: Scheduled, id: number, nowMs: number): number | undefined {
     const taken = this.#options.ticks.tick(handler, { instantMs: nowMs, plan: id }, undefined) === "taken";
-    return taken ? (plan.next(nowMs) ?? Infinity) : nowMs + AGAIN_MS;
+    return taken ? (plan.next(nowMs) ?? Infinity) : undefined;
   }
 
   /** False when the journal took not all of it. */

@@ -5,6 +5,7 @@ import type { Journal } from "../../src/journal/journal.ts";
 import type { Missed, ScheduleConfig } from "../../src/triggers/plan.ts";
 import { ScheduleTrigger } from "../../src/triggers/schedule.ts";
 import { MADE_UP_MAX, Ticker } from "../../src/triggers/ticker.ts";
+import type { TickMark } from "../../src/triggers/ticker.ts";
 import { byTopic, dataFolder, drain, nothing, openJournal, quiet, SetClock, takeTasks } from "../journal/fixture.ts";
 
 const START = Date.parse("2026-11-25T10:00:00Z");
@@ -323,3 +324,64 @@ function unscheduled(box: Box): ConstructorParameters<typeof Ticker>[0] {
     handlerName: String,
   };
 }
+
+describe("many schedules", () => {
+  /** Each look at the clock takes `lookMs`. */
+  function many(
+    count: number,
+    lookMs: number,
+  ): {
+    ticker: Ticker;
+    schedules: ScheduleTrigger;
+    asked: number[];
+    room: { has: boolean };
+    pass: (ms: number) => void;
+  } {
+    const [asked, room, marks]: [number[], { has: boolean }, Map<number, TickMark & { latestMs: number }>] = [
+      [],
+      { has: true },
+      new Map(),
+    ];
+    const schedules = new ScheduleTrigger();
+    let [nowMs, monotonicMs] = [START, 0];
+    const ticker = new Ticker({
+      schedules,
+      ticks: {
+        last: (handler) => marks.get(handler),
+        tick: (handler, mark) => {
+          asked.push(handler);
+          if (room.has) marks.set(handler, { latestMs: mark.instantMs, ...mark });
+          return room.has ? "taken" : "refused";
+        },
+      },
+      clock: { now: () => nowMs, monotonic: () => (monotonicMs += lookMs) },
+      log: quiet,
+      handlerName: String,
+    });
+    for (let id = 0; id < count; id++)
+      schedules.bind(id, { name: `h${id}`, topics: [], key: undefined, schedule: { everyMs: MINUTE, missed: "once" } });
+    return { ticker, schedules, asked, room, pass: (ms) => void (nowMs += ms) };
+  }
+
+  it("that take long have their turns with everything else, and one that goes meanwhile has none", () => {
+    const { ticker, schedules, asked } = many(4, 30);
+    expect([ticker.look(), ticker.look()]).toEqual([1, 1]);
+    expect(asked).toEqual([0, 1]);
+    schedules.unbind(2);
+    expect([ticker.look(), ticker.look()]).toEqual([1, 5000]);
+    expect(asked).toEqual([0, 1, 3]);
+  });
+
+  it("are asked about no more than one at a time, and ever later, while the journal takes nothing", () => {
+    const { ticker, asked, room, pass } = many(100, 0);
+    expect(ticker.look()).toBe(5000);
+    pass(HOUR);
+    room.has = false;
+    asked.length = 0;
+    expect(Array.from({ length: 7 }, () => ticker.look())).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000]);
+    expect(asked).toHaveLength(7);
+    room.has = true;
+    expect(ticker.look()).toBe(5000);
+    expect(asked).toHaveLength(107);
+  });
+});
