@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, unlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -162,15 +162,18 @@ describe("a watched folder", () => {
 
   it("with so many entries that their names alone would take long is not looked at, until it has fewer", async () => {
     const { folder, folders, changes } = await watched();
-    folders.set(new Set([folder]));
-    await folders.look();
-    await writeFile(join(folder, "a"), "");
-    for (let n = 0; n < ENTRIES_MAX; n += 500) {
-      await Promise.all(Array.from({ length: 500 }, (_, i) => writeFile(join(folder, `b${n + i}`), "")));
+    const [full, later] = [join(folder, "full"), join(folder, "later")];
+    await mkdir(full);
+    for (let n = 0; n <= ENTRIES_MAX; n += 500) {
+      await Promise.all(Array.from({ length: 500 }, (_, i) => writeFile(join(full, `${n + i}`), "")));
     }
+    folders.set(new Set([later]));
+    await folders.look();
+    // All at once: it is looked at every two seconds anyway.
+    await rename(full, later);
     await folders.look();
     expect(changes).toEqual([]);
-    await unlink(join(folder, "b0"));
+    for (let n = 0; n < 500; n++) await unlink(join(later, `${n}`));
     await folders.look();
     expect(changes.length).toBe(FILES_MAX);
   });
