@@ -29,7 +29,7 @@ interface Stage extends AsyncDisposable {
 
 async function setUp(defaults: object): Promise<Stage> {
   const sources = mkdtempSync(join(tmpdir(), "sluice-sources-"));
-  const gateway = await GatewayProcess.start({
+  const gateway = await GatewayProcess.prepare({
     config: { handlers: { defaults } },
     handlers: { "count.ts": countingHandler({ version: 1 }) },
   });
@@ -66,6 +66,7 @@ it("kill -9 in the middle of a deploy leaves the old or the new version live, an
   const random = chance();
   await using stage = await setUp({ probation: false });
   const { gateway } = stage;
+  await gateway.start();
   const startedMs = performance.now();
   expect(await stage.deploy(countingHandler({ version: 2 }))).toBe(2);
   const deployMs = performance.now() - startedMs;
@@ -91,6 +92,7 @@ it("kill -9 while a version is taken back leaves no event behind: all end on the
   const random = chance();
   await using stage = await setUp({ retry: { backoff: "100ms", backoffMax: "300ms" } });
   const { gateway } = stage;
+  await gateway.start();
   let failed = 0;
   for (let n = 0; n < KILLS_OF_ROLLBACKS; n++) {
     const deployed = await stage.deploy(failingHandler(100 + n, "n % 10 === 3"));
@@ -120,7 +122,6 @@ const OF_THE_LIST = ["write:before:1", "sync:before:1", "sync:before:2", "sync:a
 it("a kill at any step of a promote leaves the candidate tried, or live, and no event lost, doubled or out of order (G2, G6)", async () => {
   await using stage = await setUp({ probation: false });
   const { gateway } = stage;
-  await gateway.kill9();
   let version = 1;
   let last: { readonly step: string; readonly live: number } | undefined;
   /** What the life before left: before the list has its name nothing of the promote is there, after that all of it. */
@@ -150,7 +151,6 @@ it("a kill at any step of a promote leaves the candidate tried, or live, and no 
 it("a kill at any step of a candidate's end leaves no event behind that it failed at: all end on the live version, once (G2, G6)", async () => {
   await using stage = await setUp({ probation: false, retry: { triesMax: 1 } });
   const { gateway, fleet } = stage;
-  await gateway.kill9();
   let version = 1;
   const ofLetters = ["commit:during:1", "commit:after:1"].map((step) => ({ step, rows: "del:0x21" }));
   const ofTheList = OF_THE_LIST.map((step) => ({ step, files: FILES }));
