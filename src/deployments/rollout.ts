@@ -253,7 +253,7 @@ export class Rollout {
     const { live } = this;
     if (live === undefined) return;
     try {
-      const { probation: _, candidate: __, ...own } = live;
+      const { probation: _, candidate: __, loadsLater: ___, ...own } = live;
       await this.#goLive({ ...own, settings: this.#maker.compose(live, this.#exported) }, this.#exported);
     } catch (error) {
       await this.fail(asFault(error, live.file));

@@ -6,7 +6,7 @@ import type { DeploymentsOptions, LiveHandler } from "../../src/deployments/depl
 import { Fault } from "../../src/fault.ts";
 import { systemClock } from "../../src/time.ts";
 import { until } from "../stories/rig/wait.ts";
-import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
@@ -75,6 +75,19 @@ describe("a start", () => {
     await start();
     expect(isAnew(await start({ settings: { h: { memory: "48MB" } } }))).toBe(true);
     expect(isAnew(await start({ settings: { h: { memory: "48MB" } } }))).toBe(false);
+  });
+
+  it("loads what gets other settings before there was time to load it", async () => {
+    for (const name of ["a", "b"]) folder.write(`${name}.ts`, source("return 1"));
+    await start();
+    const gate = Promise.withResolvers<undefined>();
+    const again = await start({}, { clock: later, warm: () => gate.promise });
+    const reconfigured = again.deployments.reconfigure(settings(folder, { defaults: { memory: "48MB" } }));
+    gate.resolve(undefined);
+    await reconfigured;
+    const last = again.live.findLast(({ name }) => name === "b");
+    expect(last?.settings.memoryBytes).toBe(48 * 1024 * 1024);
+    expect(last?.loadsLater).not.toBe(true);
   });
 
   it("takes on what the API has deployed, whatever lies in the folder", async () => {
