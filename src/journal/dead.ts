@@ -102,6 +102,8 @@ export class DeadRows {
   readonly #disk: Disk;
   readonly #names: Names;
   readonly #graves = new Map<number, Grave>();
+  /** Ids by handler, oldest first, and how long those are together. */
+  readonly #own = new Map<number, { readonly ids: Set<number>; bytes: number }>();
   #next: number;
   bytes = 0;
 
@@ -123,10 +125,25 @@ export class DeadRows {
   found(id: number, grave: Grave): void {
     this.#graves.set(id, grave);
     this.bytes += grave.bytes;
+    let own = this.#own.get(grave.handler);
+    if (own === undefined) this.#own.set(grave.handler, (own = { ids: new Set(), bytes: 0 }));
+    own.ids.add(id);
+    own.bytes += grave.bytes;
     if (id >= this.#next) this.#next = id + 1;
   }
 
-  oldest(): [number, Grave] | undefined {
+  /**
+   * Who has to go when there are too many, or too long ones: the oldest of a handler that has more than half, so that it
+   * costs others none of theirs; else the oldest.
+   */
+  surplus(countMax: number, bytesMax: number): [number, Grave] | undefined {
+    const isMany = this.count > countMax;
+    if (!isMany && this.bytes <= bytesMax) return undefined;
+    for (const { ids, bytes } of this.#own.values()) {
+      if (isMany ? ids.size * 2 <= this.count : bytes * 2 <= this.bytes) continue;
+      const [id] = ids;
+      if (id !== undefined) return [id, this.#graves.get(id) as Grave];
+    }
     const { value } = this.#graves.entries().next();
     return value;
   }
@@ -154,6 +171,12 @@ export class DeadRows {
     if (grave === undefined) return false;
     this.#graves.delete(id);
     this.bytes -= grave.bytes;
+    const own = this.#own.get(grave.handler);
+    if (own !== undefined) {
+      own.ids.delete(id);
+      own.bytes -= grave.bytes;
+      if (own.ids.size === 0) this.#own.delete(grave.handler);
+    }
     group.del(keys.dead(id));
     return true;
   }

@@ -20,7 +20,7 @@ export interface JournalOptions {
   /** Parked tasks of one handler, 10,000 and 16 MB. At the limit the handler's feed hands out nothing. */
   readonly parkedMax?: number;
   readonly parkedBytesMax?: number;
-  /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped. */
+  /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped, those of a handler that has more than half first. */
   readonly deadMax?: number;
   readonly deadBytesMax?: number;
   /** What tasks came to, kept for replays, 256 MB; 0: nothing. Beyond, the oldest go. */

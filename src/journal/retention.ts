@@ -8,7 +8,7 @@
  *   fills it (unless that uplink is to refuse), a page at a time.
  * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
  * - An outbox over its limits expires or drops its oldest outputs, a page at a time.
- * - Dead letters beyond their limits: the oldest are dropped.
+ * - Dead letters beyond their limits: the oldest are dropped, those of a handler that has more than half of them first.
  */
 import { COLUMN } from "./consumer.ts";
 import type { Consumer } from "./consumer.ts";
@@ -333,9 +333,9 @@ export class Retention {
     const core = this.#core;
     const { deadMax, deadBytesMax } = core.limits;
     for (let left = PAGES_MAX; left > 0; left--) {
-      const oldest = core.dead.oldest();
-      if (oldest === undefined || (core.dead.count <= deadMax && core.dead.bytes <= deadBytesMax)) return;
-      const [id, grave] = oldest;
+      const surplus = core.dead.surplus(deadMax, deadBytesMax);
+      if (surplus === undefined) return;
+      const [id, grave] = surplus;
       core.dead.unstage(core.writer.group, id);
       const consumer = grave.kind === "task" ? core.handlers[grave.consumer] : core.outboxes[grave.consumer]?.uplink;
       if (consumer !== undefined) {

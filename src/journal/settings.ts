@@ -14,10 +14,16 @@ const limits = z.strictObject({
     .int()
     .min(1)
     .default(10_000)
-    .meta({ description: "Dead letters kept; then the oldest are dropped, and counted." }),
+    .meta({
+      description:
+        "Dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
+    }),
   deadBytesMax: size
     .prefault("64MB")
-    .meta({ description: "Bytes of dead letters kept; then the oldest are dropped, and counted." }),
+    .meta({
+      description:
+        "Bytes of dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
+    }),
   stagedMax: size.prefault("32MB").meta({ description: "Bytes waiting for the disk; then devices wait." }),
   recordsMax: size.prefault("256MB").meta({
     description: "Bytes of what handlers' runs came to, kept for replays (`record`); then the oldest are forgotten.",

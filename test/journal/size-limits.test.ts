@@ -306,6 +306,32 @@ describe("further limits", () => {
     expect(await journal.audit()).toEqual(journal.ledger());
   });
 
+  it.each([
+    ["deadMax", { deadMax: 10 }, "short"],
+    ["deadBytesMax", { deadBytesMax: 40_000 }, "é".repeat(10_000)],
+  ])(
+    "beyond %s a handler that has most of the dead letters costs others none of theirs",
+    async (_what, limits, message) => {
+      const journal = await openJournal(await dataFolder(), { ...limits, sweepMs: 5 });
+      const die = async (name: string, count: number, text: string): Promise<void> => {
+        const handler = journal.handlerId(name);
+        const feed = journal.tasks(handler, byTopic, nothing);
+        for (let tag = 0; tag < count; tag++) journal.append(draft("t"), [handler], receiver, tag);
+        await journal.synced();
+        for (const task of await takeTasks(feed, count))
+          journal.settle(task, { at: "dead", failure: { code: "X", message: text } }, 1);
+        await journal.synced();
+      };
+      await die("rare", 3, "short");
+      await die("often", 50, message);
+      await expect.poll(() => journal.ledger().events.dropped, { timeout: 5000 }).toBeGreaterThan(40);
+      const letters = await journal.dead.list();
+      expect(letters.filter(({ handler }) => handler === "rare")).toHaveLength(3);
+      expect(letters.at(-1)?.handler).toBe("often");
+      expect(await journal.audit()).toEqual(journal.ledger());
+    },
+  );
+
   it("tasks of a handler that nobody runs any more expire after `retain`", async () => {
     const path = await dataFolder();
     const clock = new SetClock();
