@@ -10,20 +10,14 @@ const limits = z.strictObject({
       "Tasks of one handler that wait for a further try, or behind one that does; at the limit the handler gets no new tasks until some are settled.",
   }),
   parkedBytesMax: size.prefault("16MB").meta({ description: "Bytes of the same." }),
-  deadMax: z
-    .int()
-    .min(1)
-    .default(10_000)
-    .meta({
-      description:
-        "Dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
-    }),
-  deadBytesMax: size
-    .prefault("64MB")
-    .meta({
-      description:
-        "Bytes of dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
-    }),
+  deadMax: z.int().min(1).default(10_000).meta({
+    description:
+      "Dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
+  }),
+  deadBytesMax: size.prefault("64MB").meta({
+    description:
+      "Bytes of dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
+  }),
   stagedMax: size.prefault("32MB").meta({ description: "Bytes waiting for the disk; then devices wait." }),
   recordsMax: size.prefault("256MB").meta({
     description: "Bytes of what handlers' runs came to, kept for replays (`record`); then the oldest are forgotten.",
