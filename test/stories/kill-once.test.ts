@@ -127,12 +127,17 @@ it("a kill around the commit that ends a state leaves it there or not, and event
     const topic = `fade/${step}`;
     await dieAt(gateway, { step, rows: STATES_END }, async (arm) => {
       await publish(gateway, topic, {});
+      await until("the state", () => counts(topic).length === 1, { withinMs: 20_000 });
+      // What goes first may be the state that the life before has left.
       arm();
       await gateway.exited();
     });
   }
   await gateway.start();
   await gateway.drained();
+  const remembered = async (): Promise<unknown[]> =>
+    ((await gateway.api("/api/v1/handlers/fade/states")) as { states: unknown[] }).states;
+  await until("the end of all that fades", async () => (await remembered()).length === 0, { withinMs: 20_000 });
   for (const step of steps("commit", ROUND, [1])) {
     for (const of of ["keep", "fade"]) await publish(gateway, `${of}/${step}`, {});
   }
