@@ -22,6 +22,8 @@ import { DEVICES, Outlets } from "./gateway/outlets.ts";
 import { Replaying } from "./gateway/replaying.ts";
 import { Report } from "./gateway/report.ts";
 import { changedSecrets } from "./gateway/secrets.ts";
+import { Showing } from "./gateway/showing.ts";
+import type { Shown } from "./gateway/showing.ts";
 import { Telling } from "./gateway/telling.ts";
 import { Watching } from "./gateway/watching.ts";
 import { Journal } from "./journal/journal.ts";
@@ -38,6 +40,8 @@ export interface GatewayOptions {
   readonly configPath: string;
   /** Where secrets come from. */
   readonly env: Environment;
+  /** Told what handlers send and fail at. */
+  readonly show?: ((shown: Shown) => void) | undefined;
 }
 
 const IDLE_POLL_MS = 10;
@@ -132,7 +136,11 @@ function withPort({ url, port }: { readonly url: string; readonly port: number }
   return dialed.href;
 }
 
-async function openRooms(config: Config, { log, configPath, env }: GatewayOptions, closing: Closing): Promise<Rooms> {
+async function openRooms(
+  config: Config,
+  { log, configPath, env, show }: GatewayOptions,
+  closing: Closing,
+): Promise<Rooms> {
   const { stack } = closing;
   const secrets = readSecrets(config.secrets, env);
   const { data, id: gatewayId } = config.gateway;
@@ -193,7 +201,7 @@ async function openRooms(config: Config, { log, configPath, env }: GatewayOption
     isFull: (uplink) => outlets.isFull(uplink),
     judged: (...verdict) => void opened.promise.then((deployments) => deployments.judged(...verdict)),
     ...outputs,
-    outcomes: telling,
+    outcomes: show === undefined ? telling : new Showing(telling, show, (id) => journal.uplinkName(id)),
     died: (...died) => watching.notices.failed(...died),
     clock,
     random: Math.random,

@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { Config } from "../config.ts";
+import type { Shown } from "../gateway/showing.ts";
+import { DevOutcomes } from "./dev-outcomes.ts";
 import { wholeNumber } from "./device.ts";
 import { runGateway } from "./run.ts";
 import type { Addresses } from "./run.ts";
@@ -22,7 +24,7 @@ const RATE = 5;
 export function devCommand(done: (code: number) => void): Command {
   return new Command("dev")
     .description(
-      "Runs the gateway with a readable log, and takes on each handler as soon as it is saved, whatever handlers.watch says.",
+      "Runs the gateway with a readable log that has what handlers send and fail at, and takes on each handler as soon as it is saved, whatever handlers.watch says.",
     )
     .option("--config <file>", "its config; default: SLUICE_CONFIG, config/sluice.yaml or sluice.yaml")
     .option("--sim [devices]", `with simulated devices, ${DEVICES} by default, that publish`, wholeNumber(1, 10_000))
@@ -46,7 +48,10 @@ Examples:
         },
       });
       const ready = (addresses: Addresses): (() => void) => simulate(addresses, options);
-      done(await runGateway(options.config, { pretty: true, change, ...(options.sim === undefined ? {} : { ready }) }));
+      const outcomes = new DevOutcomes();
+      const show = (shown: Shown): void => outcomes.show(shown);
+      const sim = options.sim === undefined ? {} : { ready };
+      done(await runGateway(options.config, { pretty: true, change, show, ...sim }));
     });
 }
 

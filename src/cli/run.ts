@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { configFile, loadConfig } from "../config.ts";
 import type { Config } from "../config.ts";
 import { createLog } from "../log.ts";
+import type { Shown } from "../gateway/showing.ts";
 import type { Log } from "../log.ts";
 import { endSurely, watchSignals } from "./signals.ts";
 import { paint, say } from "./terminal.ts";
@@ -37,10 +38,15 @@ export interface RunOptions {
   readonly change: (config: Config) => Config;
   /** Called when the gateway is ready; what it returns is called before it closes. */
   readonly ready?: (addresses: Addresses) => () => void;
+  /** Told what handlers send and fail at. */
+  readonly show?: (shown: Shown) => void;
 }
 
 /** Opens the gateway of the config at `path` and resolves with the exit code once it has ended. */
-export async function runGateway(path: string | undefined, { pretty, change, ready }: RunOptions): Promise<number> {
+export async function runGateway(
+  path: string | undefined,
+  { pretty, change, ready, show }: RunOptions,
+): Promise<number> {
   process.title = "sluice"; // What `pidof` and `ps` are asked for.
   const file = configFile(path, process.env);
   const load = async (): Promise<Config> => change(await loadConfig(file, process.env, { files: true }));
@@ -51,7 +57,7 @@ export async function runGateway(path: string | undefined, { pretty, change, rea
   const signals = watchSignals(log);
   let gateway;
   try {
-    gateway = await Gateway.open(config, { log, configPath: file, env: process.env });
+    gateway = await Gateway.open(config, { log, configPath: file, env: process.env, show });
   } catch (thrown) {
     endSurely(log);
     throw thrown;

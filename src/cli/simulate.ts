@@ -85,6 +85,7 @@ async function simulate(options: SimulateOptions): Promise<number> {
     while (tally.acked + tally.failed < tally.sent && performance.now() < deadlineMs) await turn();
   } finally {
     clearInterval(progress);
+    if (progress !== undefined) process.stderr.write("\r\u001b[K");
     await Promise.all(devices.map(({ client }) => client.endAsync(tally.acked < tally.sent)));
   }
   report(tally, options, performance.now() - startedMs);
@@ -107,7 +108,9 @@ async function connectAll(options: SimulateOptions): Promise<Device[]> {
         client.on("error", () => undefined);
         const line = String.fromCodePoint(97 + ((first + i) % 4));
         const topic = options.topic.replaceAll("{line}", line).replaceAll("{machine}", `machine-${first + i + 1}`);
-        return { client, topic, name, n: 0, inflight: 0, c: 20 + Math.random() * 80 };
+        // From hot to cool, so that a handler that waits for what is hot has something to do.
+        const c = 90 - (70 * (first + i)) / options.devices;
+        return { client, topic, name, n: 0, inflight: 0, c };
       }),
     );
     devices.push(...opened);

@@ -4,7 +4,7 @@ import type { Stream } from "../control/stream.ts";
 import type { LiveHandler } from "../deployments/deployments.ts";
 import { eventId, eventRecord } from "../event.ts";
 import type { Fault } from "../fault.ts";
-import type { Failure, Task } from "../task.ts";
+import type { Failure, Output, Task } from "../task.ts";
 import type { Ended, Outcomes } from "../tasks/outcomes.ts";
 
 /** A topic or key may have 64 KB, a failure 4 KB and its stack more: `sluice dead show` has all of it. */
@@ -36,7 +36,7 @@ export class Telling implements Outcomes {
     this.#stream.tell({ at: "log", ...line, ...(task === undefined ? {} : this.#about(task)) });
   }
 
-  done({ handler, version, task, ms, status }: Ended, outputs: number): void {
+  done({ handler, version, task, ms, status }: Ended, { length: outputs }: readonly Output[]): void {
     this.#stream.tell({ at: "outcome", handler, version, status, ...timeOf(ms), outputs, ...this.#about(task) });
   }
 

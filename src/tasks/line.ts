@@ -254,7 +254,7 @@ export class Line {
           this.#ran++;
           if (outputs.length > 0) this.#rate.spend(outputs.length);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version, this.#startMs);
-          if (this.#isWatched) this.#context.outcomes?.done(this.#ended(task, "done"), outputs.length);
+          if (this.#isWatched) this.#context.outcomes?.done(this.#ended(task, "done"), outputs);
           if (task.parked) this.parked.settled(task.key, 1);
         }
         return true;

@@ -1,10 +1,11 @@
 /** Who looks at what becomes of events, one by one. */
-import type { Failure, Task } from "../task.ts";
+import type { Failure, Output, Task } from "../task.ts";
 
 export interface Outcomes {
   /** Somebody looks at each event. Asked once a batch. */
   readonly isWatched: boolean;
-  done(what: Ended, outputs: number): void;
+  /** `outputs`: views that are good until this returns. */
+  done(what: Ended, outputs: readonly Output[]): void;
   failed(what: Ended, failure: Failure, more: { readonly tries: number; readonly letter: string | undefined }): void;
 }
 

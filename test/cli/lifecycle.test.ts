@@ -134,9 +134,9 @@ describe("sluice dev", () => {
     await using home = await makeHome({}, "");
     await writeFile(
       home.config,
-      `gateway: { id: edge-dev, data: data }\nhandlers: { dir: handlers, watch: false }\nbroker: { listeners: [{ url: "mqtt://127.0.0.1:0" }] }\ncontrol: { url: "http://127.0.0.1:0" }\n`,
+      `gateway: { id: edge-dev, data: data }\nhandlers: { dir: handlers, watch: false }\nbroker: { listeners: [{ url: "mqtt://127.0.0.1:0" }] }\ncontrol: { url: "http://127.0.0.1:0" }\nuplinks: { out: { kind: file, path: out.ndjson } }\n`,
     );
-    const dev = start(["dev", "--config", home.config]);
+    const dev = start(["dev", "--sim", "--config", home.config]);
     try {
       expect(await dev.said("edge-dev is ready")).toMatch(
         /devices mqtt:\/\/127\.0\.0\.1:[1-9]\d*, control http:\/\/127\.0\.0\.1:[1-9]\d*/,
@@ -146,6 +146,23 @@ describe("sluice dev", () => {
         'export const config = { topic: "x" };\nexport default () => 1;\n',
       );
       expect(await dev.said("handler live")).not.toContain('{"level"');
+      await writeFile(
+        join(home.folder, "handlers", "new.js"),
+        `export const config = { topic: "plant/{line}/{machine}/temperature", to: "out" };
+export default ({ data, params }, ctx) => {
+  if (data.c < 60) throw new Error("too\\ncold");
+  ctx.publish("hot/" + params.machine, "x".repeat(1000));
+  return { c: data.c, turned: 1 };
+};`,
+      );
+      await dev.said('"turned":1}');
+      await dev.said("new → hot/machine-1  x");
+      const log = await dev.said("at new_default (handlers/new.js:3:");
+      expect(log).toMatch(/\] new → out {2}\{"c":[\d.]+,"turned":1\}\n/);
+      expect(log).toMatch(/\] new → hot\/machine-1 {2}x{399}…\n/);
+      expect(log).toMatch(
+        /\] new ✗ HANDLER_THREW: Error: too cold {2}plant\/\w\/machine-\d\/temperature, will be tried again\n {4}at new_default \(handlers\/new\.js:3:/,
+      );
       dev.child.kill("SIGTERM");
       expect((await dev.ended).code).toBe(0);
     } finally {
