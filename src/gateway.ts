@@ -34,6 +34,8 @@ import { sleep, systemClock as clock } from "./time.ts";
 import { Hooks, Ticker, Triggers } from "./triggers/triggers.ts";
 import { version } from "./version.ts";
 
+export type { Shown } from "./gateway/showing.ts";
+
 export interface GatewayOptions {
   readonly log: Log;
   /** Absolute path of the config file: relative paths of uplinks count from its folder. */

@@ -78,7 +78,13 @@ ${cases.join("\n")}
   if [[ "$word" != -* && "$kind" != "" ]]; then _files; fi
   _describe sluice choices
 }
-compdef _sluice sluice
+# Loaded from fpath it is called for a completion; sourced it makes itself known.
+if [[ "\${funcstack[1]}" == _sluice ]]; then
+  _sluice "$@"
+else
+  (( \${+functions[compdef]} )) || { autoload -Uz compinit && compinit; }
+  compdef _sluice sluice
+fi
 `;
 }
 

@@ -74,7 +74,8 @@ export function completedOf(command: Command): Completed {
   const commands = help.visibleCommands(command).map(completedOf);
   return {
     name,
-    summary: command.summary(),
+    // Up to its first full stop.
+    summary: command.summary() || (/^[^.]*/.exec(command.description())?.[0] ?? ""),
     options: help.visibleOptions(command).flatMap(({ long, short, flags, description }) => {
       const takes = !/[<[]/.test(flags) ? "nothing" : /file|folder/.test(flags) ? "file" : "text";
       return [long, short].flatMap((flag) =>

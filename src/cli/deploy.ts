@@ -9,7 +9,7 @@ import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
 import { plain } from "../plain.ts";
-import { printJson, say, showDuration } from "./terminal.ts";
+import { printJson, say, showBytes, showDuration } from "./terminal.ts";
 
 interface DeployOptions {
   readonly config?: string;
@@ -55,7 +55,18 @@ Examples:
       const name = options.name ?? basename(file).replace(/\.(?:ts|js|mjs)$/, "");
       // Loaded only now: the bundler is large.
       const { bundleFile } = await import("../harness/bundle-file.ts");
-      const answer = await send(gateway, name, await bundleFile(name, file), options);
+      const startMs = performance.now();
+      const bundle = await bundleFile(name, file);
+      const took = showDuration(performance.now() - startMs);
+      if (options.json !== true)
+        say(`bundled ${plain(bundle.file)}: ${showBytes(Buffer.byteLength(bundle.code))} in ${took}`);
+      const before = await liveVersion(gateway, name);
+      const answer = await send(gateway, name, bundle, options);
+      if (answer.at === "live" && answer.version === before && answer.before === undefined && options.json !== true) {
+        say(`${name} ${before} was live already: its code is the same, so nothing has changed`);
+        done(EXIT.ok);
+        return;
+      }
       if (options.wait !== true) {
         if (options.json === true) printJson(answer);
         else say(told(answer));
@@ -81,6 +92,17 @@ async function send(
 ): Promise<DeployedAnswer> {
   const path = `/api/v1/handlers/${encodeURIComponent(name)}/versions`;
   return await gateway.ask<DeployedAnswer>("POST", path, { ...bundle, canary, shadow, message, author: whoami() });
+}
+
+/** Undefined when there is none. */
+async function liveVersion(gateway: Running, name: string): Promise<number | undefined> {
+  try {
+    return (await gateway.ask<VersionsAnswer>("GET", `/api/v1/handlers/${encodeURIComponent(name)}/versions`)).live
+      .version;
+  } catch (thrown) {
+    if (thrown instanceof Fault && thrown.code === "CONTROL_NOT_FOUND") return undefined;
+    throw thrown;
+  }
 }
 
 /** As the history names whoever asks. */

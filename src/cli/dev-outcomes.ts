@@ -1,5 +1,5 @@
 /** What handlers send and fail at, beside the log of `sluice dev`; at most {@link PER_SECOND} events a second. */
-import type { Shown } from "../gateway/showing.ts";
+import type { Shown } from "../gateway.ts";
 import { plain } from "../plain.ts";
 import { paint, say } from "./terminal.ts";
 
@@ -8,10 +8,11 @@ const PER_SECOND = 20;
 export class DevOutcomes {
   #shown = 0;
   #leftOut = 0;
-  #second: NodeJS.Timeout | undefined;
+  #isCounting = false;
 
   show(outcome: Shown): void {
-    this.#second ??= setTimeout(() => this.#over(), 1000).unref();
+    if (!this.#isCounting) setTimeout(() => this.#over(), 1000).unref();
+    this.#isCounting = true;
     if (this.#shown >= PER_SECOND) {
       this.#leftOut++;
       return;
@@ -23,7 +24,7 @@ export class DevOutcomes {
   #over(): void {
     if (this.#leftOut > 0) say(`… ${this.#leftOut} more events in this second had outputs or failed`);
     this.#shown = this.#leftOut = 0;
-    this.#second = undefined;
+    this.#isCounting = false;
   }
 }
 

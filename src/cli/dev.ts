@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { Config } from "../config.ts";
-import type { Shown } from "../gateway/showing.ts";
+import type { Shown } from "../gateway.ts";
 import { DevOutcomes } from "./dev-outcomes.ts";
 import { wholeNumber } from "./device.ts";
 import { runGateway } from "./run.ts";

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { Fault } from "../fault.ts";
 import { version } from "../version.ts";
 import { EXIT, exitOf } from "./exit.ts";
+import { nearest } from "../config/similar.ts";
 import { GUIDES } from "./guides.ts";
 import type { Guide, GuideName } from "./guides.ts";
 import { print, sayFault } from "./terminal.ts";
@@ -165,6 +166,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
       print(guide.text);
       return code;
     }
+    if (args.length === 2 && args[0] === "help") assertHelpedWith(args[1] ?? "");
     const program = await makeProgram(args, (given) => {
       code = given;
     });
@@ -173,7 +175,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   } catch (thrown) {
     // Commander has written its message, or the help that was asked for.
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    sayFault(thrown);
+    sayFault(thrown, args[0]);
     return thrown instanceof Fault ? exitOf(thrown.code) : EXIT.failed;
   }
 }
@@ -221,6 +223,16 @@ Exit status: 0 ok, 1 failed, 2 usage, 3 invalid config, 4 gateway unreachable, 5
   }
   strict(program);
   return program;
+}
+
+/** Commander would print the whole help, as if nothing had been asked. Throws CLI_USAGE. */
+function assertHelpedWith(name: string): void {
+  const names = [...COMMANDS.map((entry) => entry.name), ...Object.keys(GUIDES), "help"];
+  if (names.includes(name) || name.startsWith("-")) return;
+  const near = nearest(name, names);
+  const remedy =
+    near === undefined ? "`sluice help` lists the commands and the guides." : `Did you mean \`sluice help ${near}\`?`;
+  throw new Fault("CLI_USAGE", `there is no command and no guide ${JSON.stringify(name)}`, { remedy });
 }
 
 function guideOf(name: string): Guide | undefined {

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { configFile, loadConfig } from "../config.ts";
 import type { Config } from "../config.ts";
 import { createLog } from "../log.ts";
-import type { Shown } from "../gateway/showing.ts";
+import type { Shown } from "../gateway.ts";
 import type { Log } from "../log.ts";
 import { endSurely, watchSignals } from "./signals.ts";
 import { paint, say } from "./terminal.ts";

@@ -1,8 +1,11 @@
 /** The running gateway, as commands reach it: its control API, found through the config or SLUICE_URL and SLUICE_TOKEN. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { HandlersAnswer } from "../control/handler-shapes.ts";
 import { Fault, FAULTS, messageOf } from "../fault.ts";
 import type { FaultCode } from "../fault.ts";
+
+import { advised } from "./not-found.ts";
 
 const TIMEOUT_MS = 30_000;
 
@@ -59,7 +62,7 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
     }
   };
 
-  return {
+  const gateway: Running = {
     url: base,
     async probe(path) {
       const response = await send("GET", path, undefined, undefined);
@@ -76,9 +79,17 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
       const response = await send(method, path, body, token);
       const answer = await bodyOf(response);
       if (response.ok) return answer as T;
-      throw faultOf(answer, response.status, base + path);
+      const fault = faultOf(answer, response.status, base + path);
+      throw await advised(fault, path, () => handlersOf(gateway));
     },
   };
+  return gateway;
+}
+
+/** Names of the handlers that the gateway has. */
+export async function handlersOf(gateway: Pick<Running, "ask">): Promise<readonly string[]> {
+  const { handlers } = await gateway.ask<HandlersAnswer>("GET", "/api/v1/handlers");
+  return handlers.filter(({ route }) => !route).map(({ name }) => name);
 }
 
 /** Undefined when there is none: the gateway then says that it wants one. */

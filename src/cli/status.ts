@@ -52,9 +52,14 @@ export function statusText(status: StatusAnswer): string {
       of.parked,
       of.running,
       plain(of.triggers.join("; ")),
-      of.removed ? "removed: its tasks wait until they expire, or are dropped" : plain(of.failure ?? ""),
+      of.removed
+        ? "removed: its tasks wait until they expire, or are dropped"
+        : of.failure === undefined
+          ? ""
+          : "see below",
     ]);
     lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", "run by", ""], rows));
+    lines.push(...status.handlers.flatMap(failureLines));
   }
   const uplinks = uplinkRows(status);
   if (uplinks.length > 0) {
@@ -67,6 +72,12 @@ export function statusText(status: StatusAnswer): string {
       lines.push(`  ${plain(where)} ${from} to ${to}: ${plain(what)}`);
   }
   return lines.join("\n");
+}
+
+/** What is wrong with a handler, where, and how to mend it. */
+function failureLines({ name, failure }: StatusAnswer["handlers"][number]): string[] {
+  const [first = "", ...rest] = failure === undefined ? [] : failure.split("\n").map(plain);
+  return first === "" ? [] : ["", `${paint("red", "✗")} ${paint("bold", plain(name))}: ${first}`, ...rest];
 }
 
 /** Outbox of what handlers publish to devices on this box; in the ledger as soon as one does. */

@@ -7,13 +7,14 @@ import { Fault } from "../fault.ts";
 import { parseDuration } from "../quantity.ts";
 import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
-import { findGateway } from "./running.ts";
+import { meant } from "./not-found.ts";
+import { findGateway, handlersOf } from "./running.ts";
 import type { Running } from "./running.ts";
 import { readServerEvents } from "./server-events.ts";
 import type { ServerEvent } from "./server-events.ts";
 import { entryText, leftOutText } from "./tail-text.ts";
 import type { LeftOut } from "./tail-text.ts";
-import { harmless } from "../plain.ts";
+import { harmless, plain } from "../plain.ts";
 import { print, say } from "./terminal.ts";
 
 interface TailOptions {
@@ -101,6 +102,7 @@ async function follow(gateway: Running, name: string | undefined, options: TailO
       const body = await gateway.follow(pathOf(name, options, sinceMs, last), ending.signal);
       if (wasThere) say("connected again");
       else if (process.stderr.isTTY) say("connected; Ctrl-C ends it");
+      if (!wasThere && name !== undefined) await sayIfUnknown(gateway, name);
       isUp = wasThere = true;
       heardMs = Date.now();
       await readServerEvents(body, each);
@@ -114,6 +116,12 @@ async function follow(gateway: Running, name: string | undefined, options: TailO
     await sleep(AGAIN_MS, undefined, { signal: ending.signal }).catch(() => undefined);
   }
   return code ?? EXIT.ok;
+}
+
+/** One that is not there may come; more often it is a slip. */
+async function sayIfUnknown(gateway: Running, name: string): Promise<void> {
+  const names = await handlersOf(gateway).catch(() => [name]);
+  if (!names.includes(name)) say(`there is no handler ${plain(name)} yet; waiting for it. ${meant(name, names)}`);
 }
 
 function pathOf(

@@ -24,9 +24,12 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** What, where, how to mend it, the code. */
-export function sayFault(thrown: unknown): void {
-  if (thrown instanceof Fault) say(`${paint("red", "error", process.stderr)}: ${explained(thrown)}`);
+/** What, where, how to mend it, the code. `command`: the one that was called, for its help. */
+export function sayFault(thrown: unknown, command = "<command>"): void {
+  if (thrown instanceof Fault)
+    say(
+      `${paint("red", "error", process.stderr)}: ${explained(thrown).replace("help <command>", `help ${plain(command)}`)}`,
+    );
   else
     say(
       `${paint("red", "error", process.stderr)}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown)}`,

@@ -84,7 +84,7 @@ Examples:
       const body = { version, message: options.message, author: whoami() };
       const answer = await gateway.ask<DeployedAnswer>("POST", pathOf(name, "rollback"), body);
       if (options.json === true) printJson(answer);
-      else say(`${answer.name} ${answer.version} is live`);
+      else say(`${answer.name} ${answer.version} is live; what happened: sluice versions ${answer.name}`);
       done(EXIT.ok);
     });
 }
@@ -112,7 +112,7 @@ function versionsText(of: VersionsAnswer, isWhole: boolean): string {
       standing(version),
       plain(message ?? ""),
     ]);
-  const lines = [table(["VERSION", "built", "by", "", "message"], rows, terminalWidth())];
+  const lines = [table(["VERSION", "built", "by", "is", "message"], rows, terminalWidth())];
   if (candidate?.shadow !== undefined) lines.push("", shadowText(candidate.shadow));
   const steps = isWhole ? of.history : of.history.slice(-SHOWN);
   const happened = steps.map(({ at, version, what, why, author }) => [

@@ -1,5 +1,5 @@
 /** Completion, asked of the shell itself where it is there; and the help that teaches. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "../harness/folder.ts";
 import { sluice } from "./sluice.ts";
@@ -13,6 +13,24 @@ beforeAll(() => {
   home.write("package.json", "{}");
 });
 afterAll(() => home[Symbol.dispose]());
+
+/** Words, and what is offered for the last one. */
+const OFFERED: readonly (readonly [words: string[], expected: string[]])[] = [
+  [["te"], ["test"]],
+  [["dead", "re"], ["redrive"]],
+  [["test", "--js"], ["--json"]],
+  [["dead", "ls", "--js"], ["--json"]],
+  [["test", "o"], ["overheat"]],
+  [
+    ["invoke", ""],
+    ["average", "folder", "overheat"],
+  ],
+  [["run", "--config", "pack"], ["package.json"]],
+  [["pub", "-t", ""], []],
+  [["completion", "z"], ["zsh"]],
+  [["help", "wri"], ["writing"]],
+  [["nonsense", "te"], ["test"]],
+];
 
 describe("completion in bash", () => {
   let script = "";
@@ -31,22 +49,43 @@ describe("completion in bash", () => {
       .filter((line) => line !== "");
   }
 
-  it.each([
-    [["te"], ["test"]],
-    [["dead", "re"], ["redrive"]],
-    [["test", "--js"], ["--json"]],
-    [["dead", "ls", "--js"], ["--json"]],
-    [["test", "o"], ["overheat"]],
-    [
-      ["invoke", ""],
-      ["average", "folder", "overheat"],
-    ],
-    [["run", "--config", "pack"], ["package.json"]],
-    [["pub", "-t", ""], []],
-    [["completion", "z"], ["zsh"]],
-    [["help", "wri"], ["writing"]],
-    [["nonsense", "te"], ["test"]],
-  ])("of %j offers %j", (words, expected) => {
+  it.each(OFFERED)("of %j offers %j", (words, expected) => {
+    const found = offered(...words);
+    for (const word of expected) expect(found).toContain(word);
+    if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
+  });
+});
+const hasZsh = spawnSync("zsh", ["-c", "true"]).status === 0;
+
+describe.runIf(hasZsh)("completion in zsh", () => {
+  let script = "";
+  beforeAll(async () => {
+    const { out } = await sluice(["completion", "zsh"]);
+    script = home.write("_sluice", out);
+  });
+
+  /**
+   * What zsh offers for the last word. What draws lists on a terminal stands aside: the function is called as compinit would
+   * have it called, and what it hands to `_describe` and `_files` is printed, as far as it fits the word.
+   */
+  function offered(...words: string[]): string[] {
+    const ask = `
+      _describe() { local -a all; all=("\${(@P)\${@[-1]}}"); print -rl -- "\${(@)all%%:*}" }
+      _files() { print -rl -- "$PREFIX"*(N) }
+      compdef() { }
+      compadd() { print -rl -- "\${(@P)2}" }
+      words=("\${@[2,-1]}"); CURRENT=$#words; PREFIX="\${words[-1]}"
+      source "$1"
+      _sluice`;
+    const out = execFileSync("zsh", ["-f", "-c", ask, "zsh", script, "sluice", ...words], { cwd: home.root });
+    const last = words.at(-1) ?? "";
+    return out
+      .toString()
+      .split("\n")
+      .filter((line) => line !== "" && line.startsWith(last));
+  }
+
+  it.each(OFFERED)("of %j offers %j", (words, expected) => {
     const found = offered(...words);
     for (const word of expected) expect(found).toContain(word);
     if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
@@ -74,6 +113,16 @@ describe("sluice help", () => {
     for (const heading of ["Run it:", "Write handlers:", "Watch it:", "Repair it:"])
       expect(out).toContain(`\n${heading}\n`);
     expect(out).toContain("sluice help writing     Write handlers");
+  });
+
+  it("says of a name that is none which it may have been, and ends with 2", async () => {
+    const { code, err } = await sluice(["help", "deplo"]);
+    expect(code).toBe(2);
+    expect(err).toBe(
+      'error: there is no command and no guide "deplo"\n  → Did you mean `sluice help deploy`? [CLI_USAGE]\n',
+    );
+    const usage = await sluice(["pub", "-t", "a/#", "-m", "x"]);
+    expect(usage.err).toContain("→ `sluice help pub` shows what it takes, with examples. [CLI_USAGE]");
   });
 
   it("teaches each of them with commands that exist", async () => {

@@ -84,7 +84,7 @@ describe("pub, status and health on a running gateway", () => {
     expect(table.out).toMatch(/cloud +file +\w+ +4 +4/);
   });
 
-  it("status shows why a handler fails on one line, and no more once its source is what runs again", async () => {
+  it("status shows below the handlers why one fails and how to mend it, and no more once its source is what runs again", async () => {
     const file = join(home.folder, "handlers", "double.js");
     const failure = (now: StatusAnswer): string | undefined =>
       now.handlers.find(({ name }) => name === "double")?.failure;
@@ -93,8 +93,9 @@ describe("pub, status and health on a running gateway", () => {
     await writeFile(join(home.folder, "handlers", "\u001b[31mred.js"), "export default () => 1;");
     await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
     const { out } = await sluice(["status", "--config", home.config]);
-    expect(out).toMatch(/double .*double\.js:1:\d+: .* → Mend the place .*\[DEPLOY_BUILD_FAILED\]/);
-    expect(out).toMatch(/^\ufffd\[31mred .*\ufffd\[31mred.* → .*\[DEPLOY_NAME_INVALID\]$/m);
+    expect(out).toMatch(/^double +1 .*topic in\/\{n\} +see below$/m);
+    expect(out).toMatch(/^✗ double: handlers\/double\.js:1:\d+: .*\n {2}→ Mend the place .*\[DEPLOY_BUILD_FAILED\]$/m);
+    expect(out).toMatch(/^✗ \ufffd\[31mred: .*\ufffd\[31mred.*\n {2}→ .*\[DEPLOY_NAME_INVALID\]$/m);
     expect(out).not.toContain("\u001b");
     await rm(join(home.folder, "handlers", "\u001b[31mred.js"));
     await writeFile(file, handlers["double.js"]);
