@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 
 /** Where a gateway goes that has to leave its group to others. */
 const LEAF = "sluice-gateway";
+const REMEDY = "it takes Delegate=memory, and User= or DelegateSubgroup= (docs/security-model.md)";
 
 /** What is needed of the kernel's files; tests have a tree of their own. */
 export interface CgroupFiles {
@@ -59,7 +60,8 @@ function placeOf(files: CgroupFiles): Place {
     if (inside === undefined || inside.split("/").includes("..")) continue;
     const path = join(point, inside);
     if (version === 1) return { version, path };
-    if (!isDelegated(files, own, path)) throw new Error(`${own} is systemd's: its unit has no Delegate=`);
+    if (!isDelegated(files, own, path))
+      throw new Error(`${own} is a unit's, and nothing shows that it was delegated: ${REMEDY}`);
     return { version, path: inside !== "/" && isLeaf(files, own, path) ? dirname(path) : path };
   }
   throw new Error(`${own} is not in a mounted cgroup file system`);
