@@ -12,6 +12,11 @@ export function plain(text: string): string {
   return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(UNSEEN, "�");
 }
 
+/** Line by line. */
+export function plainLines(text: string): string {
+  return text.split("\n").map(plain).join("\n");
+}
+
 /** The same JSON, with escapes for those that JSON lets pass. */
 export function harmless(json: string): string {
   return json.replaceAll(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);

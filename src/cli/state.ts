@@ -5,7 +5,7 @@ import type { BulkAnswer } from "../control/shapes.ts";
 import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
-import { plain } from "../plain.ts";
+import { harmless, plain } from "../plain.ts";
 import { confirm, print, printJson, say, showBytes, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
@@ -80,7 +80,7 @@ function getCommand(done: (code: number) => void): Command {
       const gateway = await findGateway(options.config, process.env);
       const answer = await gateway.ask<StateAnswer>("GET", pathOf(name, key));
       if (options.json === true) printJson(answer);
-      else print(JSON.stringify(answer.state, null, 2));
+      else print(JSON.stringify(answer.state, null, 2).split("\n").map(harmless).join("\n"));
       done(EXIT.ok);
     });
 }

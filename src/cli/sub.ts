@@ -6,7 +6,8 @@ import { connectDevice, wholeNumber, withDeviceOptions } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
 import { checkFilter } from "./device-topics.ts";
 import { EXIT } from "./exit.ts";
-import { say } from "./terminal.ts";
+import { plain, plainLines } from "../plain.ts";
+import { printJson, say } from "./terminal.ts";
 
 interface SubOptions extends DeviceOptions {
   readonly topic: readonly string[];
@@ -97,10 +98,12 @@ function write(topic: string, payload: Buffer, packet: IPublishPacket, options: 
     const time = new Date().toISOString();
     const text = payload.toString("utf8");
     const body = Buffer.from(text).equals(payload) ? { payload: text } : { payload_base64: payload.toString("base64") };
-    process.stdout.write(`${JSON.stringify({ time, topic, qos: packet.qos, retain: packet.retain, ...body })}\n`);
+    printJson({ time, topic, qos: packet.qos, retain: packet.retain, ...body });
     return;
   }
-  if (options.verbose === true) process.stdout.write(`${topic} `);
-  process.stdout.write(payload);
+  // A program gets the bytes; a terminal would obey some of them.
+  const { isTTY } = process.stdout;
+  if (options.verbose === true) process.stdout.write(`${isTTY ? plain(topic) : topic} `);
+  process.stdout.write(isTTY ? plainLines(payload.toString()) : payload);
   process.stdout.write("\n");
 }

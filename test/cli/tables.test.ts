@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import { statusText } from "../../src/cli/status.ts";
-import { harmless, plain } from "../../src/plain.ts";
+import { harmless, plain, plainLines } from "../../src/plain.ts";
 import { table } from "../../src/cli/terminal.ts";
 
 describe("text of others", () => {
@@ -11,6 +11,7 @@ describe("text of others", () => {
 
   it("moves no cursor on a terminal, makes no line, and reads in its order", () => {
     expect(plain(hostile)).toBe("a�[31mb�2Jc d�e�f�g�");
+    expect(plainLines(hostile)).toBe("a�[31mb�2Jc�\nd�e�f�g�");
   });
 
   it("is the same JSON, and nothing that a terminal obeys", () => {
