@@ -14,6 +14,9 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
 };
 
+/** Before a box without a battery has the time from the network its clock shows a year before this: no age can be told. */
+export const CLOCK_UNSET_BEFORE_MS = Date.UTC(2023, 0, 1);
+
 export interface Backoff {
   /** Wait before the first further try, milliseconds. */
   readonly firstMs: number;

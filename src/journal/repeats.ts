@@ -7,6 +7,7 @@
 import type { Group } from "./group.ts";
 import { keys } from "./keys.ts";
 import { isSealed, seal, SEAL_BYTES } from "./seal.ts";
+import { CLOCK_UNSET_BEFORE_MS } from "../time.ts";
 
 export interface Repeated {
   readonly seq: number;
@@ -72,7 +73,7 @@ export class Repeats {
   }
 }
 
-/** Also when the clock has gone back so far. */
+/** Also when the clock has gone back so far; but not where it was not set, then or now. */
 function isOld({ timeMs }: Repeated, nowMs: number): boolean {
-  return Math.abs(nowMs - timeMs) > AGE_MAX_MS;
+  return Math.min(timeMs, nowMs) >= CLOCK_UNSET_BEFORE_MS && Math.abs(nowMs - timeMs) > AGE_MAX_MS;
 }

@@ -1,4 +1,5 @@
 /** The states of a handler's keys, for people: listed, looked at, removed. */
+import { CLOCK_UNSET_BEFORE_MS } from "../time.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Core } from "./core.ts";
 import { messageOf } from "../fault.ts";
@@ -42,7 +43,10 @@ export class StateDoor {
       (row, bytes) => {
         if (!isSealed(row, bytes)) return true;
         const { value, timeMs, version } = readStateRow(bytes);
-        const isOld = handler.stateTtlMs !== undefined && timeMs > 0 && this.#ageMs(timeMs) >= handler.stateTtlMs;
+        const isOld =
+          handler.stateTtlMs !== undefined &&
+          timeMs >= CLOCK_UNSET_BEFORE_MS &&
+          this.#ageMs(timeMs) >= handler.stateTtlMs;
         if (!isOld) shown.push(shownOf(keys.stateOf(row).key, value, timeMs, version));
         return shown.length < limit;
       },

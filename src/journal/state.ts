@@ -15,6 +15,7 @@ import { keys } from "./keys.ts";
 import { isSealed } from "./seal.ts";
 import { readStateRow, stateRowBytes, stateRowBytesMax, writeStateRow } from "./state-row.ts";
 import type { StateRow } from "./state-row.ts";
+import { CLOCK_UNSET_BEFORE_MS } from "../time.ts";
 import type { Clock } from "../time.ts";
 
 interface Entry {
@@ -175,14 +176,14 @@ export class States {
       const opened = this.#open(handler, key, row, bytes);
       if (opened === undefined) return false;
       const { value, timeMs, version } = opened;
-      if (timeMs > 0 && !this.#isOld(handler, { timeMs })) return false;
+      if (isTimed(timeMs) && !this.#isOld(handler, { timeMs })) return false;
       const rowAndKey = row.length + bytes.length;
       entry = { handler: handler.id, key, value, bytes: rowAndKey, timeMs, version, group: -1 };
       this.#insert(entry);
     }
     if (entry.value === undefined) return false;
     const isOld = this.#isOld(handler, entry);
-    if (!isOld && entry.timeMs > 0) return false;
+    if (!isOld && (isTimed(entry.timeMs) || !isTimed(this.#clock.now()))) return false;
     this.stage(group, handler, key, isOld ? "" : entry.value, entry.version);
     if (isOld) this.expired++;
     return true;
@@ -190,7 +191,7 @@ export class States {
 
   /** What was written longer ago than its handler keeps it; what says no time is not. */
   #isOld({ stateTtlMs }: Consumer, { timeMs }: { readonly timeMs: number }, nowMs = this.#clock.now()): boolean {
-    return stateTtlMs !== undefined && timeMs > 0 && nowMs - timeMs >= stateTtlMs;
+    return stateTtlMs !== undefined && isTimed(timeMs) && nowMs - timeMs >= stateTtlMs;
   }
 
   /** Puts what was staged since the last cut into the group's batch. */
@@ -305,4 +306,9 @@ export class States {
     this.#damage.report({ where: "state", from: -1, to: -1, what }, bytes);
     return undefined;
   }
+}
+
+/** Whether that says when something was written: 0 does not, nor does a clock that was not set yet. */
+function isTimed(timeMs: number): boolean {
+  return timeMs >= CLOCK_UNSET_BEFORE_MS;
 }

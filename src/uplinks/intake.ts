@@ -4,6 +4,7 @@
  * days reads nothing from disk twice.
  */
 import type { OutboxEntry } from "../task.ts";
+import { CLOCK_UNSET_BEFORE_MS } from "../time.ts";
 import type { Clock } from "../time.ts";
 import type { DeliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
@@ -13,8 +14,6 @@ import type { OutboxFeed, Receipt } from "./outbox.ts";
 const GIVEN_UP_MAX = 2048;
 /** One that was full is full until it has so much room again: of the come and go at the limit nothing is to be told. */
 const ROOM_SHARE = 0.25;
-/** Before a box without a battery has the time from the network, its clock shows a year before this: no age can be told. */
-const CLOCK_UNSET_BEFORE_MS = Date.UTC(2024, 0, 1);
 
 export interface IntakeOptions {
   readonly buffer: DeliverySettings["buffer"];

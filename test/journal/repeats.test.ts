@@ -30,3 +30,14 @@ it("calls that are found at a start are the same again, oldest first, and a dama
   first.value[6] = (first.value[6] as number) ^ 1;
   expect(after.found(first.key, first.value)).toBe(false);
 });
+
+it("a call is remembered for a day, and where the clock was not set, then or now, as long as there is room", () => {
+  const repeats = new Repeats(10);
+  const [day, set] = [86_400_000, Date.UTC(2026, 0, 1)];
+  repeats.stage(new Group(1), key(1), { seq: 1, timeMs: set, content: 7 });
+  repeats.stage(new Group(2), key(2), { seq: 2, timeMs: 60_000, content: 7 });
+  const known = (nowMs: number): unknown[] => [1, 2].map((n) => repeats.known(key(n), nowMs)?.seq);
+  expect(known(120_000)).toEqual([1, 2]);
+  expect(known(set + day)).toEqual([1, 2]);
+  expect(known(set + day + 1)).toEqual([undefined, 2]);
+});

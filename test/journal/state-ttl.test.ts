@@ -114,6 +114,24 @@ it("of before there was a time is read as it is, and counts from when the sweep 
   expect(second.state(handler, ["old"])).toEqual([undefined]);
 });
 
+it("that was written before the clock was set counts from when the sweep finds it with a clock that is", async () => {
+  const clock = new SetClock();
+  const setMs = clock.nowMs;
+  clock.nowMs = 60_000;
+  const journal = await openJournal(await dataFolder(), { clock, sweepMs: 5 });
+  const handler = journal.handlerId("h");
+  journal.keepState(handler, DAY);
+  await set(journal, { a: '{"n":1}' });
+  clock.nowMs = setMs;
+  expect(journal.state(handler, ["a"])).toEqual(['{"n":1}']);
+  expect(await journal.states.list({ handler: "h", limit: 10 })).toHaveLength(1);
+  // Passes of the sweep are a minute apart at the most.
+  clock.monotonicMs += 60_000;
+  await expect.poll(async () => (await journal.states.get("h", "a"))?.timeMs, { timeout: 5000 }).toBe(setMs);
+  clock.pass(DAY);
+  expect(journal.state(handler, ["a"])).toEqual([undefined]);
+});
+
 it("is listed page by page, in order, and removed for good in one commit", async () => {
   const path = await dataFolder();
   const first = await openJournal(path);
