@@ -55,8 +55,24 @@ function prettyLog(shared: LoggerOptions): Log {
   const shown = (thrown: unknown): Record<string, unknown> => plainFields(faultFields(thrown));
   return pino(
     { ...shared, serializers: { fault: shown, err: shown }, formatters: { log: plainFields } },
-    pretty(format),
+    faultsBelow(pretty(format)),
   );
+}
+
+/** A fault is read by a person: it stands on lines of its own, as commands print it. */
+function faultsBelow(lines: DestinationStream): DestinationStream {
+  return {
+    write(line) {
+      const { fault, ...rest } = JSON.parse(line) as { fault?: Partial<Record<string, string>> };
+      lines.write(fault === undefined ? line : `${JSON.stringify(rest)}\n`);
+      if (fault === undefined) return;
+      const { where, message = "", remedy, code, cause } = fault;
+      const place = where === undefined ? "" : `${where}: `;
+      const why = cause === undefined ? "" : ` (${cause})`;
+      const mend = remedy === undefined ? "" : `\n    → ${remedy}`;
+      process.stderr.write(`    ${place}${message}${why}${mend}${code === undefined ? "" : ` [${code}]`}\n`);
+    },
+  };
 }
 
 /** Topics, keys and messages are others' words, and this is read on a terminal; a stack keeps its lines. */

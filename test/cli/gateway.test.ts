@@ -105,6 +105,33 @@ describe("pub, status and health on a running gateway", () => {
     expect(well.handlers.find(({ name }) => name === "double")?.version).toBe(1);
   });
 
+  it.each([
+    [["versions", "doubel"], "Did you mean `double`?"],
+    [["replay", "zzzzzz", "--since", "1h"], "There are: "],
+    [["dead", "show", "nonsense"], "`sluice dead ls` lists them, with their ids."],
+    [["replay", "double", "--resume", "zz"], "`sluice replay double --list` lists those that are known."],
+    [["state", "get", "double", "zz"], "`sluice state ls double` lists its keys."],
+  ])("%j of what is not there says what there is", async (args, remedy) => {
+    const { code, err } = await sluice([...args, "--config", home.config]);
+    expect(code).toBe(6);
+    expect(err).toMatch(/^error: .*\n {2}→ .* \[CONTROL_NOT_FOUND\]\n$/);
+    expect(err).toContain(`→ ${remedy}`);
+  });
+
+  it("deploy of what is live says that nothing has changed, and tail of what is not there that it waits", async () => {
+    const { code, err } = await sluice(["deploy", join(home.folder, "handlers", "double.js"), "--config", home.config]);
+    expect(err).toMatch(
+      /^bundled handlers\/double\.js: [\d.]+ K?B in .+\ndouble 1 was live already: its code is the same, so nothing has changed\n$/,
+    );
+    expect(code).toBe(0);
+    const tail = start(["tail", "doubel", "--config", home.config]);
+    expect(await tail.said("waiting for it.")).toContain(
+      "there is no handler doubel yet; waiting for it. Did you mean `double`?",
+    );
+    tail.child.kill("SIGINT");
+    expect((await tail.ended).code).toBe(130);
+  });
+
   it("pub ends with 4 when the broker does not take the message", async () => {
     await writeFile(join(home.folder, "large"), Buffer.alloc(300_000));
     const ran = await sluice(["pub", ...at, "-t", "large", "-f", join(home.folder, "large")]);

@@ -30,11 +30,17 @@ describe("the log on a terminal", () => {
       const text = ${JSON.stringify(hostile)};
       const log = createLog({ level: "info", pretty: true }).child({ room: "test" });
       log.info({ topic: text }, text);
-      log.error({ err: new Error(text) }, "failed");`;
+      log.error({ err: new Error(text) }, "failed");
+      import { Fault } from ${JSON.stringify(new URL("../../src/fault.ts", import.meta.url).href)};
+      log.error({ fault: new Fault("DEPLOY_BUILD_FAILED", text, { where: "h.ts:1:2" }), live: 2 }, "refused");
+      log.info("last");`;
     const args = ["--input-type=module", "--eval", program];
     const { stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
     expect(stderr).toContain("INFO: a�[31mb�2J\n    [10:00:00.000] INFO: handler live�");
-    expect(stderr.split("\n").filter((line) => line.startsWith("["))).toHaveLength(2);
+    expect(stderr.split("\n").filter((line) => line.startsWith("["))).toHaveLength(4);
+    expect(stderr).toMatch(
+      /ERROR: refused \{"room":"test","live":2\}\n {4}h\.ts:1:2: a�.*\n {4}→ Mend the place .* \[DEPLOY_BUILD_FAILED\]\n\[.*last/,
+    );
     // oxlint-disable-next-line no-control-regex -- they are what must not be there
     expect(stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
   });
