@@ -2,22 +2,26 @@ import { defineConfig } from "vitest/config";
 
 const quick = { testTimeout: 20_000, hookTimeout: 20_000 };
 
-/** Minutes of load, of outages, of time that has to pass: `npm run test:stories`. */
+/** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
-  "chains",
-  "demo",
-  "hostile-handlers",
-  "journal-full",
-  "lifecycle",
-  "on",
-  "qos-2",
-  "replay",
-  "rollouts",
-  "schedule",
-  "stalled-subscribers",
-  "uplink-outage",
-  "webhook",
-].map((name) => `test/stories/${name}.test.ts`);
+  "journal/rotten-tables",
+  "sandbox/idle",
+  "sandbox/room",
+  "tasks/large-states",
+  "stories/chains",
+  "stories/demo",
+  "stories/hostile-handlers",
+  "stories/journal-full",
+  "stories/lifecycle",
+  "stories/on",
+  "stories/qos-2",
+  "stories/replay",
+  "stories/rollouts",
+  "stories/schedule",
+  "stories/stalled-subscribers",
+  "stories/uplink-outage",
+  "stories/webhook",
+].map((name) => `test/${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -28,7 +32,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/stories/**", "test/peers/**", "test/hostile/**"],
+          exclude: ["test/stories/**", "test/peers/**", "test/hostile/**", ...LONG],
           ...quick,
         },
       },

@@ -5,11 +5,12 @@
  * esbuild never settles the builds that are under way when its process is ended. So nobody but this file calls `build` or
  * `stop`: the process rests when no build is left, and whoever shared it with one that was given up begins anew.
  */
-import { build, stop, version } from "esbuild";
+import type * as Esbuild from "esbuild";
 import type { BuildOptions, BuildResult } from "esbuild";
+import manifest from "esbuild/package.json" with { type: "json" };
 
 /** What it is, and which: other versions come to other bundles. */
-export const BUNDLER = `esbuild ${version}`;
+export const BUNDLER = `esbuild ${manifest.version}`;
 
 const IDLE_MS = 2000;
 /** A build that has lost its process so often is not the innocent one. */
@@ -17,6 +18,8 @@ const TRIES_MAX = 5;
 
 const ENDED = Symbol("ended");
 
+/** Loaded with the first build: most starts have none. */
+let esbuild: typeof Esbuild | undefined;
 let builds = 0;
 let resting: NodeJS.Timeout | undefined;
 /** Of the process that there is, or that the next build starts. */
@@ -30,16 +33,18 @@ export async function bundle<Options extends BuildOptions>(
   builds++;
   clearTimeout(resting);
   const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => undefined); // Before anybody races with it.
   const abort = (): void => {
     reject(signal?.reason);
     end();
   };
   signal?.addEventListener("abort", abort);
   try {
+    esbuild ??= await import("esbuild");
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       signal?.throwIfAborted();
       // esbuild's own type for it wants to see the options themselves, so that none is misspelt.
-      const built = build<BuildOptions>(options) as Promise<BuildResult<Options>>;
+      const built = esbuild.build<BuildOptions>(options) as Promise<BuildResult<Options>>;
       const result = await Promise.race([built, aborted, process.promise]);
       if (result !== ENDED) return result;
     }
@@ -54,6 +59,6 @@ export async function bundle<Options extends BuildOptions>(
 function end(): void {
   const ended = process;
   process = Promise.withResolvers();
-  void stop();
+  void esbuild?.stop();
   ended.resolve(ENDED);
 }

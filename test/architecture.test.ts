@@ -14,6 +14,8 @@ const LINES_MAX = 400;
 /** Files directly under src/ that every room may import. They import only one another. */
 const LEAVES = new Set([
   "bundler",
+  "kept-bundle",
+  "looks",
   "event",
   "task",
   "output-bytes",

@@ -23,7 +23,7 @@ import { Fault } from "../fault.ts";
 import { sleep } from "../time.ts";
 import { buildHandler, checkSize, checkText, shownRoot } from "./build.ts";
 import type { LiveHandler, Deployed, Upload } from "./handler.ts";
-import { hasChanged, looksOf } from "./looks.ts";
+import { hasChanged, looksOf } from "../looks.ts";
 import { asFault } from "./maker.ts";
 import type { DeploymentsOptions } from "./options.ts";
 import { Rollout } from "./rollout.ts";

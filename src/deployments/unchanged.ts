@@ -7,20 +7,17 @@ import { createHash } from "node:crypto";
 import { BUILDER } from "./build.ts";
 import { version as gateway } from "../version.ts";
 import type { LiveHandler } from "./handler.ts";
-import { hasChanged, isOlder } from "./looks.ts";
+import { areSettled, hasChanged } from "../looks.ts";
 import type { VersionList } from "./versions.ts";
 
 type Remembered = Pick<VersionList, "source">;
 
 /** Files that are looked at before a start; of a source with more of them nothing is remembered. */
 const FILES_MAX = 500;
-/** A file that was written so shortly before it was read may have been written again without looking another way. */
-const SETTLED_MS = 2000;
 
 /** What to remember of a source that was read from `readMs` on; nothing where that could mislead. */
 export function remembered(looks: ReadonlyMap<string, string>, readMs: number): Remembered {
-  const isSettled = [...looks.values()].every((look) => isOlder(look, readMs - SETTLED_MS));
-  if (!isSettled || looks.size > FILES_MAX) return {};
+  if (!areSettled(looks, readMs) || looks.size > FILES_MAX) return {};
   return { source: { builder: BUILDER, looks: Object.fromEntries(looks) } };
 }
 

@@ -1,14 +1,14 @@
 /**
- * The two texts that a runner is made of, bundled from the sources beside this file when the gateway starts: the
- * runner's own program, which it reads from stdin so that it needs no access to files, and the guest, which is
- * evaluated in every isolate. Bundling takes a few milliseconds, once; starting a runner from TypeScript takes longer each time.
+ * The two texts that a runner is made of, bundled from the sources beside this file, or kept from the start before
+ * (kept-bundle.ts): the runner's own program, which it reads from stdin so that it needs no access to files, and the
+ * guest, which is evaluated in every isolate.
  *
  * And the texts of the web's globals (api/web.ts), each of which is bundled when the first handler wants it: all of them
  * together would cost the gateway's start more than the rest of this.
  */
 import { fileURLToPath } from "node:url";
-import { bundle } from "../bundler.ts";
 import { Fault } from "../fault.ts";
+import { keptBundle } from "../kept-bundle.ts";
 
 export interface Programs {
   readonly runnerCode: string;
@@ -22,32 +22,26 @@ export interface Programs {
 
 const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
-const shared = { bundle: true, write: false, target: "es2024", legalComments: "none", logLevel: "silent" } as const;
+const shared = { bundle: true, target: "es2024", legalComments: "none", logLevel: "silent" } as const;
 
 /** Throws Fault SANDBOX_UNAVAILABLE when the installation is broken. */
 export async function buildPrograms(): Promise<Programs> {
   try {
-    const [runner, guest] = await Promise.all([
-      bundle({
+    const [runnerCode, guestCode] = await Promise.all([
+      keptBundle("runner", pathOf("runner.ts"), {
         ...shared,
-        entryPoints: [pathOf("runner.ts")],
         format: "esm",
         platform: "node",
         external: ["isolated-vm"],
       }),
-      bundle({
+      keptBundle("guest", pathOf("guest.ts"), {
         ...shared,
-        entryPoints: [pathOf("guest.ts")],
         format: "iife",
         platform: "neutral",
         globalName: "guest",
       }),
     ]);
-    return {
-      runnerCode: runner.outputFiles[0]?.text ?? "",
-      guestCode: guest.outputFiles[0]?.text ?? "",
-      webCode: webCodes(),
-    };
+    return { runnerCode, guestCode, webCode: webCodes() };
   } catch (cause) {
     throw new Fault("SANDBOX_UNAVAILABLE", "the runner's program cannot be built", { cause });
   }
@@ -69,16 +63,14 @@ function webCodes(): (name: string) => Promise<string> {
 
 async function buildWebCode(name: string): Promise<string> {
   try {
-    const { outputFiles } = await bundle({
+    return await keptBundle(`web-${name}`, pathOf(`api/web/${name}.ts`), {
       ...shared,
-      entryPoints: [pathOf(`api/web/${name}.ts`)],
       format: "iife",
       platform: "neutral",
       mainFields: ["module", "main"],
       globalName: "api",
       minify: true,
     });
-    return outputFiles[0]?.text ?? "";
   } catch (cause) {
     throw new Fault("SANDBOX_UNAVAILABLE", `the web API "${name}" cannot be built`, { cause });
   }

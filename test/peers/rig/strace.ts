@@ -20,7 +20,8 @@ export interface Injection {
 export function straceWords(...injections: readonly Injection[]): string[] {
   needTools("strace");
   const words = ["strace", "-DD", "-f", "--seccomp-bpf", "-qq"];
-  words.push("-o", injections.find(({ record }) => record !== undefined)?.record ?? "/dev/null");
+  // Appended: a gateway that is killed and started again begins a strace of its own.
+  words.push("-A", "-o", injections.find(({ record }) => record !== undefined)?.record ?? "/dev/null");
   words.push("-e", `trace=${injections.map(({ calls }) => calls).join(",")}`, "-e", "signal=none");
   for (const { calls, what, paths } of injections) {
     words.push("-e", `inject=${calls}:${what}`);

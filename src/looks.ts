@@ -1,4 +1,4 @@
-/** How files look from outside, to notice that one has changed without reading it. */
+/** Leaf: how files look from outside, to notice that one has changed without reading it. */
 import { stat } from "node:fs/promises";
 
 const MISSING = { ctimeMs: 0, mtimeMs: 0, size: -1, ino: 0 };
@@ -21,7 +21,11 @@ export async function hasChanged(looks: ReadonlyMap<string, string>, entry: stri
   return false;
 }
 
-/** Whether what looks like this was last changed, in whatever way, before `timeMs` by the box's clock. */
-export function isOlder(look: string, timeMs: number): boolean {
-  return Number.parseFloat(look) < timeMs;
+/** A file that was changed so shortly before it was read may have been changed again without looking another way. */
+const SETTLED_MS = 2000;
+
+/** Whether looks say what was read from `readMs` on, by the box's clock. */
+export function areSettled(looks: ReadonlyMap<string, string>, readMs: number): boolean {
+  for (const look of looks.values()) if (Number.parseFloat(look) >= readMs - SETTLED_MS) return false;
+  return true;
 }
