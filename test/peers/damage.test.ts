@@ -34,7 +34,7 @@ const READY_MS = 5_000;
 /** What is shown of one damage's consequences. */
 const WRONGS_MAX = 3;
 /** Gateways on damaged folders that run at the same time. */
-const TOGETHER = 2;
+const TOGETHER = 3;
 /** Tasks that must be pending when the power goes. */
 const PENDING = 8;
 /** Events of a fresh device on each damaged folder. */
