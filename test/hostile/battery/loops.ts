@@ -14,8 +14,6 @@ export const loops: readonly Hostile[] = [
     // In what reads the result.
     "loop-getter": "return { get value() { for (;;); } };",
     "loop-proxy": "return new Proxy({}, { ownKeys() { for (;;); } });",
-    "loop-new-keys-for-ever":
-      "let n = 0; const level = () => new Proxy({}, { ownKeys: () => ['k' + n++], getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }), get: (_, name) => typeof name === 'symbol' || name === 'toJSON' || name === 'then' ? undefined : level() }); return level();",
     "loop-list-without-end":
       "return new Proxy([], { get: (to, name) => (name === 'length' ? Infinity : Reflect.get(to, name)) });",
     "loop-then": "return { get then() { for (;;); } };",
@@ -49,6 +47,8 @@ export const loops: readonly Hostile[] = [
     "loop-of-refused-emits": "for (let n = 0; n < 300_000; n++) { try { ctx.emit(n); } catch {} } return 1;",
   }),
   ...rows("loops", dead("SANDBOX_RESULT_INVALID", "SANDBOX_TIMEOUT"), "isolate", {
+    "loop-new-keys-for-ever":
+      "let n = 0; const level = () => new Proxy({}, { ownKeys: () => ['k' + n++], getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true, value: 1 }), get: (_, name) => typeof name === 'symbol' || name === 'toJSON' || name === 'then' ? undefined : level() }); return level();",
     "long-nesting": "let all = 1; for (let n = 0; n < 100_000; n++) all = [all]; return { all };",
   }),
   ...rows("loops", dead("HANDLER_THREW", "SANDBOX_TIMEOUT"), "isolate", {
