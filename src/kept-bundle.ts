@@ -59,9 +59,12 @@ async function readKept(path: string, by: string, entry: string): Promise<string
   }
 }
 
-/** All of it or nothing. Without it the next start takes a little longer. */
+/**
+ * Without it the next start takes a little longer. Where two gateways write at a time, or the power goes, what is there
+ * does not have its digest, and is made again.
+ */
 async function keep(path: string, kept: Kept): Promise<void> {
-  const aside = `${path}.${process.pid}`;
+  const aside = `${path}.new`; // Always the same: a gateway that dies here leaves one at the most.
   await writeFile(aside, JSON.stringify(kept), { mode: 0o600 })
     .then(() => rename(aside, path))
     .catch(() => undefined);

@@ -1,36 +1,13 @@
-/** Completion, asked of the shell itself where it is there; and the help that teaches. */
-import { execFileSync, spawnSync } from "node:child_process";
+/** Completion, asked of bash itself (of zsh: test/peers/zsh-completion.test.ts); and the help that teaches. */
+import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "../harness/folder.ts";
+import { fill, OFFERED } from "./offered.ts";
 import { sluice } from "./sluice.ts";
 
 const home = new Home();
-beforeAll(() => {
-  home.write("handlers/overheat.ts", "");
-  home.write("handlers/overheat.cases.yaml", "");
-  home.write("handlers/average.js", "");
-  home.write("handlers/folder/index.ts", "");
-  home.write("package.json", "{}");
-});
+beforeAll(() => fill(home));
 afterAll(() => home[Symbol.dispose]());
-
-/** Words, and what is offered for the last one. */
-const OFFERED: readonly (readonly [words: string[], expected: string[]])[] = [
-  [["te"], ["test"]],
-  [["dead", "re"], ["redrive"]],
-  [["test", "--js"], ["--json"]],
-  [["dead", "ls", "--js"], ["--json"]],
-  [["test", "o"], ["overheat"]],
-  [
-    ["invoke", ""],
-    ["average", "folder", "overheat"],
-  ],
-  [["run", "--config", "pack"], ["package.json"]],
-  [["pub", "-t", ""], []],
-  [["completion", "z"], ["zsh"]],
-  [["help", "wri"], ["writing"]],
-  [["nonsense", "te"], ["test"]],
-];
 
 describe("completion in bash", () => {
   let script = "";
@@ -55,43 +32,6 @@ describe("completion in bash", () => {
     if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
   });
 });
-const hasZsh = spawnSync("zsh", ["-c", "true"]).status === 0;
-
-describe.runIf(hasZsh)("completion in zsh", () => {
-  let script = "";
-  beforeAll(async () => {
-    const { out } = await sluice(["completion", "zsh"]);
-    script = home.write("_sluice", out);
-  });
-
-  /**
-   * What zsh offers for the last word. What draws lists on a terminal stands aside: the function is called as compinit would
-   * have it called, and what it hands to `_describe` and `_files` is printed, as far as it fits the word.
-   */
-  function offered(...words: string[]): string[] {
-    const ask = `
-      _describe() { local -a all; all=("\${(@P)\${@[-1]}}"); print -rl -- "\${(@)all%%:*}" }
-      _files() { print -rl -- "$PREFIX"*(N) }
-      compdef() { }
-      compadd() { print -rl -- "\${(@P)2}" }
-      words=("\${@[2,-1]}"); CURRENT=$#words; PREFIX="\${words[-1]}"
-      source "$1"
-      _sluice`;
-    const out = execFileSync("zsh", ["-f", "-c", ask, "zsh", script, "sluice", ...words], { cwd: home.root });
-    const last = words.at(-1) ?? "";
-    return out
-      .toString()
-      .split("\n")
-      .filter((line) => line !== "" && line.startsWith(last));
-  }
-
-  it.each(OFFERED)("of %j offers %j", (words, expected) => {
-    const found = offered(...words);
-    for (const word of expected) expect(found).toContain(word);
-    if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
-  });
-});
-
 describe("completion in zsh and fish", () => {
   it.each(["zsh", "fish"])("%s has every command, and every option with what it is for", async (shell) => {
     const { code, out } = await sluice(["completion", shell]);
