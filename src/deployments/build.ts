@@ -19,9 +19,9 @@ export interface Build {
 /** Stands for all but the source that decides what a bundle is. Counted up when options or shims change. */
 export const BUILDER = `1 ${gateway} ${BUNDLER}`;
 
-/** Text of a bundle, map aside. It is held in memory by every runner. */
 /** An ES module is strict, and what it is bundled into is not. A handler in CommonJS stays what it is. */
 const STRICT = '"use strict";';
+/** Text of a bundle, map aside. It is held in memory by every runner. */
 const CODE_BYTES_MAX = SOURCE_BYTES_MAX;
 const MAP_BYTES_MAX = 4 * SOURCE_BYTES_MAX;
 
