@@ -56,7 +56,7 @@ function placeOf(files: CgroupFiles): Place {
     const [, , , root = "", point = ""] = mount.split(" ");
     const [type, , options = ""] = kind.split(" ");
     if (version === 2 ? type !== "cgroup2" : type !== "cgroup" || !options.split(",").includes("memory")) continue;
-    const inside = root === "/" ? own : own.startsWith(`${root}/`) || own === root ? own.slice(root.length) : undefined;
+    const inside = insideOf(root, own);
     if (inside === undefined || inside.split("/").includes("..")) continue;
     const path = join(point, inside);
     if (version === 1) return { version, path };
@@ -65,6 +65,13 @@ function placeOf(files: CgroupFiles): Place {
     return { version, path: inside !== "/" && isLeaf(files, own, path) ? dirname(path) : path };
   }
   throw new Error(`${own} is not in a mounted cgroup file system`);
+}
+
+/** Where a group is in a mount of the tree from `root` on; "/" is that itself. undefined: elsewhere. */
+function insideOf(root: string, group: string): string | undefined {
+  if (root === "/") return group;
+  if (group === root) return "/";
+  return group.startsWith(`${root}/`) ? group.slice(root.length) : undefined;
 }
 
 /** Whether it is for the group above to hand the controller on, as in a subgroup of a unit (`DelegateSubgroup=`). */

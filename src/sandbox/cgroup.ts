@@ -99,7 +99,7 @@ export class MemoryGroups {
 
   /** Puts a process that has just been started into a group of its own; undefined where that fails (M3). */
   hold(pid: number): MemoryGroup | undefined {
-    for (const path of this.#left) this.#remove(path);
+    for (const path of [...this.#left]) this.#remove(path); // What stays is put back into the set.
     const path = this.#next();
     try {
       this.#make(path);

@@ -109,6 +109,21 @@ describe.each([1, 2] as const)("with cgroups of version %i, a runner's group", (
     expect(groupsIn(tree)).toEqual([]);
   });
 
+  it("that the kernel does not let go is tried once a runner (M3, M4)", async () => {
+    const tree = delegated(version);
+    const groups = opened(tree);
+    const held = await hold(groups, RUNNER);
+    held.remove();
+    let tries = 0;
+    const rmdir = tree.rmdir.bind(tree);
+    tree.rmdir = (path) => {
+      if (++tries > 10) tree.leave(RUNNER); // So that a loop ends.
+      rmdir(path);
+    };
+    await hold(groups, OTHER);
+    expect(tries).toBe(1);
+  });
+
   it("goes with the next gateway when its own was killed, unless a process is in it; those of others stay (M4)", () => {
     const tree = delegated(version);
     const path = join(tree.point, tree.own);
