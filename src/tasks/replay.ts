@@ -11,7 +11,7 @@
  *       so a replay that is cancelled, or that a crash interrupts, goes on later and sends nothing twice.
  *   R3  It gives way: its runs are those of the runner apart, one batch at a time, and it pauses while events wait.
  *
- * Bounded: steps of {@link TASKS_MAX} events or about {@link BYTES_MAX} bytes, and as many differences as are kept.
+ * Bounded: steps of {@link TASKS_MAX} events, or those of a second, or about {@link BYTES_MAX} bytes, and as many differences as are kept.
  */
 import { eventRecord } from "../event.ts";
 import { Fault } from "../fault.ts";
@@ -173,6 +173,7 @@ export class Replay {
       if (this.#signal.aborted) return undefined;
       const ran = await this.#runToEnd(items);
       if (ran === undefined) return undefined;
+      this.#done += items.length;
       for (const [i, item] of items.entries()) this.#judge(found, item, ran[i], sent);
     }
     const next: Progress = {
@@ -189,8 +190,9 @@ export class Replay {
 
   /** What is replayed next, and the place behind it. */
   async #collect(from: number): Promise<{ items: readonly Item[]; skipped: number; place: number }> {
-    const { key, sinceMs, untilMs } = this.#plan;
+    const { key, sinceMs, untilMs, perSecond = TASKS_MAX } = this.#plan;
     const { id } = this.#loaded;
+    const tasksMax = Math.min(TASKS_MAX, Math.max(1, Math.floor(perSecond)));
     const chosen: Recorded[] = [];
     let [place, bytes] = [this.#to, 0];
     await this.#doors.read(id, { from, to: this.#to }, (recorded, behind) => {
@@ -199,7 +201,7 @@ export class Replay {
         bytes += recorded.outputs.at === "here" ? recorded.outputs.bytes.length : 0;
         if (recorded.before.at === "kept") bytes += recorded.before.state?.length ?? 0;
       }
-      if (chosen.length < TASKS_MAX && bytes < BYTES_MAX) return !this.#signal.aborted;
+      if (chosen.length < tasksMax && bytes < BYTES_MAX) return !this.#signal.aborted;
       place = behind;
       return false;
     });
@@ -266,7 +268,6 @@ export class Replay {
       }
       left = again;
     }
-    this.#done += batch.length;
     return batch.map((item) => came.get(item) as NonNullable<Ran>);
   }
 

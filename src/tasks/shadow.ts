@@ -156,6 +156,7 @@ function cameOf(result: RunResult): Came | undefined {
   });
   return { failed: undefined, outputs: outputs.join("\n"), state: result.state ?? "" };
 }
+
 interface ShadowPlace {
   /** The one apart. */
   readonly runner: number;
