@@ -62,7 +62,7 @@ export interface HooksFigures {
   readonly calls: Readonly<Record<"taken" | "repeated" | "denied" | "invalid" | "limited" | "busy", number>>;
 }
 
-/** Calls between their head and their answer, of all webhooks together. */
+/** Calls whose events are on their way to the disk, of all webhooks together. */
 export const CALLS_MAX = 64;
 const KEY_LENGTH_MAX = 255;
 
@@ -95,7 +95,7 @@ export class Hooks {
       throw this.#invalid("WEBHOOK_TYPE", "packed bodies are not taken");
     }
     if (Number(call.headers["content-length"] ?? 0) > config.bodyBytesMax) throw this.#tooLarge(config);
-    if (this.#under >= CALLS_MAX) throw this.#limited();
+    this.#assertRoom();
     // Who signs is known by the body: before that, whoever does not could use up the rate of who does.
     if (!isSigned(config)) this.#assertRate(config);
   }
@@ -106,6 +106,7 @@ export class Hooks {
     if (body.length > config.bodyBytesMax) throw this.#tooLarge(config);
     this.#assertSigned(config, call, body);
     if (isSigned(config)) this.#assertRate(config);
+    this.#assertRoom(); // Others may have come while its body did.
     this.#under++;
     try {
       return { id: await this.#take(config, path, call, body) };
@@ -221,6 +222,10 @@ export class Hooks {
 
   #assertRate(config: WebhookConfig): void {
     if (!this.#rateOf(config).take(this.#options.clock.monotonic())) throw this.#limited();
+  }
+
+  #assertRoom(): void {
+    if (this.#under >= CALLS_MAX) throw this.#limited();
   }
 
   #limited(): Fault {

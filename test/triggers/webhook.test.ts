@@ -244,7 +244,8 @@ describe("a call", () => {
     expect(await refusal(busy)).toEqual({ status: 503, code: "WEBHOOK_BUSY" });
   });
 
-  it("is refused while 64 others wait for the disk", async () => {
+  /** A journal that is slow: `receivers` are called when it has the calls on disk. */
+  async function slow(): Promise<{ it: Open; receivers: (() => void)[] }> {
     const receivers: (() => void)[] = [];
     const it = await open(webhook(), {
       book: {
@@ -254,6 +255,11 @@ describe("a call", () => {
         },
       },
     });
+    return { it, receivers };
+  }
+
+  it("is refused while 64 others wait for the disk", async () => {
+    const { it, receivers } = await slow();
     const waiting = Array.from({ length: CALLS_MAX }, () => it.call());
     while (receivers.length < CALLS_MAX) await new Promise((resolve) => setTimeout(resolve, 5));
     expect((await it.call()).status).toBe(429);
@@ -263,6 +269,34 @@ describe("a call", () => {
     while (receivers.length === CALLS_MAX) await new Promise((resolve) => setTimeout(resolve, 5));
     receivers.at(-1)?.();
     expect((await after).status).toBe(202);
+  });
+
+  it("is refused as well when they came while its body did", async () => {
+    const { it, receivers } = await slow();
+    const admit = it.hooks.admit.bind(it.hooks);
+    let admitted = 0;
+    it.hooks.admit = (call) => {
+      admit(call);
+      admitted++;
+    };
+    const { promise: rest, resolve: sendRest } = Promise.withResolvers<void>();
+    const body = (): ReadableStream<Uint8Array> =>
+      new ReadableStream({
+        async start(stream) {
+          stream.enqueue(Buffer.from("{"));
+          await rest;
+          stream.enqueue(Buffer.from("}"));
+          stream.close();
+        },
+      });
+    const calls = Array.from({ length: CALLS_MAX + 2 }, () => it.call({ body: body(), duplex: "half" }));
+    while (admitted < calls.length) await new Promise((resolve) => setTimeout(resolve, 5));
+    sendRest();
+    while (it.hooks.figures().calls.limited < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const answer of receivers) answer();
+    const statuses = (await Promise.all(calls)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(2);
+    expect(receivers).toHaveLength(CALLS_MAX);
   });
 });
 
