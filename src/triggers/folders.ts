@@ -16,9 +16,15 @@ export interface FileChange {
   readonly bytes: number;
 }
 
+interface Look {
+  /** Tells one version of a file from the next. */
+  readonly look: string;
+  readonly bytes: number;
+}
+
 interface Looks {
-  /** By file: what tells one version from the next. */
-  readonly files: ReadonlyMap<string, { readonly look: string; readonly bytes: number }>;
+  /** By path. */
+  readonly files: ReadonlyMap<string, Look>;
   /** The last file that is seen, when others come after it. */
   readonly end: string | undefined;
 }
@@ -57,7 +63,7 @@ export class Folders {
   }
 
   async #lookAt(folder: string): Promise<void> {
-    const now = await looksOf(folder);
+    const now = await looksOf(folder, this.#known.get(folder));
     const before = this.#known.get(folder);
     if (now === undefined || !this.#folders.has(folder)) return;
     this.#known.set(folder, now);
@@ -83,19 +89,35 @@ function isSeen(path: string, { end }: Looks): boolean {
   return end === undefined || path <= end;
 }
 
-/** A folder that is not there has no files. undefined: it has too many. */
-async function looksOf(folder: string): Promise<Looks | undefined> {
+/** A folder that is not there has no files. undefined: it has too many, or cannot be read now, as on a drive that is away. */
+async function looksOf(folder: string, before: Looks | undefined): Promise<Looks | undefined> {
   const names = await namesIn(folder);
   if (names === undefined) return undefined;
-  const files = new Map<string, { look: string; bytes: number }>();
+  const files = new Map<string, Look>();
   const seen = names.sort().slice(0, FILES_MAX);
   for (const name of seen) {
     const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isFile() !== true) continue;
-    files.set(path, { look: `${found.mtimeMs} ${found.size} ${found.ino}`, bytes: found.size });
+    // A file that cannot be asked is as it was.
+    const look = await lookOf(path).catch(() => before?.files.get(path));
+    if (look !== undefined) files.set(path, look);
   }
   return { files, end: names.length > FILES_MAX ? join(folder, seen.at(-1) as string) : undefined };
+}
+
+async function lookOf(path: string): Promise<Look | undefined> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) return undefined;
+    return { look: `${found.mtimeMs} ${found.size} ${found.ino}`, bytes: found.size };
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ENOTDIR";
 }
 
 async function namesIn(folder: string): Promise<string[] | undefined> {
@@ -104,8 +126,8 @@ async function namesIn(folder: string): Promise<string[] | undefined> {
     for await (const { name } of await opendir(folder, { bufferSize: 256 })) {
       if (names.push(name) > ENTRIES_MAX) return undefined;
     }
-  } catch {
-    return [];
+  } catch (error) {
+    return isGone(error) ? [] : undefined;
   }
   return names;
 }

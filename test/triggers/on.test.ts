@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -136,6 +136,29 @@ describe("a watched folder", () => {
       { change: "changed", path: join(folder, "old.csv"), bytes: 3 },
       { change: "removed", path: join(folder, "old.csv"), bytes: 0 },
     ]);
+  });
+
+  it("that cannot be read for a while has lost nothing, nor has a file that cannot be asked", async () => {
+    const { folder, folders, changes } = await watched();
+    const [drive, away] = [join(folder, "drive"), join(folder, "away")];
+    await mkdir(drive);
+    await writeFile(join(drive, "a.csv"), "1");
+    folders.set(new Set([drive]));
+    await folders.look();
+    await rename(drive, away);
+    await symlink(drive, drive); // It leads to itself: there, and not to be read.
+    await folders.look();
+    await unlink(drive);
+    await rename(away, drive);
+    await rename(join(drive, "a.csv"), away);
+    await symlink("a.csv", join(drive, "a.csv"));
+    await folders.look();
+    await rename(away, join(drive, "a.csv"));
+    await folders.look();
+    expect(changes).toEqual([]);
+    await unlink(join(drive, "a.csv"));
+    await folders.look();
+    expect(changes.map(({ change }) => change)).toEqual(["removed"]);
   });
 
   it("that comes later is watched from then on, and one with too many files as far as the limit", async () => {
