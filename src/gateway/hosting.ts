@@ -86,9 +86,7 @@ export class Hosting {
     const { journal, sandbox, pipeline } = this.#rooms;
     const settings = { timeoutMs, memoryBytes, params: {}, topics: [] };
     const bundle = { name, id: 0, version: 0, code, sourceMap, settings };
-    // What is refused must not cost one of the journal's 65,535 numbers.
-    const id = this.#live.has(name) ? journal.handlerId(name) : NOBODY;
-    return sandbox.inspect(bundle, pipeline.placeFor(id, "fresh"));
+    return sandbox.inspect(bundle, pipeline.placeFor(journal.knownHandler(name) ?? NOBODY, "fresh"));
   }
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
@@ -99,9 +97,10 @@ export class Hosting {
     const { concurrency, type, retry, limits } = settings;
     const to = this.#uplinkIds(settings.to, file);
     const wants = { name, topics, key, schedule, webhook, on };
-    const id = journal.handlerId(name);
-    triggers.vet(id, wants);
+    // What is refused must not cost one of the journal's 65,535 numbers.
+    triggers.vet(journal.knownHandler(name) ?? NOBODY, wants);
     const secrets = this.#granted(settings.secrets, file, webhookSecrets(webhook));
+    const id = journal.handlerId(name);
     const named = { params, topics: namedLevels(wants) };
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, ...named, limits, fetch, secrets };
     const isSame = this.#live.get(name)?.version === version && version > 0;
@@ -213,7 +212,9 @@ export class Hosting {
    */
   removed(name: string): number {
     const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
-    const id = journal.handlerId(name);
+    this.#failures.delete(name);
+    const id = journal.knownHandler(name);
+    if (id === undefined) return 0;
     triggers.unbind(id);
     journal.once.forgetTicks(id);
     pipeline.detach(id);
@@ -221,7 +222,6 @@ export class Hosting {
     egress.forget(name);
     for (const slot of ["live", "candidate", "replay"]) this.#loaded.delete(`${slot} ${name}`);
     this.#live.delete(name);
-    this.#failures.delete(name);
     return this.stranded()[name] ?? 0;
   }
 

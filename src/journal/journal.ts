@@ -155,6 +155,11 @@ export class Journal {
     return handler.id;
   }
 
+  /** As handlerId(), of one that has a number already. */
+  knownHandler(name: string): number | undefined {
+    return this.#handlerIds.get(name);
+  }
+
   handlerName(id: number): string {
     return this.#core.handlers[id]?.name ?? `handler ${id}`;
   }

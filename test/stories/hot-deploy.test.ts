@@ -14,6 +14,13 @@ export default (event) => {
 };
 `;
 
+/** What the API answers to a handler that it does not know, and after that to the question who that was. */
+async function refusal(gateway: GatewayProcess, code: string): Promise<readonly [deploy: number, drop: number]> {
+  const handler = "/api/v1/handlers/refused";
+  const deploy = await gateway.ask("POST", `${handler}/versions`, { code, sourceMap: "", file: "refused.js" });
+  return [deploy.status, (await gateway.ask("DELETE", `${handler}/tasks`)).status];
+}
+
 describe("saving a handler under load", () => {
   it("takes effect without a restart, and no event is lost or run twice; a broken save changes nothing (G6)", async () => {
     await using gateway = await GatewayProcess.start({
@@ -45,6 +52,11 @@ describe("saving a handler under load", () => {
       everyMs: 50,
     });
     expect(live()).toBe(2);
+    // Nor does the journal get to know what is refused: its numbers are not endless.
+    for (const config of ['{ topic: "a", secrets: ["none"] }', '{ topic: "a", to: ["none"] }', '{ topic: "a/#/b" }']) {
+      const code = `module.exports = { config: ${config}, default: () => undefined };`;
+      expect(await refusal(gateway, code)).toEqual([409, 404]);
+    }
 
     gateway.saveHandler("count.ts", countingHandler({ version: 3 }));
     await until("outputs of version 3", () => live() === 3, {
