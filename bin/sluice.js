@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Plain JavaScript that any Node can read: an older one would stop at the first type in src/main.ts, with a syntax error.
+import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -13,11 +14,12 @@ if (major > needed[0] || (major === needed[0] && minor >= needed[1])) {
   // user's own: what is in it is run. Where it cannot be written, or a user has no home, there is no cache and nothing else.
   const folder = cacheFolder();
   if (folder !== undefined) nodeModule.enableCompileCache(join(folder, "sluice"));
-  await import("../src/main.ts");
+  // A checkout runs from its source, the package from what scripts/lib.ts made of it.
+  await import(existsSync(new URL("../src/main.ts", import.meta.url)) ? "../src/main.ts" : "../lib/main.js");
 } else {
   console.error(
     `error: Sluice needs Node ${needed.join(".")} or later, and this is ${process.versions.node} (${process.execPath}).` +
-      " In a checkout, `npx sluice` and the npm scripts bring their own.",
+      " In a checkout, `npx sluice` and the npm scripts bring their own; elsewhere `npm install node@24` brings it for npx.",
   );
   process.exitCode = 1;
 }

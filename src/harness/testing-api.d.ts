@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * Types of `sluice/testing`: handlers in the tests of vitest, node:test or whatever else runs tests, as a gateway runs them.
  *

@@ -6,6 +6,7 @@
  * And the texts of the web's globals (api/web.ts), each of which is bundled when the first handler wants it: all of them
  * together would cost the gateway's start more than the rest of this.
  */
+import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../fault.ts";
 import { keptBundle } from "../kept-bundle.ts";
@@ -20,7 +21,8 @@ export interface Programs {
   readonly webCode: (name: string) => Promise<string>;
 }
 
-const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+/** Our sources are TypeScript in a checkout, and JavaScript in the package (scripts/lib.ts): as this file is. */
+const pathOf = (name: string): string => fileURLToPath(new URL(`${name}${extname(import.meta.url)}`, import.meta.url));
 
 const shared = { bundle: true, target: "es2024", legalComments: "none", logLevel: "silent" } as const;
 
@@ -28,13 +30,13 @@ const shared = { bundle: true, target: "es2024", legalComments: "none", logLevel
 export async function buildPrograms(): Promise<Programs> {
   try {
     const [runnerCode, guestCode] = await Promise.all([
-      keptBundle("runner", pathOf("runner.ts"), {
+      keptBundle("runner", pathOf("runner"), {
         ...shared,
         format: "esm",
         platform: "node",
         external: ["isolated-vm"],
       }),
-      keptBundle("guest", pathOf("guest.ts"), {
+      keptBundle("guest", pathOf("guest"), {
         ...shared,
         format: "iife",
         platform: "neutral",
@@ -63,7 +65,7 @@ function webCodes(): (name: string) => Promise<string> {
 
 async function buildWebCode(name: string): Promise<string> {
   try {
-    return await keptBundle(`web-${name}`, pathOf(`api/web/${name}.ts`), {
+    return await keptBundle(`web-${name}`, pathOf(`api/web/${name}`), {
       ...shared,
       format: "iife",
       platform: "neutral",
