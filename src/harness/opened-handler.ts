@@ -84,65 +84,54 @@ class Opened implements OpenedHandler {
     this.time = new Date(timeMs);
   }
 
-  /** One after the other, in the order of the calls. */
-  send(topic: string, payload?: unknown, options: SendOptions = {}): Promise<HandlerRun> {
-    const sent = this.#last.then(() => this.#send(topic, payload, options));
-    this.#last = sent.catch(() => undefined);
-    return sent;
+  send(topic: string, payload?: unknown, { after, ...options }: SendOptions = {}): Promise<HandlerRun> {
+    const made = { device: "test", ...options, topic };
+    return this.#next(after, (timeMs) => ({ ...made, payload: bytesOf(payload), timeMs }));
   }
 
-  async #send(topic: string, payload: unknown, { after, ...options }: SendOptions): Promise<HandlerRun> {
-    const timeMs = this.time.getTime() + msOf(after);
-    this.time = new Date(timeMs);
-    return this.#run({ device: "test", ...options, topic, payload: bytesOf(payload), timeMs });
-  }
-
-  call(path: string, payload?: unknown, options: CallOptions = {}): Promise<HandlerRun> {
-    const { after, attempt, ...call } = options;
+  call(path: string, payload?: unknown, { after, attempt, ...call }: CallOptions = {}): Promise<HandlerRun> {
     const isJson = !(payload instanceof Uint8Array) && typeof payload !== "string";
-    const body = bytesOf(payload);
-    return this.#next(after, (rest) => callEvent(this.#taken, { ...call, webhook: path }, body, isJson, rest), attempt);
+    const made = { ...call, webhook: path };
+    return this.#next(after, (timeMs) => callEvent(this.#taken, made, bytesOf(payload), isJson, { timeMs, attempt }));
   }
 
   notice(name: keyof Notices, data: object = {}, options: NoticeOptions = {}): Promise<HandlerRun> {
     const { after, attempt, device, subject } = options;
-    return this.#next(after, (rest) => noticeEvent({ on: name, subject }, { ...data }, { ...rest, device }), attempt);
-  }
-
-  /** One after the other, as send(). */
-  #next(
-    after: SendOptions["after"],
-    make: (rest: Pick<Sent, "timeMs" | "attempt">) => Sent | undefined,
-    attempt: number | undefined,
-  ): Promise<HandlerRun> {
-    const sent = this.#last.then(() => {
-      const timeMs = this.time.getTime() + msOf(after);
-      this.time = new Date(timeMs);
-      return this.#run(make({ timeMs, attempt }));
-    });
-    this.#last = sent.catch(() => undefined);
-    return sent;
+    const made = { on: name, subject };
+    return this.#next(after, (timeMs) => noticeEvent(made, { ...data }, { timeMs, attempt, device }));
   }
 
   pass(time: number | string): Promise<readonly HandlerRun[]> {
-    const passed = this.#last.then(async () => {
+    return this.#queued(async () => {
       const fromMs = this.time.getTime();
-      this.time = new Date(fromMs + msOf(time));
+      const untilMs = this.#pass(time);
       const runs: HandlerRun[] = [];
-      for (const tick of this.#sitting.ticks(fromMs, this.time.getTime())) runs.push(await this.#run(tick));
+      for (const tick of this.#sitting.ticks(fromMs, untilMs)) runs.push(await this.#run(tick));
       return runs;
     });
-    this.#last = passed.catch(() => undefined);
-    return passed;
   }
 
-  /** Undefined: a call that the webhook does not take. */
+  #next(after: SendOptions["after"], make: (timeMs: number) => Sent | undefined): Promise<HandlerRun> {
+    return this.#queued(() => this.#run(make(this.#pass(after))));
+  }
+
+  /** One after the other, in the order of the calls. */
+  #queued<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Returns what time it is then. */
+  #pass(time: number | string | undefined): number {
+    const timeMs = this.time.getTime() + msOf(time);
+    this.time = new Date(timeMs);
+    return timeMs;
+  }
+
   async #run(sent: Sent | undefined): Promise<HandlerRun> {
     this.#fetched.length = 0;
-    if (sent === undefined)
-      return { at: "unmatched", key: "", outputs: [], published: [], logs: [], fetched: [], tookMs: 0 };
-    const came = await this.#sitting.send(sent);
-    const { at, key, outputs, published, logs, failure, tookMs } = came;
+    const { at, key, outputs, published, logs, failure, tookMs } = await this.#sitting.send(sent);
     return { at, key, outputs, published, logs, fetched: [...this.#fetched], failure, tookMs };
   }
 

@@ -28,8 +28,6 @@ type Built = Awaited<ReturnType<Workbench["build"]>>;
 type Path = readonly (string | number)[];
 
 const START = Date.UTC(2026, 0, 1);
-const NOTHING = { key: "", outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
-const UNWANTED: Came = { at: "unmatched", ...NOTHING };
 
 /** One result a case, in order. Throws the Fault for which the handler would not be deployed. */
 export async function* runCases(bench: Workbench, built: Built, cases: Cases): AsyncGenerator<CaseResult> {
@@ -82,7 +80,7 @@ async function runCase(
     timeMs += (event.after ?? 0) + (event.pass ?? 0);
     const fetchedBefore = fetched.length;
     const came: Came[] = [];
-    for (const send of sends) came.push(send === undefined ? UNWANTED : await sitting.send(send));
+    for (const send of sends) came.push(await sitting.send(send));
     all.push(...came);
     if (event.expect !== undefined) {
       const seen = { all: came, fetched: fetched.slice(fetchedBefore), states: sitting.states };
@@ -111,7 +109,7 @@ function payloadOf(event: Pick<CaseEvent, "data" | "text" | "base64" | "hex">): 
   return Buffer.from(event.text ?? "");
 }
 
-/** One, or as many as the schedule ticks while time passes. Undefined: a call that the webhook does not take. */
+/** One, or as many as the schedule ticks while time passes. */
 function sendsOf(sitting: Sitting, taken: Taken, event: CaseEvent, beforeMs: number): readonly (Sent | undefined)[] {
   const timeMs = beforeMs + (event.after ?? 0);
   const { topic, webhook, on, data, device, attempt } = event;

@@ -70,6 +70,7 @@ const RUNNER = 0;
 /** A runner may be lost to somebody else's doing; to one's own it is lost again. */
 const RUNS_MAX = 2;
 const TICKS_MAX = 1000;
+const NOTHING = { outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
 
 export class Sitting {
   readonly #bench: Workbench;
@@ -120,15 +121,16 @@ export class Sitting {
     });
   }
 
-  async send(sent: Sent): Promise<Came> {
+  /** undefined: what no gateway would take, such as a call with a method that the webhook does not have. */
+  async send(sent: Sent | undefined): Promise<Came> {
+    if (sent === undefined) return { at: "unmatched", key: "", ...NOTHING };
     const { hands, triggers } = this.#bench;
     const { id, keyOf } = this.#taken;
     const { topic, kind = "topic", device = "", attempt = 1 } = sent;
     const key = keyOf(topic, device);
-    const nothing = { key, outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
     // With a kind and a topic of its own choosing a test may send whatever it likes.
     const isPlain = kind === "topic" || topic.startsWith(`$${kind}/`);
-    if (isPlain && !triggers.match(kind, topic).includes(id)) return { at: "unmatched", ...nothing };
+    if (isPlain && !triggers.match(kind, topic).includes(id)) return { at: "unmatched", key, ...NOTHING };
     const task: Task = {
       handler: id,
       seq: ++this.#seq,
@@ -140,7 +142,7 @@ export class Sitting {
     hands.logs = [];
     hands.fetch = this.#options.fetch;
     const { result, tookMs, cpuMs } = await this.#run(task, sent.timeMs);
-    const came = { ...nothing, logs: hands.logs, tookMs, cpuMs };
+    const came = { key, ...NOTHING, logs: hands.logs, tookMs, cpuMs };
     if (result.at === "failed") return { ...came, at: "failed", failure: this.#failure(result, attempt) };
     const unknown = this.#unknownUplink(result.outputs);
     if (unknown !== undefined) {
