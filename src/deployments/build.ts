@@ -1,10 +1,11 @@
 /** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
+import { createHash } from "node:crypto";
 import { builtinModules } from "node:module";
 import { basename, dirname, relative, resolve } from "node:path";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
 import { bundle, BUNDLER } from "../bundler.ts";
 import { Fault, messageOf } from "../fault.ts";
-import { ownModules } from "./shims.ts";
+import { ownModules, SHIMS } from "./shims.ts";
 import { refusalOf, SOURCE_BYTES_MAX } from "./sources.ts";
 import { version as gateway } from "../version.ts";
 
@@ -15,9 +16,6 @@ export interface Build {
   /** Absolute paths of all files that went into it. */
   readonly inputs: readonly string[];
 }
-
-/** Stands for all but the source that decides what a bundle is. Counted up when options or shims change. */
-export const BUILDER = `1 ${gateway} ${BUNDLER}`;
 
 /** An ES module is strict, and what it is bundled into is not. A handler in CommonJS stays what it is. */
 const STRICT = '"use strict";';
@@ -52,6 +50,37 @@ const onlyFiles: Plugin = {
   },
 };
 
+const OPTIONS = {
+  bundle: true,
+  write: false,
+  metafile: true,
+  format: "cjs",
+  platform: "neutral",
+  mainFields: ["browser", "module", "main"],
+  conditions: ["worker", "browser", "module"],
+  target: "es2024",
+  sourcemap: "external",
+  sourcesContent: true,
+  legalComments: "none",
+  logLevel: "silent",
+  charset: "utf8",
+  // There is no process; but what a function of another platform is set up with stands there.
+  define: { "process.env.NODE_ENV": '"production"', "process.env": "__environment" },
+  // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
+  tsconfigRaw: {},
+  banner: { js: STRICT },
+  plugins: [ownModules, noNode, onlyFiles],
+} satisfies BuildOptions;
+
+/** Stands for all but the source that decides what a bundle is: who makes it, with which options, plugins and shims. */
+export const BUILDER = createHash("sha256")
+  .update(
+    JSON.stringify([gateway, BUNDLER, OPTIONS, SHIMS], (_name, value: unknown) =>
+      typeof value === "function" ? String(value) : value,
+    ),
+  )
+  .digest("hex");
+
 /** A build that takes longer stands in the way of all other handlers. What keeps it is esbuild's, and ends with it. */
 const BUILD_MS_MAX = 10_000;
 
@@ -78,30 +107,8 @@ export async function buildHandler(
   const timeout = AbortSignal.timeout(timeoutMs);
   let result: BuildResult<{ write: false; metafile: true }>;
   try {
-    const options = {
-      entryPoints: [entry],
-      absWorkingDir: root,
-      outfile: resolve(root, `${name}.js`),
-      bundle: true,
-      write: false,
-      metafile: true,
-      format: "cjs",
-      platform: "neutral",
-      mainFields: ["browser", "module", "main"],
-      conditions: ["worker", "browser", "module"],
-      target: "es2024",
-      sourcemap: "external",
-      sourcesContent: true,
-      legalComments: "none",
-      logLevel: "silent",
-      charset: "utf8",
-      // There is no process; but what a function of another platform is set up with stands there.
-      define: { "process.env.NODE_ENV": '"production"', "process.env": "__environment" },
-      // A tsconfig.json around the handlers is for their editor; what runs must not depend on it.
-      tsconfigRaw: {},
-      banner: { js: STRICT },
-      plugins: [ownModules, noNode, onlyFiles],
-    } as const satisfies BuildOptions;
+    const paths = { entryPoints: [entry], absWorkingDir: root, outfile: resolve(root, `${name}.js`) };
+    const options = { ...OPTIONS, ...paths };
     const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
     result = await bundle(options, until);
     const isScript = Object.values(result.metafile.outputs).some(

@@ -12,7 +12,8 @@ export const http = (name, run) => void registered.push({ kind: "http", name: St
 export default { cloudEvent, http };
 `;
 
-const SHIMS: Readonly<Record<string, string>> = {
+/** By name: the text that is bundled. */
+export const SHIMS: Readonly<Record<string, string>> = {
   sluice: SLUICE,
   "@google-cloud/functions-framework": FUNCTIONS_FRAMEWORK,
 };
