@@ -1,21 +1,13 @@
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { nearest } from "../../src/config/similar.ts";
 import { Fault } from "../../src/fault.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import type { Failure } from "../../src/task.ts";
 import { bundle, run, shortly, task } from "../sandbox/opened.ts";
-import { closeSandbox, Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
-import type { Opened } from "./opened.ts";
+import { Folder, openDeployments, sharedSandbox, source } from "./opened.ts";
 
 let folder: Folder;
-let opened: Opened | undefined;
 beforeEach(() => (folder = new Folder()));
-afterEach(async () => {
-  await opened?.deployments.close();
-  opened = undefined;
-  folder.clear();
-});
-afterAll(closeSandbox);
 
 describe("what becomes a handler", () => {
   it("is each .ts, .js and .mjs file, and each folder with an index; nothing else", async () => {
@@ -36,7 +28,7 @@ describe("what becomes a handler", () => {
     ]) {
       folder.write(file, "this is no code");
     }
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     expect(opened.live.map(({ name, file, version }) => [name, file, version])).toEqual([
       ["folder", "handlers/folder/index.ts", 1],
       ["module", "handlers/module.mjs", 1],
@@ -56,7 +48,7 @@ describe("what becomes a handler", () => {
       export const config = { topic: "a" };
       export default ((event) => { if (event.data.bad) throw new DeadLetter("bad"); return twice(21); }) satisfies Handler;`,
     );
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     const sandbox = await sharedSandbox();
     const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
     const handler = bundle("", { code, sourceMap });
@@ -77,7 +69,7 @@ describe("what becomes a handler", () => {
       "script.js",
       "exports.config = { topic: 'a' };\nexports.default = () => { undeclared = 1; return undeclared; };",
     );
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     const sandbox = await sharedSandbox();
     const came: unknown[] = [];
     for (const { code, sourceMap } of opened.live) {
@@ -107,7 +99,7 @@ describe("what becomes a handler", () => {
       "throws.ts",
       'import { deep } from "./lib/deep.ts";\nexport const config = { topic: "a" };\n\nexport default () => {\n  const x: { a: string } = { a: "b" };\n  return deep(x);\n};\n',
     );
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     const sandbox = await sharedSandbox();
     const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
     const handler = bundle("", { name: "throws", code, sourceMap });
@@ -125,7 +117,7 @@ describe("a failure that nobody threw", () => {
       "late.ts",
       `export const config = { topic: "a", ${config} };\n\nexport default async () => {\n${body}\n};`,
     );
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     const sandbox = await sharedSandbox();
     const { code, sourceMap } = opened.live[0] ?? { code: "", sourceMap: "" };
     const handler = bundle("", { name: "late", code, sourceMap, settings: { timeoutMs: 100 } });
@@ -187,7 +179,7 @@ describe("what does not become a handler", () => {
     ["export const config = { topic: 1n };\nexport default () => 1;", "DEPLOY_LOAD_FAILED", "handlers/bad.ts"],
   ])("%j is %s at %s", async (text, code, where) => {
     folder.write("bad.ts", text);
-    opened = await openDeployments(folder, { defaults: { timeout: "200ms" } });
+    const opened = await openDeployments(folder, { defaults: { timeout: "200ms" } });
     expect(opened.failed.map(([name, fault]) => [name, fault.code, fault.where])).toEqual([["bad", code, where]]);
     expect(opened.live).toEqual([]);
   });
@@ -197,7 +189,7 @@ describe("what does not become a handler", () => {
     ["export default 5;", /^the module's default export is of type number, and .* \(HANDLER_EXPORT_MISSING\)$/],
   ])("%j is told what to export", async (text, message) => {
     folder.write("bad.ts", text);
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     const fault = opened.failed[0]?.[1];
     expect(fault?.message).toMatch(message);
     expect(fault?.remedy).toContain("export default (event, ctx) => { … }");
@@ -211,7 +203,7 @@ describe("what does not become a handler", () => {
     async (more, where) => {
       folder.write("bad.ts", source("", '{ topic: "a", key: "{b}" }'));
       const refused = new Fault("TRIGGER_KEY_INVALID", "there is no such level");
-      opened = await openDeployments(folder, more, { live: () => Promise.reject(refused) });
+      const opened = await openDeployments(folder, more, { live: () => Promise.reject(refused) });
       const { code, message, remedy } = refused;
       expect(opened.failed[0]?.[1]).toMatchObject({ code, message, remedy, where });
     },
@@ -219,7 +211,7 @@ describe("what does not become a handler", () => {
 
   it("a setting in the wrong group is told where it belongs", async () => {
     folder.write("bad.ts", source("", '{ outputsMax: 3, outputMax: 3, triesMax: 3, limits: { timeout: "1s" } }'));
-    opened = await openDeployments(folder, {}, { suggest: nearest });
+    const opened = await openDeployments(folder, {}, { suggest: nearest });
     expect(opened.failed[0]?.[1].message.split("; ").sort()).toEqual([
       "the exported config of handler bad: there is no setting `limits.timeout`, did you mean `timeout`?",
       "there is no setting `outputMax`, did you mean `limits.outputsMax`?",
@@ -230,7 +222,7 @@ describe("what does not become a handler", () => {
 
   it("a mistyped setting is named, with what was probably meant", async () => {
     folder.write("bad.ts", source("", '{ topic: "a", timeuot: "1s", retry: { tries: 3 }, limits: { outputMax: 3 } }'));
-    opened = await openDeployments(
+    const opened = await openDeployments(
       folder,
       {},
       { suggest: (name, known) => known.find((each) => each.startsWith(name.slice(0, 4))) },
@@ -245,7 +237,7 @@ describe("what does not become a handler", () => {
     folder.write("Über.ts", source(""));
     folder.write("twice.ts", source(""));
     folder.write("twice.js", source(""));
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     expect(opened.failed.map(([name, { code }]) => [name, code])).toEqual([
       ["twice", "DEPLOY_NAME_TAKEN"],
       ["Über", "DEPLOY_NAME_INVALID"],
@@ -255,7 +247,7 @@ describe("what does not become a handler", () => {
 
   it("a folder that is not there is reported, and handlers are found when it comes", async () => {
     folder.remove("");
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     expect(opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_DIR_UNREADABLE"]);
     folder.write("late.ts", source("return 1"));
     await opened.deployments.scan();
@@ -272,7 +264,7 @@ describe("precedence", () => {
         '{ topic: "a", key: "k", to: "one", timeout: "2s", params: { a: 1, b: { c: 1 } }, retry: { triesMax: 3 }, limits: { outputsMax: 3, cpu: "200ms" } }',
       ),
     );
-    opened = await openDeployments(folder, {
+    const opened = await openDeployments(folder, {
       defaults: {
         timeout: "9s",
         memory: "64MB",
@@ -310,7 +302,7 @@ describe("precedence", () => {
 
   it("what nobody sets has a default", async () => {
     folder.write("h.ts", source("", '{ topic: ["a", "b/{x}"] }'));
-    opened = await openDeployments(folder);
+    const opened = await openDeployments(folder);
     expect(opened.live[0]?.settings).toEqual({
       topics: ["a", "b/{x}"],
       on: [],

@@ -3,21 +3,15 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, symlinkSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { buildHandler } from "../../src/deployments/build.ts";
 import { configPlace } from "../../src/deployments/places.ts";
-import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import { Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
 let opened: Opened | undefined;
 beforeEach(() => (folder = new Folder()));
-afterEach(async () => {
-  await opened?.deployments.close();
-  opened = undefined;
-  folder.clear();
-});
-afterAll(closeSandbox);
 
 const pipe = (file: string): unknown => execFileSync("mkfifo", [join(folder.dir, file)]);
 const failures = (): unknown => opened?.failed.map(([name, { code, where }]) => [name, code, where]);

@@ -1,17 +1,8 @@
 /** What a deploy says of a handler's grants: those that it has, and those that the version before had not, or had. */
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
 import type { Log } from "../../src/log.ts";
-import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
-import type { Opened } from "./opened.ts";
-
-const folders: Folder[] = [];
-const open: Opened[] = [];
-afterEach(async () => {
-  for (const { deployments } of open.splice(0)) await deployments.close();
-  for (const folder of folders.splice(0)) folder.clear();
-});
-afterAll(closeSandbox);
+import { Folder, openDeployments, settings, source } from "./opened.ts";
 
 function listening(): { readonly log: Log; readonly lines: Record<string, unknown>[] } {
   const lines: Record<string, unknown>[] = [];
@@ -27,11 +18,9 @@ const granting = (more: string): string => source("return 1", `{ topic: "a"${mor
 describe("the log line of a deploy", () => {
   it("has the grants, and what changed in them against the version before", async () => {
     const folder = new Folder();
-    folders.push(folder);
     const { log, lines } = listening();
     folder.write("a.ts", granting(`, fetch: ["https://api.example.com/"], secrets: ["key"]`));
     const opened = await openDeployments(folder, {}, { log });
-    open.push(opened);
     expect(lines).toEqual([
       { handler: "a", version: 1, triggers: ["topic a"], fetch: ["https://api.example.com"], secrets: ["key"] },
     ]);
@@ -64,11 +53,9 @@ describe("the log line of a deploy", () => {
 
   it("says nothing of grants where there are none, and nothing of changes where nothing changed", async () => {
     const folder = new Folder();
-    folders.push(folder);
     const { log, lines } = listening();
     folder.write("a.ts", granting(""));
     const opened = await openDeployments(folder, {}, { log });
-    open.push(opened);
     folder.write("a.ts", granting(`, fetch: ["https://a.example"]`));
     await opened.deployments.scan();
     folder.write("a.ts", granting(`, fetch: ["https://a.example"], type: "t"`));
@@ -82,10 +69,8 @@ describe("the log line of a deploy", () => {
 
   it("has those of a canary, which makes requests too, against the live version", async () => {
     const folder = new Folder();
-    folders.push(folder);
     const { log, lines } = listening();
     const opened = await openDeployments(folder, {}, { log });
-    open.push(opened);
     const bundle = (fetch: string): string =>
       `exports.config = { topic: "a", fetch: [${fetch}] }; exports.default = () => 1;`;
     const upload = { name: "a", sourceMap: "", file: "a.js" };
@@ -96,13 +81,12 @@ describe("the log line of a deploy", () => {
 
   it("compares with what was live before the gateway ended", async () => {
     const folder = new Folder();
-    folders.push(folder);
     folder.write("a.ts", granting(`, fetch: ["https://a.example"]`));
     const before = await openDeployments(folder);
     await before.deployments.close();
     folder.write("a.ts", granting(`, fetch: ["https://b.example"]`));
     const { log, lines } = listening();
-    open.push(await openDeployments(folder, {}, { log }));
+    await openDeployments(folder, {}, { log });
     expect(lines).toMatchObject([{ granted: ["fetch https://b.example"], revoked: ["fetch https://a.example"] }]);
   });
 });
@@ -110,11 +94,9 @@ describe("the log line of a deploy", () => {
 describe("renew()", () => {
   it("has those go live once more that it concerns, and one that cannot leaves what was", async () => {
     const folder = new Folder();
-    folders.push(folder);
     folder.write("a.ts", granting(`, secrets: ["key"]`));
     folder.write("b.ts", granting(""));
     const opened = await openDeployments(folder);
-    open.push(opened);
     expect(opened.live.map(({ name }) => name)).toEqual(["a", "b"]);
     await opened.deployments.renew(({ settings: { secrets } }) => secrets.includes("key"));
     expect(opened.live.map(({ name }) => name)).toEqual(["a", "b", "a"]);
@@ -123,7 +105,6 @@ describe("renew()", () => {
 
   it("reports what cannot go live, and that goes on as it was", async () => {
     const folder = new Folder();
-    folders.push(folder);
     folder.write("a.ts", granting(""));
     let isBroken = false;
     const opened = await openDeployments(
@@ -135,7 +116,6 @@ describe("renew()", () => {
         },
       },
     );
-    open.push(opened);
     isBroken = true;
     await opened.deployments.renew(() => true);
     expect(opened.failed.map(([name, { message }]) => [name, message])).toEqual([["a", "it cannot"]]);
@@ -144,7 +124,6 @@ describe("renew()", () => {
 
   it("that failed is not mended by the next look, but tried again until the handler has what has changed", async () => {
     const folder = new Folder();
-    folders.push(folder);
     folder.write("a.ts", granting(""));
     let isBroken = false;
     let lives = 0;
@@ -153,7 +132,6 @@ describe("renew()", () => {
       lives++;
     };
     const opened = await openDeployments(folder, {}, { live });
-    open.push(opened);
     isBroken = true;
     await opened.deployments.renew(() => true);
     await opened.deployments.scan();

@@ -1,7 +1,8 @@
-/** Deployments over a real folder and a real sandbox, and a record of what they reported. */
+/** Deployments over a real folder and a real sandbox, and a record of what they reported; all of it goes with the test. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { afterAll, onTestFinished } from "vitest";
 import { Deployments } from "../../src/deployments/deployments.ts";
 import type { DeploymentsOptions, LiveHandler } from "../../src/deployments/deployments.ts";
 import { handlersSettings } from "../../src/deployments/settings.ts";
@@ -19,6 +20,7 @@ export class Folder {
 
   constructor() {
     mkdirSync(this.dir);
+    onTestFinished(() => rmSync(this.root, { recursive: true }));
   }
 
   write(file: string, text: string): void {
@@ -29,10 +31,6 @@ export class Folder {
 
   remove(file: string): void {
     rmSync(join(this.dir, file), { recursive: true });
-  }
-
-  clear(): void {
-    rmSync(this.root, { recursive: true });
   }
 }
 
@@ -49,10 +47,7 @@ export async function sharedSandbox(): Promise<Sandbox> {
   return shared;
 }
 
-export async function closeSandbox(): Promise<void> {
-  await shared?.close();
-  shared = undefined;
-}
+afterAll(() => shared?.close());
 
 export interface Opened {
   readonly deployments: Deployments;
@@ -104,6 +99,7 @@ export async function openDeployments(
     letterMark: () => 0,
     ...more,
   });
+  onTestFinished(() => deployments.close());
   return { deployments, live, removed, failed, mended };
 }
 

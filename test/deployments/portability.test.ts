@@ -1,11 +1,11 @@
 /** Modules written for other platforms, in the shapes that those platforms' handbooks show, run unchanged. */
 import { readFileSync, readdirSync } from "node:fs";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LiveHandler } from "../../src/deployments/deployments.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
 import { bundle, loadAll, openSandbox, run, task } from "../sandbox/opened.ts";
 import type { Opened as OpenedSandbox } from "../sandbox/opened.ts";
-import { closeSandbox, Folder, openDeployments } from "./opened.ts";
+import { Folder, openDeployments } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 const SAMPLES = new URL("./fixtures/portable/", import.meta.url);
@@ -19,13 +19,7 @@ beforeEach(async () => {
   folder = new Folder();
   sandbox = await openSandbox();
 });
-afterEach(async () => {
-  await opened?.deployments.close();
-  opened = undefined;
-  await sandbox.sandbox.close();
-  folder.clear();
-});
-afterAll(closeSandbox);
+afterEach(() => sandbox.sandbox.close());
 
 /** Deploys the sample as it is, with its trigger from the YAML. */
 async function deploy(file: string, settings: object = {}): Promise<LiveHandler | undefined> {

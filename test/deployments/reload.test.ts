@@ -1,19 +1,14 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
 import { patient } from "../sandbox/opened.ts";
-import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import { Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
 let opened: Opened;
 beforeEach(() => (folder = new Folder()));
-afterEach(async () => {
-  await opened.deployments.close();
-  folder.clear();
-});
-afterAll(closeSandbox);
 
 const watch = { watch: true };
 const codes = (): string[] => opened.live.map(({ name, version }) => `${name}@${version}`);

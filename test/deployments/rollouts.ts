@@ -1,10 +1,10 @@
 /** A handler whose versions come and go, as a test says; each test has a folder of its own. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 import { buildHandler } from "../../src/deployments/build.ts";
 import type { Deployed, DeploymentsOptions } from "../../src/deployments/deployments.ts";
-import { closeSandbox, Folder, openDeployments, source } from "./opened.ts";
+import { Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 /** What is open, and whose dead letters were asked for. */
@@ -17,12 +17,7 @@ export function eachWithItsFolder(): void {
     stage.folder = new Folder();
     takenBack.length = 0;
   });
-  afterEach(async () => {
-    vi.useRealTimers();
-    await stage.opened.deployments.close();
-    stage.folder.clear();
-  });
-  afterAll(closeSandbox);
+  afterEach(() => void vi.useRealTimers());
 }
 
 export async function open(handlers: object = {}, more: Partial<DeploymentsOptions> = {}): Promise<Opened> {

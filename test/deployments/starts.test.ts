@@ -1,23 +1,17 @@
 /** What a start does not do again, so that a power cut does not keep devices waiting, and what it must. */
 import { readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { DeploymentsOptions, LiveHandler } from "../../src/deployments/deployments.ts";
 import { Fault } from "../../src/fault.ts";
 import { systemClock } from "../../src/time.ts";
 import { until } from "../stories/rig/wait.ts";
-import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
+import { Folder, openDeployments, settings, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
 let opened: Opened | undefined;
 beforeEach(() => (folder = new Folder()));
-afterEach(async () => {
-  await opened?.deployments.close();
-  opened = undefined;
-  folder.clear();
-});
-afterAll(closeSandbox);
 
 /** What lies in the folder was written a minute ago, by the clock of the builds. */
 const later = { ...systemClock, now: () => Date.now() + 60_000 };

@@ -1,19 +1,13 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Fault } from "../../src/fault.ts";
-import { closeSandbox, Folder, openDeployments, settings, source } from "./opened.ts";
+import { Folder, openDeployments, settings, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let folder: Folder;
 let opened: Opened | undefined;
 beforeEach(() => (folder = new Folder()));
-afterEach(async () => {
-  await opened?.deployments.close();
-  opened = undefined;
-  folder.clear();
-});
-afterAll(closeSandbox);
 
 async function again(handlers: object = {}): Promise<Opened> {
   await opened?.deployments.close();
