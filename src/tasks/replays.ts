@@ -143,7 +143,7 @@ export class Replays {
 
   /** Only after `begin` has failed is the slot free again; else its replay frees it. */
   async #take<Result>(handler: string, begin: () => Promise<Result>): Promise<Result> {
-    if (this.#closing) throw new Fault("CONTROL_CLOSING", "the gateway is closing");
+    this.#assertOpen();
     if (this.#taken.has(handler)) throw new Fault("REPLAY_RUNNING", `a replay of ${handler} runs`);
     if (this.#taken.size >= RUNNING_MAX) throw new Fault("REPLAY_RUNNING", `${RUNNING_MAX} replays run`);
     this.#taken.add(handler);
@@ -159,7 +159,12 @@ export class Replays {
     if (this.#taken.delete(handler)) this.#doors.unload(handler);
   }
 
+  #assertOpen(): void {
+    if (this.#closing) throw new Fault("CONTROL_CLOSING", "the gateway is closing");
+  }
+
   #go(state: ReplayState, loaded: Loaded): ReplayState {
+    this.#assertOpen(); // It may be by now; nobody would end it.
     const ending = new AbortController();
     this.#states.set(state.id, state);
     const { handler, version, apply, id } = state;
@@ -186,7 +191,7 @@ export class Replays {
     const state: ReplayState = { ...(this.#states.get(id) as ReplayState), ...end, endedMs: this.#doors.clock.now() };
     const { events, same, sent, at, why } = state;
     this.#doors.log.info({ handler, version, replay: id.toString(36), at, why, events, same, sent }, "replay ended");
-    await this.#save(state).catch(() => undefined);
+    await this.#save(state).catch(() => this.#states.set(id, state)); // It is over, though that is not on disk.
     this.#running.delete(id);
     this.#free(handler);
   }

@@ -1,8 +1,11 @@
-/** How a replay takes its steps: its record, its events and its runner are the test's. */
+/** How replays begin, take their steps and end: their record, events and runner are the test's. */
 import { describe, expect, it } from "vitest";
 import { writeEventRecord } from "../../src/event.ts";
+import { createLog } from "../../src/log.ts";
 import { Replay } from "../../src/tasks/replay.ts";
-import type { Loaded, Plan, Progress, Recorded } from "../../src/tasks/replay.ts";
+import type { Loaded, Plan, Progress, Recorded, ReplayDoors } from "../../src/tasks/replay.ts";
+import { Replays } from "../../src/tasks/replays.ts";
+import type { ReplaysDoors } from "../../src/tasks/replays.ts";
 import { systemClock } from "../../src/time.ts";
 import { draft } from "../journal/fixture.ts";
 
@@ -12,8 +15,8 @@ const BEGUN: Progress = {
   differences: { outputs: 0, state: 0, failed: 0, mended: 0 },
 };
 
-/** How many events each step ran, up to the first `stepsMax` of them. */
-async function stepsOf(plan: Partial<Plan>, stepsMax = Infinity): Promise<number[]> {
+/** A record, of which each event is the only one of its key, and its events. */
+function past(): ReplayDoors {
   const page = Buffer.alloc(512);
   writeEventRecord(page, 0, draft("t"), [1]);
   const recorded = (seq: number): Recorded => ({
@@ -27,25 +30,8 @@ async function stepsOf(plan: Partial<Plan>, stepsMax = Infinity): Promise<number
     },
     ...{ after: undefined, failure: undefined, outputs: { at: "here", bytes: Buffer.alloc(0) } },
   });
-  const ending = new AbortController();
-  const steps: number[] = [];
-  const loaded: Loaded = {
-    id: 1,
-    fill: () => [],
-    run: (tasks, _states, _began, done) => {
-      if (steps.push(tasks.length) >= stepsMax) ending.abort();
-      setImmediate(() =>
-        done({ version: 1, results: tasks.map(() => ({ at: "done", outputs: [], state: undefined })) }),
-      );
-    },
-  };
-  const whole: Plan = { handler: "h", version: 1, sinceMs: 0, untilMs: 2 ** 50, apply: false, ...plan };
-  const doors = {
-    read: (
-      _handler: number,
-      { from, to }: { from: number; to: number },
-      visit: (r: Recorded, behind: number) => boolean,
-    ) => {
+  return {
+    read: (_handler, { from, to }, visit) => {
       for (let seq = from; seq < to && visit(recorded(seq), seq + 1);) seq++;
       return Promise.resolve();
     },
@@ -54,7 +40,33 @@ async function stepsOf(plan: Partial<Plan>, stepsMax = Infinity): Promise<number
     hasRoom: () => true,
     clock: systemClock,
   };
-  await new Replay(whole, EVENTS, loaded, doors, ending.signal).run(BEGUN, () => Promise.resolve());
+}
+
+/** `ran` is told of each run before it is answered. */
+function loaded(ran: (events: number) => void): Loaded {
+  return {
+    id: 1,
+    fill: () => [],
+    run: (tasks, _states, _began, done) => {
+      ran(tasks.length);
+      setImmediate(() =>
+        done({ version: 1, results: tasks.map(() => ({ at: "done", outputs: [], state: undefined })) }),
+      );
+    },
+  };
+}
+
+const PLAN: Plan = { handler: "h", version: 1, sinceMs: 0, untilMs: 2 ** 50, apply: false };
+
+/** How many events each step ran, up to the first `stepsMax` of them. */
+async function stepsOf(plan: Partial<Plan>, stepsMax = Infinity): Promise<number[]> {
+  const ending = new AbortController();
+  const steps: number[] = [];
+  const version = loaded((events) => {
+    if (steps.push(events) >= stepsMax) ending.abort();
+  });
+  const replay = new Replay({ ...PLAN, ...plan }, EVENTS, version, past(), ending.signal);
+  await replay.run(BEGUN, () => Promise.resolve());
   return steps;
 }
 
@@ -67,5 +79,42 @@ describe("a replay's step", () => {
     expect(await stepsOf({ perSecond: 10 }, 1)).toEqual([10]);
     expect(await stepsOf({ perSecond: 0.1 }, 1)).toEqual([1]);
     expect(await stepsOf({ perSecond: 100_000 })).toEqual([64, 36]);
+  });
+});
+
+describe("replays", () => {
+  async function open(more: Partial<ReplaysDoors> = {}): Promise<Replays> {
+    return await Replays.open({
+      ...past(),
+      log: createLog({ level: "silent", pretty: false }),
+      span: () => Promise.resolve({ from: 0, to: EVENTS }),
+      known: () => Promise.resolve([]),
+      save: () => Promise.resolve(),
+      forget: () => undefined,
+      load: () => Promise.resolve(loaded(() => undefined)),
+      unload: () => undefined,
+      ...more,
+    });
+  }
+
+  it("are over when they are, though nothing can be written any more", async () => {
+    let saves = 0;
+    const save = (): Promise<void> =>
+      ++saves === 1 ? Promise.resolve() : Promise.reject(new Error("the disk is away"));
+    const replays = await open({ save });
+    const { id } = await replays.start(PLAN);
+    await replays.cancel("h", id);
+    expect(replays.get("h", id).at).toMatch(/^(?:cancelled|failed)$/);
+    await expect(replays.resume("h", id)).resolves.toMatchObject({ at: "running" });
+  });
+
+  it("do not begin when the gateway has ended while they were loaded", async () => {
+    const { promise, resolve } = Promise.withResolvers<Loaded>();
+    const replays = await open({ load: () => promise });
+    const started = replays.start(PLAN);
+    await replays.close();
+    resolve(loaded(() => undefined));
+    await expect(started).rejects.toMatchObject({ code: "CONTROL_CLOSING" });
+    expect(replays.figures().running).toBe(0);
   });
 });
