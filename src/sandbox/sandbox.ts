@@ -15,7 +15,8 @@
  *   S4  A limit is enforced inside the isolate first (an ordinary failure), by the runner second (the isolate is lost),
  *       by the gateway last (the runner is lost).
  *   S5  A runner has a version before it gets the first batch of it.
- *   S6  A version takes over when one runner has loaded it; batches sent before that end on the version before.
+ *   S6  A version takes over when one runner has loaded it, or at once where it is known to load (`adopt`); batches sent
+ *       before that end on the version before.
  *
  * Limits: runners, memory of each and slice (settings.ts); timeout, memory and limits of each handler (HandlerBundle);
  * batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
