@@ -12,13 +12,15 @@ export interface Completed {
   readonly options: readonly {
     readonly flag: string;
     readonly about: string;
-    readonly takes: "nothing" | "file" | "text";
+    readonly takes: "nothing" | "file" | "handler" | "text";
+    /** Words that its value may be. */
+    readonly choices: readonly string[];
   }[];
   readonly commands: readonly Completed[];
   /** Words that its first argument may be. */
   readonly choices: readonly string[];
   /** What its first argument is. */
-  readonly argument: "handler" | "file" | undefined;
+  readonly argument: "handler" | "handler or file" | "file" | undefined;
 }
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -31,7 +33,7 @@ export function completionCommand(done: (code: number) => void, tree: () => Prom
     .addHelpText(
       "after",
       `
-Handlers are those of the folder \`handlers\` below where you are.
+Handlers are those of the folder \`handlers\` below where you are. What follows \`npx sluice\` is completed too.
 
 Examples:
   source <(sluice completion bash)                                  in ~/.bashrc
@@ -57,33 +59,47 @@ function withHelp(command: Completed): Completed {
 
 /** Commands whose first argument is the name of a handler, or a file. */
 const ARGUMENTS: Readonly<Record<string, Completed["argument"]>> = {
-  test: "handler",
-  invoke: "handler",
+  test: "handler or file",
+  invoke: "handler or file",
   tail: "handler",
   replay: "handler",
   versions: "handler",
   rollback: "handler",
   promote: "handler",
+  "handlers drop": "handler",
+  "handlers rm": "handler",
+  "state ls": "handler",
+  "state get": "handler",
+  "state rm": "handler",
   deploy: "file",
   init: "file",
 };
 
-export function completedOf(command: Command): Completed {
+/** `above`: the words before its name, "" or "state ". */
+export function completedOf(command: Command, above?: string): Completed {
   const name = command.name();
   const help = command.createHelp();
-  const commands = help.visibleCommands(command).map(completedOf);
+  const path = above === undefined ? "" : `${above}${name} `;
+  const commands = help.visibleCommands(command).map((below) => completedOf(below, path));
   return {
     name,
     // Up to its first full stop.
     summary: command.summary() || (/^[^.]*/.exec(command.description())?.[0] ?? ""),
-    options: help.visibleOptions(command).flatMap(({ long, short, flags, description }) => {
-      const takes = !/[<[]/.test(flags) ? "nothing" : /file|folder/.test(flags) ? "file" : "text";
+    options: help.visibleOptions(command).flatMap(({ long, short, flags, description, argChoices }) => {
+      const takes = taken(flags);
+      const choices = [...(argChoices ?? [])];
       return [long, short].flatMap((flag) =>
-        flag === undefined || flag === null ? [] : [{ flag, about: description, takes }],
+        flag === undefined || flag === null ? [] : [{ flag, about: description, takes, choices }],
       );
     }),
     commands,
     choices: [...(command.registeredArguments[0]?.argChoices ?? [])],
-    argument: ARGUMENTS[name],
+    argument: ARGUMENTS[path.trimEnd()],
   };
+}
+
+function taken(flags: string): Completed["options"][number]["takes"] {
+  if (!/[<[]/.test(flags)) return "nothing";
+  if (flags.startsWith("--handler ")) return "handler";
+  return /file|folder/.test(flags) ? "file" : "text";
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "../harness/folder.ts";
-import { fill, OFFERED } from "./offered.ts";
+import { fill, OFFERED, OFFERED_AMONG } from "./offered.ts";
 import { sluice } from "./sluice.ts";
 
 const home = new Home();
@@ -18,8 +18,8 @@ describe("completion in bash", () => {
 
   /** What bash offers for the last word, as `complete -F` has it called. */
   function offered(...words: string[]): string[] {
-    const ask = `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "$(complete -p sluice | sed -E 's/.*-F ([^ ]+).*/\\1/')"; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const out = execFileSync("bash", ["--norc", "-c", ask, script, "sluice", ...words], { cwd: home.root });
+    const ask = `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "$(complete -p "$1" | sed -E 's/.*-F ([^ ]+).*/\\1/')"; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const out = execFileSync("bash", ["--norc", "-c", ask, script, ...words], { cwd: home.root });
     return out
       .toString()
       .split("\n")
@@ -27,9 +27,16 @@ describe("completion in bash", () => {
   }
 
   it.each(OFFERED)("of %j offers %j", (words, expected) => {
-    const found = offered(...words);
-    for (const word of expected) expect(found).toContain(word);
-    if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
+    expect(offered("sluice", ...words).toSorted()).toEqual(expected.toSorted());
+  });
+
+  it.each(OFFERED_AMONG)("of %j offers %j, and more", (words, expected) => {
+    expect(offered("sluice", ...words)).toEqual(expect.arrayContaining(expected));
+  });
+
+  it("follows npx sluice as well", () => {
+    expect(offered("npx", "sluice", "dead", "re")).toEqual(["redrive"]);
+    expect(offered("npx", "slu")).toEqual(["sluice"]);
   });
 });
 describe("completion in zsh and fish", () => {

@@ -10,16 +10,37 @@ export function fill(home: Home): void {
   home.write("package.json", "{}");
 }
 
-/** Words, and what is offered for the last one. */
-export const OFFERED: readonly (readonly [words: string[], expected: string[]])[] = [
+type Offered = readonly (readonly [words: string[], expected: string[]])[];
+
+/** Words, and some of what is offered for the last one. */
+export const OFFERED_AMONG: Offered = [
+  [
+    ["invoke", ""],
+    ["average", "folder", "overheat", "package.json"],
+  ],
+];
+
+/** Words, and all that is offered for the last one. */
+export const OFFERED: Offered = [
   [["te"], ["test"]],
   [["dead", "re"], ["redrive"]],
   [["test", "--js"], ["--json"]],
   [["dead", "ls", "--js"], ["--json"]],
   [["test", "o"], ["overheat"]],
   [
-    ["invoke", ""],
+    ["versions", ""],
     ["average", "folder", "overheat"],
+  ],
+  [["state", "get", "o"], ["overheat"]],
+  [["handlers", "rm", "av"], ["average"]],
+  [["dead", "redrive", "--handler", "o"], ["overheat"]],
+  [
+    ["tail", "--status", ""],
+    ["error", "retry", "dead", "done"],
+  ],
+  [
+    ["dead", ""],
+    ["ls", "show", "redrive", "drop", "help"],
   ],
   [["run", "--config", "pack"], ["package.json"]],
   [["pub", "-t", ""], []],

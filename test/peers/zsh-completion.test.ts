@@ -1,7 +1,7 @@
 /** Completion, asked of zsh itself. */
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fill, OFFERED } from "../cli/offered.ts";
+import { fill, OFFERED, OFFERED_AMONG } from "../cli/offered.ts";
 import { sluice } from "../cli/sluice.ts";
 import { Home } from "../harness/folder.ts";
 import { needTools } from "./rig/tools.ts";
@@ -27,11 +27,11 @@ describe("completion in zsh", () => {
       _describe() { local -a all; all=("\${(@P)\${@[-1]}}"); print -rl -- "\${(@)all%%:*}" }
       _files() { print -rl -- "$PREFIX"*(N) }
       compdef() { }
-      compadd() { print -rl -- "\${(@P)2}" }
+      compadd() { if [[ $1 == -a ]]; then print -rl -- "\${(@P)2}"; else print -rl -- "$@"; fi }
       words=("\${@[2,-1]}"); CURRENT=$#words; PREFIX="\${words[-1]}"
       source "$1"
-      _sluice`;
-    const out = execFileSync("zsh", ["-f", "-c", ask, "zsh", script, "sluice", ...words], { cwd: home.root });
+      if [[ "\${words[1]}" == npx ]]; then _sluice_npx; else _sluice; fi`;
+    const out = execFileSync("zsh", ["-f", "-c", ask, "zsh", script, ...words], { cwd: home.root });
     const last = words.at(-1) ?? "";
     return out
       .toString()
@@ -40,8 +40,15 @@ describe("completion in zsh", () => {
   }
 
   it.each(OFFERED)("of %j offers %j", (words, expected) => {
-    const found = offered(...words);
-    for (const word of expected) expect(found).toContain(word);
-    if (words.at(-1) !== "") expect(found).toHaveLength(expected.length);
+    expect(offered("sluice", ...words).toSorted()).toEqual(expected.toSorted());
+  });
+
+  it.each(OFFERED_AMONG)("of %j offers %j, and more", (words, expected) => {
+    expect(offered("sluice", ...words)).toEqual(expect.arrayContaining(expected));
+  });
+
+  it("follows npx sluice as well", () => {
+    expect(offered("npx", "sluice", "dead", "re")).toEqual(["redrive"]);
+    expect(offered("npx", "slu")).toEqual(["sluice"]);
   });
 });
