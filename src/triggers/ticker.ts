@@ -7,7 +7,8 @@
  *
  * T4  An instant of a handler's schedule makes at most one event, also across restarts and when the clock goes back a
  *     little. Set back further, beyond its instant before and a minute, the schedule begins anew: a silence for as long as
- *     the clock was wrong would be worse. What ticked before that is not made up for when the clock is set forward again.
+ *     the clock was wrong would be worse. Until the clock is beyond all that has ticked, instants then tick as they come,
+ *     and none is made up for.
  * T5  An instant that nobody was there for is skipped, made up for once, or each is, as `missed` says; never more than
  *     {@link MADE_UP_MAX} at once.
  */
@@ -144,7 +145,8 @@ export class Ticker {
       log.warn(fields, "the clock is far behind a schedule's last tick: the schedule begins anew");
       return this.#begin(scheduled, id, nowMs);
     }
-    const afterMs = nowMs > last.latestMs ? last.latestMs : last.instantMs;
+    // Up to the latest instant each has had its tick: one that nobody was there for is not missing.
+    const afterMs = nowMs > last.latestMs ? last.latestMs : Math.max(last.instantMs, nowMs - LATE_MS);
     const nextMs = plan.next(afterMs) ?? Infinity;
     if (nextMs > nowMs) return nextMs;
     return this.#tick(scheduled, id, afterMs, nowMs) ? (plan.next(nowMs) ?? Infinity) : undefined;

@@ -260,7 +260,7 @@ describe("when the clock is set back", () => {
     await box.restart(schedule);
     expect(await box.ticks()).toEqual([]);
     expect(box.ticker.figures().rewound).toBe(1);
-    box.clock.pass(HOUR);
+    box.clock.pass(55 * MINUTE);
     expect(await box.ticks()).toEqual([["01:00:00", 0]]);
     await box.restart(schedule);
     box.clock.nowMs = START + 3 * HOUR + MINUTE;
@@ -268,8 +268,26 @@ describe("when the clock is set back", () => {
       ["12:00:00", 0],
       ["13:00:00", 0],
     ]);
-    box.clock.pass(HOUR);
+    box.clock.pass(59 * MINUTE);
     expect(await box.ticks()).toEqual([["14:00:00", 0]]);
+  });
+
+  it("and forward again, though not beyond its latest tick, what has ticked is not made up for a second time (T4)", async () => {
+    const box = await Box.open(every(HOUR, "all"));
+    box.clock.pass(6 * HOUR);
+    expect((await box.ticks()).length).toBe(6);
+    box.clock.nowMs -= 6 * HOUR;
+    expect(await box.ticks()).toEqual([]);
+    expect(box.ticker.figures().rewound).toBe(1);
+    box.clock.pass(4 * HOUR + 10 * MINUTE);
+    expect(await box.ticks()).toEqual([]);
+    box.clock.pass(50 * MINUTE);
+    expect(await box.ticks()).toEqual([["15:00:00", 0]]);
+    box.clock.pass(3 * HOUR);
+    expect(await box.ticks()).toEqual([
+      ["17:00:00", 0],
+      ["18:00:00", 0],
+    ]);
   });
 });
 
