@@ -33,7 +33,7 @@ function listCommand(done: (code: number) => void): Command {
       "after",
       `
 Figures are of the last two to four minutes. An event's time is the mean of the batch that it ran in; "cpu" is the
-share of one processor core. "heap" is the most that an isolate of it may take.
+share of one processor core. "heap" is the most that an isolate of it took, garbage included, of what it may.
 
 Examples:
   sluice handlers
@@ -78,7 +78,9 @@ export function handlersText(handlers: readonly HandlerAnswer[], width: number |
       time(recent.p50Ms),
       time(recent.p99Ms),
       route || recent.windowMs <= 0 ? "-" : percent(recent.cpuMs / recent.windowMs),
-      memoryMax === undefined ? "-" : showBytes(memoryMax),
+      memoryMax === undefined
+        ? "-"
+        : `${recent.heapBytes === 0 ? "-" : showBytes(recent.heapBytes)} of ${showBytes(memoryMax)}`,
       of.stateBytes === 0 ? "-" : showBytes(of.stateBytes),
       of.waiting,
       of.parked,

@@ -99,6 +99,8 @@ export interface PipelineFigures {
     readonly heldBackMs: number;
     /** Since the start: events that ran, and how long they took; one count more than there are bounds, for what took longer. */
     readonly recent: {
+      /** Of the last minutes, not since the start. */
+      readonly heapBytes: number;
       readonly boundsMs: readonly number[];
       readonly total: {
         readonly events: number;

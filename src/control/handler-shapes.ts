@@ -56,10 +56,14 @@ const handler = z.object({
       }),
       p99Ms: z.number().optional().meta({ description: "99 of 100 events took no longer." }),
       cpuMs: z.number().meta({ description: "Processor time that runners spent on its batches." }),
+      heapBytes: z.number().meta({
+        description:
+          "The most that the heap of one of its isolates took, and buffers outside of it, garbage included; looked at once a second at most, at the end of a batch. 0: not yet.",
+      }),
     })
     .meta({ description: "What it did lately." }),
   memoryMax: z.number().optional().meta({
-    description: "The most that the heap of one of its isolates may take, in bytes; what it takes now nobody measures.",
+    description: "The most that the heap of one of its isolates may take, in bytes.",
   }),
   stateBytes: z.number().meta({ description: "Bytes of the states of all its keys, as they are stored." }),
   live: z.object(version).optional(),

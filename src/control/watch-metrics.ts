@@ -37,6 +37,13 @@ export const watchMetrics: readonly (Metric | HistogramMetric)[] = [
     "Processor time of runners that went into the handler's batches.",
     ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.recent.total.cpuMs / 1000])),
   ),
+  byLabel(
+    "gauge",
+    "handler_heap_bytes",
+    "handler",
+    "The most that the heap of one of the handler's isolates took at the end of a batch in the last two to four minutes, garbage included.",
+    ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.recent.heapBytes])),
+  ),
   gauge("streams_open", "Readers of the stream.", ({ figures }) => figures.stream.open),
   counter(
     "stream_entries_total",

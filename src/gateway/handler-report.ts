@@ -29,8 +29,8 @@ export function handlerReport({ status, line, isRoute, memoryMax, stateBytes }: 
 }
 
 function recentOf(line: LineFigures | undefined): HandlerAnswer["recent"] {
-  if (line === undefined) return { windowMs: 0, events: 0, failed: 0, perSecond: 0, cpuMs: 0 };
-  const { windowMs, events, failed, cpuMs, p50Ms, p99Ms } = line.recent;
+  if (line === undefined) return { windowMs: 0, events: 0, failed: 0, perSecond: 0, cpuMs: 0, heapBytes: 0 };
+  const { windowMs, events, failed, cpuMs, heapBytes, p50Ms, p99Ms } = line.recent;
   return {
     windowMs: Math.round(windowMs),
     events,
@@ -39,6 +39,7 @@ function recentOf(line: LineFigures | undefined): HandlerAnswer["recent"] {
     p50Ms: p50Ms === undefined ? undefined : short(p50Ms),
     p99Ms: p99Ms === undefined ? undefined : short(p99Ms),
     cpuMs: short(cpuMs),
+    heapBytes,
   };
 }
 

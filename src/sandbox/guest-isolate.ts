@@ -140,6 +140,13 @@ export class GuestIsolate {
     return this.#isolate.cpuTime;
   }
 
+  /** What its heap and the buffers outside of it take, bytes, garbage included; waits for a call that is under way. */
+  get heapBytes(): number {
+    if (this.#isolate.isDisposed) return 0;
+    const { used_heap_size: used, externally_allocated_size: outside } = this.#isolate.getHeapStatisticsSync();
+    return used + outside;
+  }
+
   dispose(): void {
     if (!this.#isolate.isDisposed) this.#isolate.dispose();
   }

@@ -89,6 +89,8 @@ const QUICK_BYTES_MAX = 64 * 1024;
 const QUICK_MS = 20;
 /** A handler that took longer is not tried on this thread for so long. */
 const SLOW_MS = 60_000;
+/** How often the heap is looked at, at most. */
+const HEAP_EVERY_MS = 1000;
 
 export class VersionIsolate {
   readonly #library: typeof ivm;
@@ -102,6 +104,7 @@ export class VersionIsolate {
   /** Monotonic: until then calls go to the isolate's own thread at once. */
   #slowUntilMs = 0;
   #usedMs = performance.now();
+  #heapSeenMs = -Infinity;
 
   constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
     this.#library = library;
@@ -123,8 +126,16 @@ export class VersionIsolate {
       const tookMs = performance.now() - startedMs;
       // An isolate that was built for the batch has had all its time for it; of one that is lost nothing is known.
       const cpu = (this.#alive?.cpuTime ?? 0n) - (this.#alive === before ? beforeCpu : 0n);
-      return { ran, spent: { tookMs, cpuMs: Number(cpu) / NANOSECONDS } };
+      const heapBytes = ran.at === "stuck" ? 0 : this.#heapBytes(startedMs + tookMs);
+      return { ran, spent: { tookMs, cpuMs: Number(cpu) / NANOSECONDS, heapBytes } };
     });
+  }
+
+  /** 0: there is none, or it was looked at not long ago. Nothing of it runs between two batches. */
+  #heapBytes(nowMs: number): number {
+    if (this.#alive === undefined || nowMs - this.#heapSeenMs < HEAP_EVERY_MS) return 0;
+    this.#heapSeenMs = nowMs;
+    return this.#alive.heapBytes;
   }
 
   /** Batches that run or wait. */

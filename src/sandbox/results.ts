@@ -102,7 +102,7 @@ const line = {
 /** Reads the body of a `ran` frame for `batch`. Throws WireError. */
 export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerReader): RunResult[] {
   if (body.length < RAN_HEAD_BYTES) throw new WireError("an answer ends before its head does");
-  const linesAt = RAN_HEAD_BYTES + body.readUInt32BE(8);
+  const linesAt = RAN_HEAD_BYTES + body.readUInt32BE(12);
   if (linesAt > body.length) throw new WireError("an answer's failure is longer than the answer");
   if (!isUtf8(body.subarray(RAN_HEAD_BYTES))) throw new WireError("an answer is not UTF-8");
   const results = readLines(body, linesAt, batch, reader);
@@ -120,7 +120,11 @@ export function readAnswer(body: Buffer, batch: readonly Task[], reader: AnswerR
 
 /** What a runner says that the batch of a `ran` frame took. Of an answer that was read. */
 export function readSpent(body: Buffer): Spent {
-  return { tookMs: body.readUInt32BE(0) / 1000, cpuMs: body.readUInt32BE(4) / 1000 };
+  return {
+    tookMs: body.readUInt32BE(0) / 1000,
+    cpuMs: body.readUInt32BE(4) / 1000,
+    heapBytes: body.readUInt32BE(8) * 1024,
+  };
 }
 
 /**

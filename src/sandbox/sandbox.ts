@@ -80,7 +80,7 @@ const ISOLATE_RSS_BYTES = 5 * 1024 * 1024;
 /** How much runners stand back when others need the processor; what is not proven also for those that are. */
 const NICE = { shared: 5, apart: 10 };
 const REST_EVERY_MS = 1000;
-const NOTHING_SPENT: Spent = { tookMs: 0, cpuMs: 0 };
+const NOTHING_SPENT: Spent = { tookMs: 0, cpuMs: 0, heapBytes: 0 };
 
 export class Sandbox {
   /** The most that are for proven handlers; the one apart comes after them. */
@@ -255,12 +255,13 @@ export class Sandbox {
       batch,
       states,
       stateVersions,
-      done: (version, results, { tookMs, cpuMs } = NOTHING_SPENT) => {
+      done: (version, results, { tookMs, cpuMs, heapBytes } = NOTHING_SPENT) => {
         done({
           version: (version as Live | undefined)?.bundle.version ?? 0,
           startMs: work.startMs,
           tookMs,
           cpuMs,
+          heapBytes,
           results,
         });
       },

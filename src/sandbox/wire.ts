@@ -60,8 +60,10 @@ export const NO_STATE = 0xffff_ffff;
 const RUN_HEAD_BYTES = 13;
 const FETCHED_HEAD_BYTES = 8;
 /** What stands before the failure in the body of `ran`. */
-export const RAN_HEAD_BYTES = 12;
+export const RAN_HEAD_BYTES = 16;
 const MICROSECONDS_MAX = 0xffff_ffff;
+const KILOBYTE = 1024;
+const KILOBYTES_MAX = 0xffff_ffff;
 /** What stands before a task's state in the body of `run`. */
 export const TASK_HEAD_BYTES = 20;
 /** Tasks in one batch, at most: whoever makes batches keeps to it. */
@@ -209,20 +211,24 @@ export function runFrame(
   return used;
 }
 
-/** What running a batch took: time on the clock, from its turn to its answer, and processor time. */
+/** What running a batch took. */
 export interface Spent {
+  /** Time on the clock, from its turn to its answer. */
   readonly tookMs: number;
   readonly cpuMs: number;
+  /** What its isolate's heap took at the end, in whole kilobytes; 0 when nobody looked. */
+  readonly heapBytes: number;
 }
 
 /** `failure` is what took the isolate down in the middle of the batch. */
-export function ranFrame(id: number, lines: string, failure: unknown, { tookMs, cpuMs }: Spent): Buffer {
+export function ranFrame(id: number, lines: string, failure: unknown, { tookMs, cpuMs, heapBytes }: Spent): Buffer {
   const failed = failure === undefined ? "" : JSON.stringify(failure);
   const failedBytes = Buffer.byteLength(failed);
   const frame = Buffer.allocUnsafe(HEAD_BYTES + RAN_HEAD_BYTES + failedBytes + 3 * lines.length);
   frame.writeUInt32BE(Math.min(MICROSECONDS_MAX, Math.round(tookMs * 1000)), HEAD_BYTES);
   frame.writeUInt32BE(Math.min(MICROSECONDS_MAX, Math.round(cpuMs * 1000)), HEAD_BYTES + 4);
-  frame.writeUInt32BE(failedBytes, HEAD_BYTES + 8);
+  frame.writeUInt32BE(Math.min(KILOBYTES_MAX, Math.ceil(heapBytes / KILOBYTE)), HEAD_BYTES + 8);
+  frame.writeUInt32BE(failedBytes, HEAD_BYTES + 12);
   frame.utf8Write(failed, HEAD_BYTES + RAN_HEAD_BYTES);
   const at = HEAD_BYTES + RAN_HEAD_BYTES + failedBytes;
   const used = frame.subarray(0, at + frame.utf8Write(lines, at));

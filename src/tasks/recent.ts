@@ -19,6 +19,7 @@ interface Window {
   failed: number;
   tookMs: number;
   cpuMs: number;
+  heapBytes: number;
 }
 
 export interface RecentFigures {
@@ -29,6 +30,8 @@ export interface RecentFigures {
   readonly failed: number;
   /** Processor time of its runners. */
   readonly cpuMs: number;
+  /** The most that an isolate's heap took of those that were looked at; 0 when none was. */
+  readonly heapBytes: number;
   /** Undefined when no event ran, or nobody says how long they take (routes). */
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
@@ -56,9 +59,10 @@ export class Recent {
   }
 
   /** Of a batch, `events` have run, of which `failed` did not end well. */
-  batch(events: number, failed: number, { tookMs, cpuMs = 0 }: Spent): void {
+  batch(events: number, failed: number, { tookMs, cpuMs = 0, heapBytes = 0 }: Spent): void {
     if (events === 0) return;
     this.#turn();
+    if (heapBytes > this.#now.heapBytes) this.#now.heapBytes = heapBytes;
     const bucket = tookMs === undefined ? -1 : bucketOf(tookMs / events);
     add(this.#now, bucket, events, failed, tookMs ?? 0, cpuMs);
     add(this.#total, bucket, events, failed, tookMs ?? 0, cpuMs);
@@ -74,6 +78,7 @@ export class Recent {
       events: this.#now.events + (before?.events ?? 0),
       failed: this.#now.failed + (before?.failed ?? 0),
       cpuMs: this.#now.cpuMs + (before?.cpuMs ?? 0),
+      heapBytes: Math.max(this.#now.heapBytes, before?.heapBytes ?? 0),
       p50Ms: quantile(both, 0.5),
       p99Ms: quantile(both, 0.99),
       boundsMs: BUCKETS_MS,
@@ -97,7 +102,7 @@ export class Recent {
 }
 
 function newWindow(sinceMs: number): Window {
-  return { counts: new Float64Array(BUCKETS), sinceMs, events: 0, failed: 0, tookMs: 0, cpuMs: 0 };
+  return { counts: new Float64Array(BUCKETS), sinceMs, events: 0, failed: 0, tookMs: 0, cpuMs: 0, heapBytes: 0 };
 }
 
 function add(to: Window, bucket: number, events: number, failed: number, tookMs: number, cpuMs: number): void {

@@ -26,10 +26,11 @@ export type RunResult =
   /** It was not started, which costs no try. */
   | { readonly at: "unrun" };
 
-/** Time on the clock and processor time, as the runner says; left out where nobody does. */
+/** Time on the clock, processor time and the isolate's heap (0: nobody looked), as the runner says; left out where nobody does. */
 export interface Spent {
   readonly tookMs?: number;
   readonly cpuMs?: number;
+  readonly heapBytes?: number;
 }
 
 export interface BatchResult extends Spent {

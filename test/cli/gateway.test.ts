@@ -232,6 +232,8 @@ describe("dead", () => {
     expect(double?.recent.p99Ms).toBeGreaterThanOrEqual(double?.recent.p50Ms ?? Infinity);
     expect(double?.recent.cpuMs).toBeGreaterThan(0);
     expect(double?.memoryMax).toBeGreaterThan(1024 * 1024);
+    expect(double?.recent.heapBytes).toBeGreaterThan(100_000);
+    expect(double?.recent.heapBytes).toBeLessThan(double?.memoryMax ?? 0);
     expect(angry?.recent.failed).toBe(angry?.recent.events);
     expect(angry?.live).toMatchObject({ version: 1, failed: angry?.recent.failed });
     const table = await sluice(["handlers", "--config", home.config]);

@@ -141,6 +141,7 @@ export class MemorySource implements ControlSource {
             budgets: { time: 2 },
             heldBackMs: 1500,
             recent: {
+              heapBytes: 3_000_000,
               boundsMs: [1, 2, 3, 4, 5],
               total: { events: 21, tookMs: 90, cpuMs: 250, counts: [1, 2, 3, 4, 5, 6] },
             },

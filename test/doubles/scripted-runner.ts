@@ -7,7 +7,7 @@
  * its code kills the runner when it is inspected or loaded, once all that was sent before has been read.
  */
 import type { RunnerCommand } from "#src/sandbox/runner-process.ts";
-import { FRAME_KINDS } from "#src/sandbox/wire.ts";
+import { FRAME_KINDS, RAN_HEAD_BYTES } from "#src/sandbox/wire.ts";
 
 const program = `
 import { Socket } from "node:net";
@@ -42,7 +42,7 @@ function obey(kind, id, body) {
   }
   if (kind !== "run" || body.includes("hold")) return;
   if (body.includes("stuck")) say("stuck", id, json({ index: 0 }));
-  else say("ran", id, Buffer.concat([Buffer.alloc(12), Buffer.from(".\\n".repeat(body.readUInt16BE(4)))]));
+  else say("ran", id, Buffer.concat([Buffer.alloc(${RAN_HEAD_BYTES}), Buffer.from(".\\n".repeat(body.readUInt16BE(4)))]));
 }`;
 
 export const scriptedRunner: RunnerCommand = {

@@ -98,6 +98,21 @@ describe("memory", () => {
     expect(shortly((await run(opened.sandbox, handler.id, [task(handler.id)])).results)).toEqual([["1"]]);
   });
 
+  it("what its heap and its buffers take is told with a batch, once a second at most", async () => {
+    const hoarder = bundle("globalThis.kept ??= new Uint8Array(9_000_000).fill(1); return 0");
+    const modest = bundle("return 0");
+    await loadAll(opened.sandbox, hoarder, modest);
+    const heapOf = (handler: number): Promise<number> =>
+      new Promise((resolve) =>
+        opened.sandbox.run(0, handler, [task(handler)], [], ({ heapBytes }) => resolve(heapBytes)),
+      );
+    const most = await heapOf(hoarder.id);
+    expect(most).toBeGreaterThan(9_000_000);
+    expect(most).toBeLessThan(20_000_000);
+    expect(await heapOf(modest.id)).toBeLessThan(5_000_000);
+    expect(await heapOf(modest.id)).toBe(0);
+  });
+
   it("a runner beyond its memory is killed, replaced, and works again", async () => {
     const { sandbox } = await openSandbox({ runnerMemoryMax: "160MB" });
     try {

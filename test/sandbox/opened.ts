@@ -129,7 +129,7 @@ export function run(
 }
 
 /** What a batch came to, which the same run comes to again, whatever it took. */
-type Ran = Omit<BatchResult, "tookMs" | "cpuMs">;
+type Ran = Omit<BatchResult, "tookMs" | "cpuMs" | "heapBytes">;
 
 function kept({ version, startMs, results }: BatchResult): Ran {
   const keep = (result: RunResult): RunResult =>

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { FRAME_KINDS, FrameReader, ranFrame, readRunHead, runFrame, textFrame } from "../../src/sandbox/wire.ts";
+import {
+  FRAME_KINDS,
+  FrameReader,
+  RAN_HEAD_BYTES,
+  ranFrame,
+  readRunHead,
+  runFrame,
+  textFrame,
+} from "../../src/sandbox/wire.ts";
 import type { Frame } from "../../src/sandbox/wire.ts";
 import { readAnswer, strike, WireError } from "../../src/sandbox/results.ts";
 import type { RunResult } from "../../src/sandbox/results.ts";
@@ -65,7 +73,7 @@ describe("an answer", () => {
   };
   const read = (lines: string, count = 1, failure?: unknown): RunResult[] =>
     readAnswer(
-      Buffer.from(ranFrame(1, lines, failure, { tookMs: 1.5, cpuMs: 1e9 }).subarray(9)),
+      Buffer.from(ranFrame(1, lines, failure, { tookMs: 1.5, cpuMs: 1e9, heapBytes: 1e15 }).subarray(9)),
       Array.from({ length: count }, () => task(1)),
       reader,
     );
@@ -105,8 +113,8 @@ describe("an answer", () => {
 
   it.each(
     [
-      [0, 1, 2, 3, 255].map((byte) => Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, byte, 0, 0, 9])),
-      [[Buffer.alloc(0)], [Buffer.alloc(11)], [Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x0a])]],
+      [0, 1, 2, 3, 255].map((byte) => Buffer.from([...Array(12).fill(0), byte, 0, 0, 9])),
+      [[Buffer.alloc(0)], [Buffer.alloc(15)], [Buffer.from([...Array(16).fill(0), 0xff, 0x0a])]],
     ]
       .flat(2)
       .map((body) => [body]),
@@ -173,6 +181,9 @@ describe("the task that was struck", () => {
 });
 
 /** Code of an impostor that asks for something in the name of the batch \`id\`. */
+/** The answer of a batch of one that is done, as an expression. */
+const DONE = `Buffer.concat([Buffer.alloc(${RAN_HEAD_BYTES}), Buffer.from(".\\n")])`;
+
 function ask(id = "id", more: object = {}): string {
   const line = { id: 1, url: "http://a.example/", method: "GET", redirect: "follow", headers: ["a", "b"], ...more };
   return `channel.write(frame(kinds.indexOf("ask"), ${id}, ${JSON.stringify(`f${JSON.stringify(line)}`)}));`;
@@ -222,10 +233,7 @@ describe("a runner that was taken over", () => {
   });
 
   it.each([
-    [
-      "an unknown request",
-      "channel.write(frame(kinds.indexOf('ran'), 4242, '\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n'))",
-    ],
+    ["an unknown request", `channel.write(frame(kinds.indexOf("ran"), 4242, ${DONE}))`],
     ["the wrong kind of answer", "channel.write(frame(kinds.indexOf('loaded'), id, '{}'))"],
     ["stuck without a task", "channel.write(frame(kinds.indexOf('stuck'), id, '{\"index\":7}'))"],
     ["no JSON", "channel.write(frame(kinds.indexOf('stuck'), id, '{'))"],
@@ -288,7 +296,7 @@ describe("a runner that was taken over", () => {
       states.push("asked");
       return () => states.push("aborted");
     };
-    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n"));`;
+    const deed = `${ask()} channel.write(frame(kinds.indexOf("ran"), id, ${DONE}));`;
     opened = await openSandbox({}, { command: impostor(deed), fetch });
     const handler = bundle("");
     await opened.sandbox.load(handler);
@@ -307,7 +315,7 @@ describe("a runner that was taken over", () => {
     };
     const deed = `${ask("id", { body: "\u00ff" })} setTimeout(() => {
       channel.write(frame(kinds.indexOf("ask"), id, "x1"));
-      channel.write(frame(kinds.indexOf("ran"), id, "\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0.\\n"));
+      channel.write(frame(kinds.indexOf("ran"), id, ${DONE}));
     }, 50);`;
     opened = await openSandbox({}, { command: impostor(deed), fetch });
     const grants = [{ origin: "http://a.example", private: false }];

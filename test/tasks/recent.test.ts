@@ -46,6 +46,17 @@ it("what is two windows old is forgotten, and the figures since the start are no
   expect(recent.figures()).toMatchObject({ events: 0, p50Ms: undefined, windowMs: WINDOW_MS, total: { events: 15 } });
 });
 
+it("heap is the most of all that were looked at lately", () => {
+  const { recent, pass } = opened();
+  recent.batch(1, 0, { heapBytes: 5000 });
+  recent.batch(1, 0, { heapBytes: 0 });
+  pass(WINDOW_MS);
+  recent.batch(1, 0, { heapBytes: 3000 });
+  expect(recent.figures().heapBytes).toBe(5000);
+  pass(WINDOW_MS);
+  expect(recent.figures().heapBytes).toBe(3000);
+});
+
 it("of what says no time, events count and quantiles are not known", () => {
   const { recent, pass } = opened();
   recent.batch(4, 0, {});

@@ -4,7 +4,7 @@
  * real one in that it has no isolates, and answers an honest batch with nothing but its ends.
  */
 import type { RunnerCommand } from "#src/sandbox/runner-process.ts";
-import { FRAME_KINDS } from "#src/sandbox/wire.ts";
+import { FRAME_KINDS, RAN_HEAD_BYTES } from "#src/sandbox/wire.ts";
 
 /** The payload that makes it lie. */
 export function lying(code: string): Buffer {
@@ -36,8 +36,8 @@ const frame = (kind, id, body = "", length = 5 + body.length) => {
 const raw = (what) => channel.write(what);
 const say = (kind, id, body) => raw(frame(kind, id, Buffer.from(body)));
 const answer = (lines, failure = "") => {
-  const head = Buffer.alloc(12);
-  head.writeUInt32BE(Buffer.byteLength(failure), 8);
+  const head = Buffer.alloc(${RAN_HEAD_BYTES});
+  head.writeUInt32BE(Buffer.byteLength(failure), head.length - 4);
   return Buffer.concat([head, Buffer.from(failure), Buffer.from(lines)]);
 };
 const ran = (id, lines, failure) => say("ran", id, answer(lines, failure));
