@@ -19,6 +19,7 @@ const LEAVES = new Set([
   "event",
   "task",
   "output-bytes",
+  "own-bytes",
   "fault",
   "faults",
   "fault-kind",

@@ -1,6 +1,7 @@
 /**
  * The CONNECT packet, read strictly. Pure.
  */
+import { ownBytes } from "../own-bytes.ts";
 import { bodyStart, remainingLength } from "./packets.ts";
 import type { Level } from "./packets.ts";
 import { readText, topicFlaw } from "./text.ts";
@@ -140,14 +141,15 @@ function isAllowedId(clientId: string, clean: boolean, level: Level): boolean {
  * left it open. A copy.
  */
 export function rewriteConnect(packet: Buffer, connect: Connect, device: string): Buffer {
-  const copy = Buffer.from(packet);
+  // aedes keeps the will that is in it for as long as the device is connected.
+  const copy = ownBytes(packet);
   copy.writeUInt16BE(0, connect.keepaliveAt);
   if (connect.clientId !== "") return copy;
   const id = Buffer.from(device);
   const head = copy.subarray(bodyStart(copy, 0), connect.clientIdAt);
   const rest = copy.subarray(connect.clientIdAt + 2);
   const idLength = Buffer.of(id.length >> 8, id.length & 0xff);
-  return Buffer.concat([
+  const whole = Buffer.concat([
     copy.subarray(0, 1),
     remainingLength(head.length + 2 + id.length + rest.length),
     head,
@@ -155,4 +157,5 @@ export function rewriteConnect(packet: Buffer, connect: Connect, device: string)
     id,
     rest,
   ]);
+  return ownBytes(whole);
 }

@@ -4,6 +4,7 @@
  * a shorter message.
  */
 import type { Log } from "../log.ts";
+import { ownBytes } from "../own-bytes.ts";
 import type { BrokerFigures } from "./figures.ts";
 import { matches } from "./filters.ts";
 import type { LocalMessage } from "./inflight.ts";
@@ -32,7 +33,7 @@ export class Retained {
     const retained = new Retained(store, limits, figures, log);
     for await (const [, record] of store.rows(KEY)) {
       const message = readMessage(record);
-      retained.#messages.set(message.topic, { ...message, payload: Buffer.from(message.payload) });
+      retained.#messages.set(message.topic, { ...message, payload: ownBytes(message.payload) });
       figures.retainedBytes += message.payload.length + message.topic.length;
     }
     figures.retained = retained.#messages.size;
@@ -61,7 +62,7 @@ export class Retained {
       this.#messages.delete(topic);
       this.#store.del(KEY + topic);
     } else {
-      this.#messages.set(topic, message);
+      this.#messages.set(topic, { ...message, payload: ownBytes(payload) });
       this.#store.put(KEY + topic, writeMessage(message));
     }
     this.#figures.retainedBytes += grownBy;

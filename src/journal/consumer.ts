@@ -3,6 +3,7 @@
  * progress, and what it has in hand. All of that is one small blob, which every commit that changes it carries in full
  * (see header.ts): what is counted and the count are on disk together, or neither is (G2, G4).
  */
+import { ownBytes } from "../own-bytes.ts";
 import { Progress } from "./progress.ts";
 import type { Counted } from "./page.ts";
 
@@ -77,7 +78,7 @@ export class Consumer implements Counted {
     this.kind = kind;
     this.id = id;
     this.name = name;
-    this.#nameBytes = Buffer.from(name);
+    this.#nameBytes = ownBytes(Buffer.from(name));
   }
 
   /** Tasks or entries in the log that are not settled, those in hand included; parked ones are not. */

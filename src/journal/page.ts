@@ -119,7 +119,8 @@ export class PageWriter {
   /** The page's bytes, exactly as long as they are; the writer is empty again. */
   finish(): Page {
     const bytes = this.#at + this.#indexBytes;
-    const page = bytes <= 4096 ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+    // Of its own: it may wait long in a window, which counts its bytes.
+    const page = Buffer.allocUnsafeSlow(bytes);
     page.set(this.#into.subarray(PAGE_HEADER_BYTES, this.#at), PAGE_HEADER_BYTES);
     page[4] = FORMAT;
     page[5] = 0;

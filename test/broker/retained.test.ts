@@ -1,9 +1,19 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { publishPacket, RawMqtt, subscribePacket } from "../doubles/raw-mqtt.ts";
 import { openBroker } from "../doubles/test-broker.ts";
 import type { TestBroker } from "../doubles/test-broker.ts";
 
 const retain = { retain: true } as const;
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+function keptBytes(): number {
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
 
 async function retained(
   it: TestBroker,
@@ -46,6 +56,24 @@ it("a retained message reaches later subscribers, at the lower QoS, and survives
     ["a/2", "two", 0],
   ]);
   expect(await retained(it, "a/1", 0)).toEqual([["a/1", "one", 0]]);
+});
+
+it("a retained message keeps the memory of its own bytes, and not of those that came with it (G7)", async () => {
+  await using it = await openBroker();
+  const before = keptBytes();
+  const device = await RawMqtt.login(it.port, { clientId: "publisher" });
+  for (let n = 1; n <= 300; n++) {
+    device.send(
+      publishPacket(`own/${n}`, "x", 1, n, retain),
+      publishPacket("other", Buffer.alloc(30_000), 1, 1000 + n),
+    );
+    await device.ping();
+    // What else goes on between two of them, from the same pools of small buffers.
+    for (let i = 0; i < 3; i++) Buffer.from("y".repeat(30_000));
+  }
+  await expect.poll(() => it.ingress.staged).toBe(0);
+  device.cut();
+  expect(keptBytes() - before).toBeLessThan(300 * 16_384);
 });
 
 it("the last one counts, an empty payload removes it, also after a restart", async () => {
