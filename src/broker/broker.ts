@@ -173,12 +173,14 @@ export class Broker {
     const urls = settings.listeners.map((listener) => listener.url);
     const listeners = await Listeners.open(urls, (socket) => {
       figures.connections++;
-      if (figures.halfOpen < limits.halfOpenMax) {
-        void new Gate(context, socket);
-        return;
+      if (figures.halfOpen >= limits.halfOpenMax) {
+        figures.refusedLogins.halfOpenMax++;
+        if (!roster.crowdOut()) {
+          socket.destroy();
+          return;
+        }
       }
-      figures.refusedLogins.halfOpenMax++;
-      socket.destroy();
+      void new Gate(context, socket);
     });
     const expiry = setInterval(expire, EXPIRY_MS).unref();
     stack.move();

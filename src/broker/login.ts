@@ -42,6 +42,7 @@ export function takeConnect(gate: Gate, context: GateContext, bytes: Buffer, at:
       refuseProtocol(gate, context, verdict.returnCode, verdict.why);
       return;
     case "sound":
+      context.roster.spoke(gate);
       gate.beginLogin(verdict.connect);
       void finish(gate, context, verdict.connect, Buffer.from(bytes.subarray(at, end)));
   }

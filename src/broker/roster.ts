@@ -5,6 +5,8 @@
  * R1  A device has one connection. A new one ends the old [MQTT-3.1.4-2] and waits until all that the old one sent is
  *     committed and aedes has let go of it: order and QoS 2 claims carry over from one to the next without a gap.
  * R2  Timeouts are kept by one coarse timer: they come up to TICK_MS late, never early.
+ * R3  Where there are as many connections that have not logged in as may be, a new one takes the place of one that says
+ *     nothing; of none whose login is under way.
  */
 import type { Clock } from "../time.ts";
 import type { Gate } from "./gate.ts";
@@ -16,6 +18,8 @@ export class Roster {
   readonly #loginsPerTick: number;
   readonly #timer: NodeJS.Timeout;
   readonly #gates = new Set<Gate>();
+  /** Those of which no CONNECT was seen when it was looked last, longest there first. */
+  readonly #silent = new Set<Gate>();
   readonly #seats = new Map<string, Gate>();
   readonly #heirs = new Map<string, { readonly gate: Gate; readonly seated: (given: boolean) => void }>();
   readonly #turns: (() => void)[] = [];
@@ -47,10 +51,31 @@ export class Roster {
 
   enter(gate: Gate): void {
     this.#gates.add(gate);
+    this.#silent.add(gate);
+  }
+
+  /** Its CONNECT has come. */
+  spoke(gate: Gate): void {
+    this.#silent.delete(gate);
+  }
+
+  /**
+   * R3. Ends the connection that has been without a CONNECT for longest: a device sends its own at once, and whoever holds
+   * connections open to keep others out does not. False: all have sent theirs, and wait their turn.
+   */
+  crowdOut(): boolean {
+    for (const gate of this.#silent) {
+      this.#silent.delete(gate);
+      if (!gate.isLoggingIn) continue;
+      gate.abandon();
+      return true;
+    }
+    return false;
   }
 
   leave(gate: Gate): void {
     this.#gates.delete(gate);
+    this.#silent.delete(gate);
     this.#waiting.room.delete(gate);
     this.#waiting.local.delete(gate);
   }

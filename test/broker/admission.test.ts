@@ -28,14 +28,57 @@ it("logins beyond connectRateMax wait their turn, and all get in", async () => {
 
 it("connections that have not logged in are bounded, and closed after connectTimeout", async () => {
   await using it = await openBroker({ halfOpenMax: 3, connectTimeout: "300ms" });
-  const idle = await Promise.all([1, 2, 3].map(() => RawMqtt.open(it.port)));
-  await expect.poll(() => it.broker.figures().halfOpen).toBe(3);
-  const fourth = await RawMqtt.open(it.port);
-  await fourth.closed();
+  const idle: RawMqtt[] = [];
+  for (let n = 1; n <= 3; n++) {
+    idle.push(await RawMqtt.open(it.port));
+    await expect.poll(() => it.broker.figures().halfOpen).toBe(n);
+  }
   idle[0]?.send(connectPacket().subarray(0, 5));
+  idle.push(await RawMqtt.open(it.port));
+  await idle[0]?.closed();
+  expect(it.broker.figures()).toMatchObject({ halfOpen: 3, refusedLogins: { connectTimeout: 0, halfOpenMax: 1 } });
   await Promise.all(idle.map((device) => device.closed()));
   expect(it.broker.figures()).toMatchObject({ halfOpen: 0, refusedLogins: { connectTimeout: 3, halfOpenMax: 1 } });
-  await RawMqtt.login(it.port);
+});
+
+it("connections that say nothing, however many are opened again and again, keep no device out (R3)", async () => {
+  await using it = await openBroker({ halfOpenMax: 3 });
+  const open = new Set<RawMqtt>();
+  let isOver = false;
+  const silent = Array.from({ length: 5 }, async () => {
+    while (!isOver) {
+      const one = await RawMqtt.open(it.port);
+      if (isOver) one.cut();
+      open.add(one);
+      await one.closed();
+      open.delete(one);
+    }
+  });
+  for (let n = 1; n <= 5; n++) {
+    // Between its connection and its CONNECT others may come; then it tries again, as devices do.
+    const login = (): Promise<RawMqtt | undefined> =>
+      RawMqtt.login(it.port, { clientId: `honest-${n}` }).catch(() => undefined);
+    while ((await login()) === undefined);
+  }
+  isOver = true;
+  expect(it.broker.figures().devices).toBe(5);
+  for (const one of open) one.cut();
+  await Promise.all(silent);
+});
+
+it("one whose login is under way is not crowded out by those that come later (R3)", async () => {
+  await using it = await openBroker({ halfOpenMax: 2, connectRateMax: 4 });
+  const first = await RawMqtt.login(it.port, { clientId: "first" });
+  // Of those, one goes in at each tick; the other one waits its turn.
+  const [second, third] = [await RawMqtt.open(it.port), await RawMqtt.open(it.port)];
+  second.send(connectPacket({ clientId: "second" }));
+  third.send(connectPacket({ clientId: "third" }));
+  await first.ping();
+  await first.ping();
+  const late = await RawMqtt.open(it.port);
+  await expect.poll(() => it.broker.figures().devices).toBe(3);
+  expect([first.isClosed, second.isClosed, third.isClosed]).toEqual([false, false, false]);
+  late.cut();
 });
 
 it("a new connection of a device ends the old one [MQTT-3.1.4-2]", async () => {
