@@ -41,12 +41,10 @@ const limits = z.strictObject({
   devicesMax: count
     .default(5000)
     .meta({ description: "Devices connected at a time; further ones get CONNACK 3 (server unavailable)." }),
-  halfOpenMax: count
-    .default(1000)
-    .meta({
-      description:
-        "Connections that have not logged in yet; a further one takes the place of the one that has said nothing for longest, or is closed.",
-    }),
+  halfOpenMax: count.default(1000).meta({
+    description:
+      "Connections that have not logged in yet; a further one takes the place of the one that has said nothing for longest, or is closed.",
+  }),
   connectRateMax: count
     .default(500)
     .meta({ description: "Logins a second; more wait their turn, at the most connectTimeout." }),

@@ -14,6 +14,7 @@
  * C5  Errors are `application/problem+json` (RFC 9457) with the fault's code and remedy; what is unexpected is logged
  *     and answered without its details.
  * C6  Closing ends streams and idle connections at once and gives requests in flight until the deadline.
+ * C7  Nobody is kept out by who opens connections, or sends requests slowly (connections.ts).
  */
 import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";

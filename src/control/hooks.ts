@@ -20,16 +20,18 @@ export interface HookCall {
   readonly isOperator: boolean;
 }
 
+export interface HooksDoors {
+  readonly isOperator: (request: FastifyRequest) => boolean;
+  /** The call is worked on; returns how that ends. */
+  readonly begin: (request: FastifyRequest) => () => void;
+}
+
 export const HOOKS_PREFIX = "/hooks";
 /** The last two are nobody's: they are answered with those that are. */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** In a scope of its own: a signature is over the bytes, so nothing here is parsed. */
-export function registerHooks(
-  app: FastifyInstance,
-  hooks: Hooks,
-  isOperator: (request: FastifyRequest) => boolean,
-): void {
+export function registerHooks(app: FastifyInstance, hooks: Hooks, { isOperator, begin }: HooksDoors): void {
   const callOf = (request: FastifyRequest): HookCall => {
     const url = request.raw.url ?? "";
     const mark = url.indexOf("?");
@@ -58,7 +60,8 @@ export function registerHooks(
       },
       handler: async (request, reply) => {
         const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-        const { id } = await hooks.call(callOf(request), body);
+        const end = begin(request);
+        const { id } = await hooks.call(callOf(request), body).finally(end);
         return reply.code(202).type("application/json").send(JSON.stringify({ id }));
       },
     });

@@ -10,6 +10,7 @@ import type { Access, Role } from "./access.ts";
 import { Answer, Streamed } from "./answer.ts";
 import { apiRoutes } from "./api.ts";
 import type { ApiRoute } from "./api.ts";
+import { Connections } from "./connections.ts";
 import type { ControlOptions, ControlSource } from "./control.ts";
 import { registerHooks } from "./hooks.ts";
 import { isLoopback } from "./loopback.ts";
@@ -29,6 +30,8 @@ const NO_SCHEMAS = { buildValidator: noSchema, buildSerializer: noSchema };
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 5000;
+/** How late a client that takes too long may be found out. */
+const LOOK_MS = 1000;
 
 /** Node's codes for requests that it gives up on before they are one. */
 const UNREAD: Readonly<Record<string, readonly [status: number, message: string]>> = {
@@ -61,6 +64,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
     http: {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeout),
+      connectionsCheckingInterval: LOOK_MS,
       // A request without one is refused by C3, with a body that says so.
       requireHostHeader: false,
     },
@@ -73,10 +77,14 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
     },
     clientErrorHandler: refuseUnread,
   });
-  app.server.maxConnections = connectionsMax;
+  const connections = new Connections(connectionsMax, clock, log);
+  app.server.on("connection", connections.enter);
   app.addHook("onRequest", (request, reply, next) => {
     protect(reply);
-    next(admit(request, access));
+    const refusal = admit(request, access);
+    if (refusal === undefined && request.routeOptions.config.role !== "open")
+      reply.raw.once("close", connections.begin(request.raw.socket));
+    next(refusal);
   });
   app.setNotFoundHandler((request) => {
     throw new Fault("CONTROL_NOT_FOUND", `there is no ${request.method} ${request.url.split("?")[0] ?? ""}`);
@@ -92,7 +100,11 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
   });
   for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source), describe: openApi }))
     register(app, route);
-  if (options.hooks !== undefined) registerHooks(app, options.hooks, (request) => isOperator(request, access));
+  if (options.hooks !== undefined)
+    registerHooks(app, options.hooks, {
+      isOperator: (request) => isOperator(request, access),
+      begin: (request) => connections.begin(request.raw.socket),
+    });
   try {
     await app.listen({ host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port === "" ? 80 : url.port) });
   } catch (thrown) {

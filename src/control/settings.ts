@@ -30,12 +30,10 @@ export const controlSettings = z
     limits: z
       .strictObject({
         bodyMax: size.prefault("1MB").meta({ description: "The largest body of a request." }),
-        connectionsMax: z
-          .int()
-          .min(1)
-          .max(10_000)
-          .default(100)
-          .meta({ description: "Connections open at the same time; further ones are closed at once." }),
+        connectionsMax: z.int().min(1).max(10_000).default(100).meta({
+          description:
+            "Connections open at the same time; a further one takes the place of the one that has been idle, or sending its request, for longest.",
+        }),
         streamsMax: z
           .int()
           .min(1)

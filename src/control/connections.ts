@@ -1,0 +1,77 @@
+/**
+ * Connections of the control server: as many as may be, and who makes way when there are more (C7).
+ *
+ * What a connection is for is not known before it has asked. So a new one always gets in, and the one goes that nothing is
+ * worked on for, and has been so for longest: it is idle, or sends its request slowly, as those do that are opened to keep
+ * others out. What bears a token is worked on from its head to the end of its answer; a webhook's call while its event is
+ * on its way to the disk. Where all are worked on the new one is closed.
+ */
+import type { Socket } from "node:net";
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+
+const TELL_MS = 60_000;
+
+export class Connections {
+  readonly #max: number;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  /** Requests that are worked on; 0 of those that may make way. */
+  readonly #requests = new Map<Socket, number>();
+  /** Those with 0, the one that is so for longest first. */
+  readonly #idle = new Set<Socket>();
+  #toldMs = -Infinity;
+
+  constructor(max: number, clock: Clock, log: Log) {
+    this.#max = max;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  readonly enter = (socket: Socket): void => {
+    if (this.#requests.size >= this.#max) {
+      this.#tell();
+      const [longest = socket] = this.#idle;
+      this.#leave(longest);
+      longest.destroy();
+      if (longest === socket) return;
+    }
+    this.#requests.set(socket, 0);
+    this.#idle.add(socket);
+    socket.on("close", () => this.#leave(socket));
+  };
+
+  /** A request is worked on; returns how that ends. */
+  begin(socket: Socket): () => void {
+    this.#count(socket, 1);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.#count(socket, -1);
+    };
+  }
+
+  #count(socket: Socket, by: 1 | -1): void {
+    const requests = this.#requests.get(socket);
+    if (requests === undefined) return; // It has gone meanwhile.
+    this.#requests.set(socket, requests + by);
+    if (requests + by === 0) this.#idle.add(socket);
+    else this.#idle.delete(socket);
+  }
+
+  #leave(socket: Socket): void {
+    this.#requests.delete(socket);
+    this.#idle.delete(socket);
+  }
+
+  #tell(): void {
+    const nowMs = this.#clock.monotonic();
+    if (nowMs - this.#toldMs < TELL_MS) return;
+    this.#toldMs = nowMs;
+    this.#log.warn(
+      { connectionsMax: this.#max },
+      "as many connections to the control port as may be: those that wait longest make way for new ones",
+    );
+  }
+}
