@@ -52,7 +52,7 @@ export const DEPLOY_FAULTS = {
   DEPLOY_STORE_FAILED: kind(
     "box",
     true,
-    "Make room in the data folder, or mend its permissions; then save the handler again.",
+    "Make room in the data folder, or mend its permissions; then deploy again. What is saved in the handlers' folder is tried again by itself.",
   ),
   DEPLOY_TIMEOUT: kind(
     "handler",

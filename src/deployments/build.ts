@@ -1,7 +1,8 @@
 /** Bundling: a handler's source, and what it imports, into one CommonJS text without imports. */
 import { createHash } from "node:crypto";
+import { realpath } from "node:fs/promises";
 import { builtinModules } from "node:module";
-import { basename, dirname, relative, resolve } from "node:path";
+import { basename, dirname, relative, resolve, sep } from "node:path";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
 import { bundle, BUNDLER } from "../bundler.ts";
 import { Fault, messageOf } from "../fault.ts";
@@ -50,6 +51,21 @@ const onlyFiles: Plugin = {
   },
 };
 
+/** Of the gateway's data nothing is read: a package that imports the admin's token as text would have it. */
+function nothingOf(data: string): Plugin {
+  return {
+    name: "no-data",
+    setup(on) {
+      on.onLoad({ filter: /.*/, namespace: "file" }, ({ path }) =>
+        // It has no links any more: esbuild follows them.
+        path.startsWith(data + sep)
+          ? { errors: [{ text: `"${basename(path)}" cannot be imported: it is in the data folder` }] }
+          : undefined,
+      );
+    },
+  };
+}
+
 const OPTIONS = {
   bundle: true,
   write: false,
@@ -82,12 +98,14 @@ export const BUILDER = createHash("sha256")
   .digest("hex");
 
 /** A build that takes longer stands in the way of all other handlers. What keeps it is esbuild's, and ends with it. */
-const BUILD_MS_MAX = 10_000;
+export const BUILD_MS_MAX = 10_000;
 
 interface BuildHandlerOptions {
   /** Gives the build up. */
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** The gateway's data folder, of which nothing is read. */
+  readonly data?: string;
 }
 
 /**
@@ -98,17 +116,19 @@ export async function buildHandler(
   name: string,
   entry: string,
   root: string,
-  { signal, timeoutMs = BUILD_MS_MAX }: BuildHandlerOptions = {},
+  { signal, timeoutMs = BUILD_MS_MAX, data }: BuildHandlerOptions = {},
 ): Promise<Build> {
   const refusal = await refusalOf(entry);
   if (refusal !== undefined) {
     throw new Fault(refusal.code, `handler ${name} is not read: ${refusal.message}`, { where: relative(root, entry) });
   }
+  const dataFolder = data === undefined ? undefined : await realpath(data).catch(() => data);
   const timeout = AbortSignal.timeout(timeoutMs);
   let result: BuildResult<{ write: false; metafile: true }>;
   try {
     const paths = { entryPoints: [entry], absWorkingDir: root, outfile: resolve(root, `${name}.js`) };
-    const options = { ...OPTIONS, ...paths };
+    const plugins = dataFolder === undefined ? OPTIONS.plugins : [nothingOf(dataFolder), ...OPTIONS.plugins];
+    const options = { ...OPTIONS, ...paths, plugins };
     const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
     result = await bundle(options, until);
     const isScript = Object.values(result.metafile.outputs).some(

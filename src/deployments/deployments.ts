@@ -13,7 +13,9 @@
  *       files are on disk before it runs, and that it is live before the next one can be.
  *   D3  `live` is called again for the same version when its settings changed; it resolves before the next change.
  *   D4  The same fault is reported once, not at every look.
- *   D5  Nothing is read that may have no end: what is no regular file is refused by its look, and a build has 10 s.
+ *   D5  Nothing is read that may have no end: what is no regular file is refused by its look, and a build has 10 s. Nor is
+ *       anything of the data folder: the admin's token, and other handlers' state.
+ *   D6  One look at the folder at the most waits its turn, however long others take: deploys wait for no more than that.
  *
  * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
  */
@@ -29,9 +31,10 @@ import type { DeploymentsOptions } from "./options.ts";
 import { Rollout } from "./rollout.ts";
 import type { By } from "./maker.ts";
 import type { Figures, RolloutDoors } from "./rollout.ts";
+import { Patience } from "./patience.ts";
 import { placing } from "./places.ts";
 import type { HandlersSettings } from "./settings.ts";
-import { findSources, HANDLERS_MAX, isHandlerName } from "./sources.ts";
+import { findSources, foldersOf, HANDLERS_MAX, isHandlerName } from "./sources.ts";
 import type { HandlerSource } from "./sources.ts";
 import { remembered } from "./unchanged.ts";
 import { Versions } from "./versions.ts";
@@ -53,6 +56,7 @@ export class Deployments {
   /** Faults of the folder and of names, reported once each. */
   #reported = new Map<string, string>();
   #isOpening = true;
+  readonly #patience: Patience;
   readonly #figures: Figures = { deploys: 0, failures: 0, rollbacks: 0 };
   readonly #doors: RolloutDoors;
 
@@ -60,6 +64,7 @@ export class Deployments {
     this.#options = options;
     this.#handlers = options.handlers;
     this.#root = shownRoot(options.handlers.dir);
+    this.#patience = new Patience(options.clock);
     const { clock, log, inspect, failed, mended, takeBack, letterMark } = options;
     this.#doors = {
       ...{ clock, log, inspect, failed, mended, takeBack, letterMark },
@@ -78,9 +83,10 @@ export class Deployments {
     await deployments.#queue(() => deployments.#meetUploaded());
     deployments.#isOpening = false;
     if (options.handlers.watch) {
-      deployments.#watch = new FolderWatch((noticed) => void deployments.#queue(() => deployments.#scan(noticed)));
-      deployments.#watch.set(deployments.#folders());
+      deployments.#watch = new FolderWatch((noticed) => deployments.#queue(() => deployments.#scan(noticed)));
+      deployments.#watch.set(foldersOf(options.handlers.dir, deployments.#known.values()));
     }
+    if (deployments.#patience.hasHurried) void deployments.scan();
     void deployments.#warmUp();
     return deployments;
   }
@@ -136,8 +142,8 @@ export class Deployments {
       checkText(upload, file);
       const isNew = !this.#known.has(name);
       const known = this.#known.get(name) ?? (await this.#meet(name));
+      const before = known.live?.version;
       try {
-        const before = known.live?.version;
         if (share !== undefined) {
           const { version } = await known.try({ code, sourceMap }, file, share, { author, message });
           return { version, at: share > 0 ? "canary" : "shadow", before };
@@ -145,10 +151,8 @@ export class Deployments {
         const { version } = await known.upload({ code, sourceMap }, file, { author, message });
         return { version, at: "live", before: before === version ? undefined : before };
       } catch (error) {
-        if (isNew) {
-          this.#known.delete(name);
-          this.#options.removed(name); // It may have run already when it could not be remembered.
-        }
+        if (isNew) this.#known.delete(name);
+        if (before === undefined) this.#withdraw(known);
         throw error;
       }
     });
@@ -166,7 +170,11 @@ export class Deployments {
 
   /** An older version is live again; without a number the one before, or what is tried is dropped. Returns what is live. */
   rollBack(name: string, version: number | undefined, by: By): Promise<number> {
-    return this.#ask(async () => this.#find(name).rollBack(version, by));
+    return this.#ask(async () => {
+      const known = this.#find(name);
+      await known.versions?.assertWritable(); // Refused, nothing has changed.
+      return await known.rollBack(version, by);
+    });
   }
 
   /** Takes a handler out of service that the API has deployed. Returns how many tasks wait for it. */
@@ -184,11 +192,11 @@ export class Deployments {
     });
   }
 
-  /** What is known of a handler's versions. Throws Fault CONTROL_NOT_FOUND. */
+  /** What is known of a handler's versions; live is what runs, whatever could be written down. Throws CONTROL_NOT_FOUND. */
   versions(name: string): Readonly<VersionList> {
-    const list = this.#find(name).versions?.list;
-    if (list === undefined) throw new Fault("CONTROL_NOT_FOUND", "no versions are kept here");
-    return list;
+    const { live, versions } = this.#find(name);
+    if (versions === undefined) throw new Fault("CONTROL_NOT_FOUND", "no versions are kept here");
+    return { ...versions.list, live: live?.version ?? 0 };
   }
 
   /** A version that is kept, as it would run now; without a number the live one. Throws a Fault. */
@@ -280,12 +288,11 @@ export class Deployments {
       if (this.#closed) return;
       const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
       if (this.#isOpening && (await known.resume(source.entry))) continue;
-      // What was missing when it failed is in no list of inputs.
-      if ((noticed && known.fault !== undefined) || (await hasChanged(known.looks, source.entry))) {
+      if (this.#patience.isOver(known, noticed) || (await hasChanged(known.looks, source.entry))) {
         await this.#deploy(known, source);
       }
     }
-    this.#watch?.set(this.#folders());
+    this.#watch?.set(foldersOf(this.#handlers.dir, this.#known.values()));
   }
 
   async #meet(name: string): Promise<Rollout> {
@@ -329,12 +336,24 @@ export class Deployments {
     return waiting;
   }
 
+  /** It may run already where that could not be remembered: after a restart it would not. */
+  #withdraw(known: Rollout): void {
+    known.live = undefined;
+    this.#options.removed(known.name);
+  }
+
   async #deploy(known: Rollout, source: HandlerSource): Promise<void> {
     const file = relative(this.#root, source.entry).split(sep).join("/");
     const startMs = this.#options.clock.now();
+    const begunMs = this.#options.clock.monotonic();
+    const isFirst = known.live === undefined;
     let looks = await looksOf([source.entry, ...known.looks.keys()]);
     try {
-      const built = await buildHandler(known.name, source.entry, this.#root, { signal: this.#ending.signal });
+      const built = await buildHandler(known.name, source.entry, this.#root, {
+        signal: this.#ending.signal,
+        timeoutMs: this.#patience.buildMs(this.#isOpening),
+        ...(this.#options.folder === undefined ? {} : { data: dirname(this.#options.folder) }),
+      });
       // As it was before the build for what was known then: a save during the build is seen at the next look.
       const after = await looksOf(built.inputs);
       looks = new Map([...after].map(([path, look]) => [path, looks.get(path) ?? look]));
@@ -342,7 +361,13 @@ export class Deployments {
     } catch (error) {
       // Given up, or failing because the rooms around it close: no news of the handler.
       if (this.#closed) return;
-      await known.fail(asFault(error, file));
+      const fault = asFault(error, file);
+      this.#patience.failed(known, fault, {
+        tookMs: this.#options.clock.monotonic() - begunMs,
+        isOpening: this.#isOpening,
+      });
+      if (isFirst && known.live !== undefined) this.#withdraw(known);
+      await known.fail(fault);
     }
     known.looks = looks;
   }
@@ -368,14 +393,5 @@ export class Deployments {
     if (known === undefined) return;
     known.fault = undefined;
     known.looks = new Map();
-  }
-
-  /** Every folder from which a handler takes something, installed packages aside. */
-  #folders(): Set<string> {
-    const folders = new Set([this.#handlers.dir]);
-    for (const { looks } of this.#known.values()) {
-      for (const path of looks.keys()) if (!path.includes(`${sep}node_modules${sep}`)) folders.add(dirname(path));
-    }
-    return folders;
   }
 }

@@ -1,7 +1,7 @@
 /** Which handlers the folder holds: `name.ts`, `name.js`, `name.mjs`, or a folder `name` with an index file. */
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { Fault, messageOf } from "../fault.ts";
 
 export interface HandlerSource {
@@ -105,4 +105,16 @@ export async function indexOf(folder: string): Promise<string | undefined> {
   const files: readonly string[] = await readdir(folder).catch((): string[] => []);
   const index = INDEXES.find((each) => files.includes(each));
   return index === undefined ? undefined : join(folder, index);
+}
+
+/** Every folder from which a handler takes something, installed packages aside. */
+export function foldersOf(
+  dir: string,
+  handlers: Iterable<{ readonly looks: ReadonlyMap<string, string> }>,
+): Set<string> {
+  const folders = new Set([dir]);
+  for (const { looks } of handlers) {
+    for (const path of looks.keys()) if (!path.includes(`${sep}node_modules${sep}`)) folders.add(dirname(path));
+  }
+  return folders;
 }

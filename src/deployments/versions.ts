@@ -196,6 +196,11 @@ export class Versions {
     }
   }
 
+  /** Throws Fault DEPLOY_STORE_FAILED when nothing could be remembered. */
+  async assertWritable(): Promise<void> {
+    await this.#guarded(() => this.#save(this.#list));
+  }
+
   async #save(versions: VersionList): Promise<void> {
     await writeAside(this.#folder, "versions.json", `${JSON.stringify(versions, undefined, 2)}\n`);
     await syncFolder(this.#folder);
@@ -224,14 +229,20 @@ async function afresh(folder: string): Promise<VersionList> {
 async function writeAside(folder: string, file: string, text: string): Promise<void> {
   const path = join(folder, file);
   const aside = `${path}.new`;
-  const handle = await open(aside, "w");
   try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(aside, "w");
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    // Where there is no room half a bundle would take what is left of it.
+    await rm(aside, { force: true }).catch(() => undefined);
+    throw error;
   }
-  await rename(aside, path);
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * Tells when something changed in some folders. The file system's own notices where there are any, and a look every few
- * seconds besides: network and bind mounts send none, and a folder that is replaced takes its notices with it.
+ * seconds besides: network and bind mounts send none, and a folder that is replaced takes its notices with it. While what
+ * was told last is being worked on, the rest is gathered, and is told as one.
  */
 import { watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
@@ -11,15 +12,18 @@ const LOOK_MS = 2000;
 const FOLDERS_MAX = 2000;
 
 export class FolderWatch {
-  readonly #changed: (noticed: boolean) => void;
+  readonly #changed: (noticed: boolean) => Promise<void>;
   readonly #watchers = new Map<string, FSWatcher>();
   #settling: NodeJS.Timeout | undefined;
   readonly #looking: NodeJS.Timeout;
+  #isBusy = false;
+  /** To be told when what is under way has ended. */
+  #next: { readonly noticed: boolean } | undefined;
 
   /** `noticed` is false for a look that nothing has prompted. */
-  constructor(changed: (noticed: boolean) => void) {
+  constructor(changed: (noticed: boolean) => Promise<void>) {
     this.#changed = changed;
-    this.#looking = setInterval(() => changed(false), LOOK_MS);
+    this.#looking = setInterval(() => void this.#tell(false), LOOK_MS);
     this.#looking.unref();
   }
 
@@ -54,6 +58,20 @@ export class FolderWatch {
 
   #notice(): void {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#changed(true), SETTLE_MS);
+    this.#settling = setTimeout(() => void this.#tell(true), SETTLE_MS);
+  }
+
+  async #tell(noticed: boolean): Promise<void> {
+    this.#next = { noticed: noticed || this.#next?.noticed === true };
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    for (let next = this.#take(); next !== undefined; next = this.#take()) await this.#changed(next.noticed);
+    this.#isBusy = false;
+  }
+
+  #take(): { readonly noticed: boolean } | undefined {
+    const next = this.#next;
+    this.#next = undefined;
+    return next;
   }
 }

@@ -75,7 +75,7 @@ export class TestRun {
 
   /** Calls back when what was run last may have changed, until it is stopped. */
   watch(changed: () => void): () => void {
-    const watch = new FolderWatch((noticed) => {
+    const watch = new FolderWatch(async (noticed) => {
       watch.set(this.#folders);
       if (noticed) changed();
     });

@@ -1,5 +1,5 @@
 /** Versions that the API brings: live, or tried beside the live one. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Fault } from "../../src/fault.ts";
@@ -71,6 +71,35 @@ describe("a deploy", () => {
     mkdirSync(join(stage.folder.data, "h", "versions.json.new"));
     expect(await deploy("return 2").catch(codeOf)).toBe("DEPLOY_STORE_FAILED");
     expect(live()).toBe(1);
+  });
+
+  it("that cannot be stored leaves nothing of itself, and is stored when there is room", async () => {
+    await open();
+    await deploy("return 1");
+    mkdirSync(join(stage.folder.data, "h", "2.js", "something"), { recursive: true });
+    expect(await deploy("return 2").catch(codeOf)).toBe("DEPLOY_STORE_FAILED");
+    expect(readdirSync(join(stage.folder.data, "h")).filter((file) => file.endsWith(".new"))).toEqual([]);
+    rmSync(join(stage.folder.data, "h", "2.js"), { recursive: true });
+    expect(await deploy("return 2")).toMatchObject({ version: 2, at: "live" });
+  });
+
+  it("is not taken back by hand where that cannot be remembered: after a restart it would be live again", async () => {
+    await open();
+    await deploy("return 1");
+    await deploy("return 2");
+    mkdirSync(join(stage.folder.data, "h", "versions.json.new"));
+    expect(await stage.opened.deployments.rollBack("h", 1, {}).catch(codeOf)).toBe("DEPLOY_STORE_FAILED");
+    expect([live(), stage.opened.deployments.versions("h").live]).toEqual([2, 2]);
+  });
+
+  it("that is taken back by a verdict is so, and shown so, also where that cannot be remembered", async () => {
+    await open();
+    await deploy("return 1");
+    await deploy("return 2");
+    mkdirSync(join(stage.folder.data, "h", "versions.json.new"));
+    stage.opened.deployments.judged("h", 2, { at: "rejected", reason: "it fails" });
+    await stage.opened.deployments.scan();
+    expect([live(), stage.opened.deployments.versions("h").live]).toEqual([1, 1]);
   });
 
   it("that cannot go live at a start does when the config is mended", async () => {

@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import { buildHandler } from "../../src/deployments/build.ts";
+import { Patience } from "../../src/deployments/patience.ts";
 import { configPlace } from "../../src/deployments/places.ts";
+import type { Rollout } from "../../src/deployments/rollout.ts";
+import { Fault } from "../../src/fault.ts";
 import { Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
@@ -77,6 +80,59 @@ describe("an import", () => {
     opened = await openDeployments(folder);
     expect(failures()).toEqual([["a", "DEPLOY_BUILD_FAILED", "handlers/a.ts:2:15"]]);
     expect(opened.failed[0]?.[1].message).toContain(why);
+  });
+});
+
+describe("the data folder", () => {
+  it.each(["as text", "as a handler", "by a link"])(
+    "is not read, %s: the admin's token would be in a bundle (D5)",
+    async (how) => {
+      folder.write("../data/admin.token", "deadbeef");
+      if (how === "as a handler") symlinkSync("../data/admin.token", join(folder.dir, "a.ts"));
+      else {
+        symlinkSync("../data", join(folder.dir, ".link"));
+        const from = how === "by a link" ? "./.link/admin.token" : "../data/admin.token";
+        folder.write("a.ts", `import t from "${from}" with { type: "text" };\n${source("return t")}`);
+      }
+      opened = await openDeployments(folder);
+      expect(opened.live).toEqual([]);
+      expect(opened.failed[0]?.[1].message).toContain('"admin.token" cannot be imported: it is in the data folder');
+    },
+  );
+});
+
+describe("builds that come to no end", () => {
+  const failing = (code: "DEPLOY_TIMEOUT" | "DEPLOY_BUILD_FAILED"): Rollout =>
+    ({ fault: new Fault(code, "") }) as unknown as Rollout;
+  let nowMs = 0;
+  const clock = { monotonic: () => nowMs };
+
+  it("take a bounded part of a start, however many they are, and are tried again after it", () => {
+    const patience = new Patience(clock);
+    let tookMs = 0;
+    for (let n = 1; n <= 100; n++) {
+      const buildMs = patience.buildMs(true);
+      tookMs += buildMs;
+      const known = failing("DEPLOY_TIMEOUT");
+      patience.failed(known, known.fault as Fault, { tookMs: buildMs, isOpening: true });
+      expect(patience.isOver(known, true)).toBe(true);
+    }
+    expect(tookMs).toBeLessThan(50_000);
+    expect(patience.hasHurried).toBe(true);
+    expect(patience.buildMs(false)).toBe(10_000);
+  });
+
+  it("are tried again once a minute at the most when something else is saved; what is wrong otherwise, each time", () => {
+    const patience = new Patience(clock);
+    const [stuck, wrong] = [failing("DEPLOY_TIMEOUT"), failing("DEPLOY_BUILD_FAILED")];
+    for (const known of [stuck, wrong]) patience.failed(known, known.fault as Fault, { tookMs: 0, isOpening: false });
+    expect([patience.isOver(stuck, true), patience.isOver(wrong, true), patience.isOver(wrong, false)]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    nowMs += 60_000;
+    expect([patience.isOver(stuck, true), patience.isOver(stuck, false)]).toEqual([true, false]);
   });
 });
 

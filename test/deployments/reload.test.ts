@@ -1,7 +1,10 @@
-import { renameSync } from "node:fs";
+import { mkdirSync, renameSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
+import { FolderWatch } from "../../src/deployments/watch.ts";
 import { createLog } from "../../src/log.ts";
+import { systemClock } from "../../src/time.ts";
 import { patient } from "../sandbox/opened.ts";
 import { Folder, openDeployments, source } from "./opened.ts";
 import type { Opened } from "./opened.ts";
@@ -100,6 +103,40 @@ describe("a watched folder", () => {
       "the handlers' folder is read again",
     ]);
     expect([opened.removed, opened.mended]).toEqual([[], [""]]);
+  });
+
+  it("takes on what could not be stored when there is room again, without another save", async () => {
+    let leapMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + leapMs };
+    folder.write("a.ts", source("return 1"));
+    opened = await openDeployments(folder, watch, { clock });
+    const full = join(folder.data, "a", "versions.json.new");
+    mkdirSync(full);
+    folder.write("a.ts", source("return 2"));
+    await expect.poll(() => opened.failed.map(([, { code }]) => code), patient).toEqual(["DEPLOY_STORE_FAILED"]);
+    rmdirSync(full);
+    leapMs = 10_000;
+    await expect.poll(codes, patient).toEqual(["a@1", "a@2"]);
+  });
+
+  it("is looked at once more, and no more often, when it changes while it is being looked at (D6)", async () => {
+    opened = await openDeployments(folder);
+    const seen: boolean[] = [];
+    const held = Promise.withResolvers<void>();
+    const looks = new FolderWatch(async (noticed) => {
+      if (seen.push(noticed) === 1) await held.promise;
+      else await new Promise(() => undefined);
+    });
+    looks.set(new Set([folder.dir]));
+    for (let n = 1; n <= 4; n++) {
+      folder.write("a.ts", source(`return ${n}`));
+      if (n === 1) await expect.poll(() => seen, patient).toEqual([true]);
+      // Beyond what makes one notice of several.
+      await sleep(80);
+    }
+    held.resolve();
+    await expect.poll(() => seen, patient).toEqual([true, true]);
+    looks.close();
   });
 
   it("does nothing more for a save that changes nothing", async () => {
