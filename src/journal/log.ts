@@ -16,8 +16,9 @@ import { isDamage } from "../store-error.ts";
 
 const CHUNK_BYTES = 512 * 1024;
 const CHUNK_PAGES = 64;
-/** Pages kept for other readers. */
+/** Pages kept for other readers, and what each takes besides its bytes: those of one event are smaller than that. */
 const SHARED_BYTES_MAX = 16 * 1024 * 1024;
+const PAGE_OVERHEAD_BYTES = 512;
 
 /** The log of events has number 0; the outbox of uplink `n` has number `n`. */
 export const EVENTS = 0;
@@ -103,11 +104,11 @@ export class LogReader {
   #keep(read: Page): void {
     if (this.#shared.has(read.first)) return;
     this.#shared.set(read.first, read);
-    this.#sharedBytes += read.bytes;
+    this.#sharedBytes += read.bytes + PAGE_OVERHEAD_BYTES;
     for (const [first, oldest] of this.#shared) {
       if (this.#sharedBytes <= SHARED_BYTES_MAX) break;
       this.#shared.delete(first);
-      this.#sharedBytes -= oldest.bytes;
+      this.#sharedBytes -= oldest.bytes + PAGE_OVERHEAD_BYTES;
     }
   }
 
