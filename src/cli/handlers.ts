@@ -167,13 +167,15 @@ function removeCommand(done: (code: number) => void): Command {
     .addHelpText("after", "\nExample:\n  sluice handlers rm overheat --yes")
     .action(async (name: string, options: DropOptions) => {
       const gateway = await findGateway(options.config, process.env);
+      const path = `/api/v1/handlers/${encodeURIComponent(name)}`;
+      await gateway.ask("GET", `${path}/versions`); // Nobody is asked about what is not there.
       await confirm(`Take ${plain(name)} out of service?`, options.yes === true);
-      const { waiting } = await gateway.ask<RemovedAnswer>("DELETE", `/api/v1/handlers/${encodeURIComponent(name)}`);
+      const { waiting } = await gateway.ask<RemovedAnswer>("DELETE", path);
       if (options.json === true) printJson({ waiting });
       else
         say(
           waiting === 0
-            ? `${name} is gone`
+            ? `${name} is gone; its versions are kept, and the next deploy of it goes on from them`
             : `${name} is gone, and ${waiting} tasks wait for it: sluice handlers drop ${name}`,
         );
       done(EXIT.ok);

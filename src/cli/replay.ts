@@ -88,10 +88,9 @@ Examples:
       process.off("SIGINT", interrupt);
       if (options.json === true) printJson(replay);
       else tell(replay);
-      if (interrupted.signal.aborted && replay.state === "cancelled") {
-        say(`cancelled; go on with: ${goesOn}`);
-        return done(EXIT.interrupted);
-      }
+      // By Ctrl-C, by somebody else, or by what went wrong.
+      if (replay.state !== "done") say(`${replay.state}; go on with: ${goesOn}`);
+      if (interrupted.signal.aborted && replay.state === "cancelled") return done(EXIT.interrupted);
       const isGood = replay.state === "done" && (replay.apply || replay.same === replay.events);
       return done(isGood ? EXIT.ok : EXIT.failed);
     });
@@ -160,7 +159,6 @@ function tell(replay: ReplayAnswer): void {
   if (skipped > 0) say(`${skipped} were not run: they, or the state before them, are not kept`);
   if (apply) say(`${sent} outputs sent`);
   if (why !== undefined) say(`${paint("red", "ended", process.stderr)}: ${plain(why)}`);
-  if (state === "failed" || state === "interrupted") say(`it is ${state}: --resume ${replay.id} goes on`);
 }
 
 function listed(replays: readonly ReplayAnswer[]): string {

@@ -51,14 +51,10 @@ export function statusText(status: StatusAnswer): string {
       of.waiting,
       of.parked,
       of.running,
+      standing(of),
       plain(of.triggers.join("; ")),
-      of.removed
-        ? "removed: its tasks wait until they expire, or are dropped"
-        : of.failure === undefined
-          ? ""
-          : "see below",
     ]);
-    lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", "run by", ""], rows));
+    lines.push("", table(["HANDLER", "version", "waiting", "parked", "running", "is", "run by"], rows));
     lines.push(...status.handlers.flatMap(failureLines));
   }
   const uplinks = uplinkRows(status);
@@ -74,8 +70,27 @@ export function statusText(status: StatusAnswer): string {
   return lines.join("\n");
 }
 
+/** In short; what is wrong stands below the table, and figures of versions are for `sluice versions`. */
+function standing({ version, removed, failure, onProbation, candidate }: StatusAnswer["handlers"][number]): string {
+  if (removed) return "removed, see below";
+  const said: string[] = [];
+  if (onProbation) said.push("on probation");
+  if (candidate !== undefined) {
+    const share =
+      candidate.share > 0 ? `on ${Number((candidate.share * 100).toFixed(2))} % of the keys` : "as a shadow";
+    said.push(`version ${candidate.version} ${share}`);
+  }
+  if (failure !== undefined) said.push("see below");
+  if (said.length === 0 && version > 0) said.push("live");
+  return said.join(", ");
+}
+
 /** What is wrong with a handler, where, and how to mend it. */
-function failureLines({ name, failure }: StatusAnswer["handlers"][number]): string[] {
+function failureLines({ name, failure, removed }: StatusAnswer["handlers"][number]): string[] {
+  if (removed) {
+    const remedy = `sluice handlers drop ${plain(name)}`;
+    return ["", `${paint("bold", plain(name))} is gone: its tasks wait until it is back, they expire, or ${remedy}`];
+  }
   const [first = "", ...rest] = failure === undefined ? [] : failure.split("\n").map(plain);
   return first === "" ? [] : ["", `${paint("red", "✗")} ${paint("bold", plain(name))}: ${first}`, ...rest];
 }

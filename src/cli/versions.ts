@@ -5,7 +5,7 @@ import { told, whoami } from "./deploy.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { plain } from "../plain.ts";
-import { paint, print, printJson, say, table, terminalWidth } from "./terminal.ts";
+import { paint, print, printJson, say, showDuration, table, terminalWidth } from "./terminal.ts";
 
 interface Shared {
   readonly config?: string;
@@ -94,12 +94,20 @@ function versionsText(of: VersionsAnswer, isWhole: boolean): string {
   const standing = (version: number): string => {
     if (version === live.version) {
       if (live.probation === undefined) return "live";
-      const { failures, failuresMax, eventsMax } = live.probation;
-      return `live, on probation: ${live.done + failures} of ${eventsMax} events, ${failures} failed (${failuresMax} may)`;
+      const { failures, failuresMax, eventsMax, leastLeftMs } = live.probation;
+      const events = live.done + failures;
+      const failed = `${failures} failed (${failuresMax} may)`;
+      // It has run what it has to, and only time is wanting.
+      return events >= eventsMax && leastLeftMs > 0
+        ? `live, on probation for another ${showDuration(leastLeftMs)}: ${events} events, ${failed}`
+        : `live, on probation: ${events} of ${eventsMax} events, ${failed}`;
     }
     if (candidate?.version === version) {
-      const failed = candidate.probation === undefined ? "" : `, ${candidate.probation.failures} failed`;
-      return candidate.share > 0 ? `canary, ${percent(candidate.share)} of the keys${failed}` : "shadow";
+      const { done, share, probation } = candidate;
+      const { failures, failuresMax } = probation ?? { failures: 0, failuresMax: 0 };
+      const failed =
+        probation === undefined ? "" : `: ${done + failures} events, ${failures} failed (${failuresMax} may)`;
+      return share > 0 ? `canary, ${percent(share)} of the keys${failed}` : "shadow";
     }
     return version === before ? "before" : "";
   };

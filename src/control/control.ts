@@ -135,6 +135,9 @@ export interface HandlerStatus {
   readonly quarantinedMs: number;
   /** Whether it has run for a while without costing an isolate or a runner; until then it runs apart from those that have. */
   readonly proven: boolean;
+  readonly onProbation: boolean;
+  /** What is tried beside the live version; with share 0 as a shadow. */
+  readonly candidate?: { readonly version: number; readonly share: number } | undefined;
   /** Why the newest build is not live, when it is not. */
   readonly failure?: string | undefined;
 }

@@ -1,5 +1,6 @@
 /** Answers about handlers as they run, as zod schemas (see shapes.ts). */
 import { z } from "zod";
+import { probation } from "./version-shapes.ts";
 
 const version = {
   version: z.number(),
@@ -8,10 +9,7 @@ const version = {
   }),
   failed: z.number().meta({ description: "Tries that failed on it, likewise." }),
   meanMs: z.number().optional().meta({ description: "Mean time of an event on it." }),
-  probation: z
-    .object({ failures: z.number(), failuresMax: z.number(), eventsMax: z.number() })
-    .optional()
-    .meta({ description: "While it is on probation: events that failed, how many may, and of how many." }),
+  probation: probation.optional(),
 };
 
 const difference = z.object({

@@ -55,6 +55,13 @@ export const status = z
           description:
             "Whether it has run for a while without costing an isolate or a runner; until then it runs apart from those that have.",
         }),
+        onProbation: z.boolean().meta({
+          description: "Whether the live version is rolled back when it fails too much; see its versions.",
+        }),
+        candidate: z
+          .object({ version: z.number(), share: z.number() })
+          .optional()
+          .meta({ description: "What is tried beside the live version: a canary, or a shadow (share 0)." }),
         failure: z.string().optional(),
       }),
     ),

@@ -5,14 +5,20 @@ const share = z.number().min(0).max(1);
 const author = z.string().max(100).optional().meta({ description: "Who does it, as the history says." });
 const message = z.string().max(1000).optional().meta({ description: "Why, as the history says." });
 
+/** Of a version on probation. */
+export const probation = z
+  .object({ failures: z.number(), failuresMax: z.number(), eventsMax: z.number(), leastLeftMs: z.number() })
+  .meta({
+    description:
+      "While it is on probation: events that failed, how many may, after how many it is over, and how long it lasts at least yet.",
+  });
+
 const figures = {
   version: z.number(),
   done: z.number().meta({ description: "Events that ended well since the start, or in the recent past." }),
   failed: z.number().meta({ description: "Tries that failed." }),
   meanMs: z.number().optional().meta({ description: "Mean time of an event." }),
-  probation: z.object({ failures: z.number(), failuresMax: z.number(), eventsMax: z.number() }).optional().meta({
-    description: "While it is on probation: events that failed, how many may, and after how many it is over.",
-  }),
+  probation: probation.optional(),
 };
 
 const shadow = z

@@ -174,6 +174,7 @@ export class Report implements ControlSource {
     ].filter((name) => name !== "");
     return names.map((name) => {
       const line = lines.get(name);
+      const candidate = line?.versions.candidate;
       const { waiting, parked } = line ?? pending.get(name) ?? { waiting: 0, parked: 0 };
       return {
         name,
@@ -185,6 +186,8 @@ export class Report implements ControlSource {
         removed: !hosting.runs(name) && !hosting.failures.has(name),
         quarantinedMs: line?.quarantinedMs ?? 0,
         proven: line?.proven ?? false,
+        onProbation: line?.versions.live.probation !== undefined,
+        candidate: candidate && { version: candidate.version, share: candidate.share },
         failure: (hosting.failures.get(name) ?? quarantineOf(line))?.explain(),
       };
     });

@@ -70,6 +70,11 @@ export class Probation {
     return Math.floor(eventsMax * Math.min(1, errors + before));
   }
 
+  /** It lasts so long yet, however many events it has run; 0: only events are wanting. */
+  get leastLeftMs(): number {
+    return Math.max(0, this.rules.leastMs - (this.#clock.monotonic() - this.#startedMs));
+  }
+
   get failures(): number {
     return this.#failed.size;
   }
@@ -91,7 +96,7 @@ export class Probation {
 
   /** A batch of it is back, and settled. Returns the verdict, once. */
   look(): Verdict | undefined {
-    const { eventsMax, leastMs, slower } = this.rules;
+    const { eventsMax, slower } = this.rules;
     const { meanMs = 0, ran } = this.#own;
     const before = this.#before;
     if (slower > 0 && before?.meanMs !== undefined && ran >= TIMED_EVENTS_MIN && before.ran >= TIMED_EVENTS_MIN) {
@@ -103,8 +108,7 @@ export class Probation {
       }
     }
     // Those that wait for another try may yet do well.
-    const isLong = this.#clock.monotonic() - this.#startedMs >= leastMs;
-    if (isLong && this.#events >= eventsMax) this.#verdict ??= { at: "passed", events: this.#events };
+    if (this.leastLeftMs === 0 && this.#events >= eventsMax) this.#verdict ??= { at: "passed", events: this.#events };
     if (this.#isTold) return undefined;
     this.#isTold = this.#verdict !== undefined;
     return this.#verdict;

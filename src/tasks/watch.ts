@@ -39,8 +39,17 @@ export interface VersionFigures {
   readonly done: number;
   readonly failed: number;
   readonly meanMs: number | undefined;
-  /** Events that failed, and how many may, while it is on probation. */
-  readonly probation?: { readonly failures: number; readonly failuresMax: number; readonly eventsMax: number };
+  /** While it is on probation. */
+  readonly probation?: ProbationFigures;
+}
+
+interface ProbationFigures {
+  /** Events that failed, and how many may. */
+  readonly failures: number;
+  readonly failuresMax: number;
+  /** Over after so many events, and not before so long. */
+  readonly eventsMax: number;
+  readonly leastLeftMs: number;
 }
 
 interface Candidate {
@@ -165,5 +174,6 @@ function figuresOf({ version, done, failed, meanMs }: Tally, probation: Probatio
   const figures = { version, done: Math.round(done), failed: Math.round(failed), meanMs };
   if (probation === undefined || probation.isPassed) return figures;
   const { failures, failuresMax, rules } = probation;
-  return { ...figures, probation: { failures, failuresMax, eventsMax: rules.eventsMax } };
+  const leastLeftMs = Math.ceil(probation.leastLeftMs);
+  return { ...figures, probation: { failures, failuresMax, eventsMax: rules.eventsMax, leastLeftMs } };
 }

@@ -93,7 +93,7 @@ describe("pub, status and health on a running gateway", () => {
     await writeFile(join(home.folder, "handlers", "\u001b[31mred.js"), "export default () => 1;");
     await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
     const { out } = await sluice(["status", "--config", home.config]);
-    expect(out).toMatch(/^double +1 .*topic in\/\{n\} +see below$/m);
+    expect(out).toMatch(/^double +1 .* see below +topic in\/\{n\}$/m);
     expect(out).toMatch(/^✗ double: handlers\/double\.js:1:\d+: .*\n {2}→ Mend the place .*\[DEPLOY_BUILD_FAILED\]$/m);
     expect(out).toMatch(/^✗ \ufffd\[31mred: .*\ufffd\[31mred.*\n {2}→ .*\[DEPLOY_NAME_INVALID\]$/m);
     expect(out).not.toContain("\u001b");
@@ -107,6 +107,7 @@ describe("pub, status and health on a running gateway", () => {
 
   it.each([
     [["versions", "doubel"], "Did you mean `double`?"],
+    [["handlers", "rm", "doubel"], "Did you mean `double`?"],
     [["replay", "zzzzzz", "--since", "1h"], "There are: "],
     [["dead", "show", "nonsense"], "`sluice dead ls` lists them, with their ids."],
     [["replay", "double", "--resume", "zz"], "`sluice replay double --list` lists those that are known."],
@@ -130,6 +131,25 @@ describe("pub, status and health on a running gateway", () => {
     );
     tail.child.kill("SIGINT");
     expect((await tail.ended).code).toBe(130);
+  });
+
+  it("status and versions say what is tried and what is on probation, and rm that versions are kept", async () => {
+    const file = join(home.folder, "newcomer.js");
+    const cli = (...args: string[]): ReturnType<typeof sluice> => sluice([...args, "--config", home.config]);
+    const shown = async () => (await status()).handlers.find(({ name }) => name === "newcomer");
+    await writeFile(file, "export const config = { topic: 'new/#' };\nexport default () => 1;");
+    await cli("deploy", file);
+    expect(await shown()).toMatchObject({ version: 1, onProbation: false });
+    await writeFile(file, "export const config = { topic: 'new/#' };\nexport default () => 2;");
+    await cli("deploy", file, "--canary", "30%");
+    expect(await shown()).toMatchObject({ version: 1, candidate: { version: 2, share: 0.3 } });
+    const tried = await cli("versions", "newcomer");
+    expect(tried.out).toMatch(/ canary, 30% of the keys: 0 events, 0 failed \(2 may\)$/m);
+    await cli("promote", "newcomer");
+    expect(await shown()).toMatchObject({ version: 2, onProbation: true });
+    const live = await cli("versions", "newcomer");
+    expect(live.out).toMatch(/live, on probation: 0 of 200 events, 0 failed \(2 may\)/);
+    expect((await cli("handlers", "rm", "newcomer", "--yes")).err).toContain("its versions are kept");
   });
 
   it("pub ends with 4 when the broker does not take the message", async () => {

@@ -74,6 +74,21 @@ it("Ctrl-C while the gateway is being asked for the replay cancels it: nothing g
   expect(api.asked.at(-1)).toBe("DELETE /api/v1/handlers/h/replays/t6k3jd");
 });
 
+it("a replay that somebody else cancels says how to go on with it", async () => {
+  const api = await open();
+  const began = api.next("POST /api/v1/handlers/h/replays", REPLAY);
+  const looked = api.next("GET /api/v1/handlers/h/replays/t6k3jd", { ...REPLAY, state: "cancelled" });
+  const env = { SLUICE_URL: api.url, SLUICE_TOKEN: "t".repeat(32) };
+  const replay = start(["replay", "h", "--since", "1h", "--apply"], { env });
+  (await began)(true);
+  (await looked)(true);
+  const { code, err } = await replay.ended;
+  expect({ code, err }).toEqual({
+    code: 1,
+    err: expect.stringContaining("cancelled; go on with: sluice replay h --resume t6k3jd") as string,
+  });
+});
+
 it("a replay whose gateway goes away says how to go on with it", async () => {
   const api = await open();
   const looked = api.next("GET /api/v1/handlers/h/replays/t6k3jd", REPLAY);

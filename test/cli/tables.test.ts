@@ -74,7 +74,8 @@ describe("a table", () => {
 
 describe("status", () => {
   const books = { emitted: 5, delivered: 2, expired: 0, dropped: 0, rejected: 0, waiting: 3 };
-  const handler = { triggers: [], waiting: 1, parked: 2, running: 0, removed: false, quarantinedMs: 0, proven: true };
+  const calm = { removed: false, quarantinedMs: 0, proven: true, onProbation: false };
+  const handler = { triggers: ["topic a/#"], waiting: 1, parked: 2, running: 0, ...calm };
   const uplink = { kind: "file", state: "idle", healthy: true, breakerOpen: false, waitingBytes: 1, full: false };
   const text = stripVTControlCharacters(
     statusText({
@@ -97,7 +98,17 @@ describe("status", () => {
       unmatched: 0,
       handlers: [
         { ...handler, name: "overheat", version: 12 },
-        { ...handler, name: "route-audit-1", version: 0 },
+        { ...handler, name: "new", version: 3, onProbation: true },
+        { ...handler, name: "tried", version: 3, candidate: { version: 4, share: 0.1 } },
+        {
+          ...handler,
+          name: "shadowed",
+          version: 3,
+          onProbation: true,
+          candidate: { version: 4, share: 0 },
+          failure: "x",
+        },
+        { ...handler, name: "route-audit-1", version: 0, triggers: [] },
         { ...handler, name: "gone", version: 0, removed: true },
       ],
       uplinks: [{ ...uplink, name: "cloud", waiting: 3 }],
@@ -107,9 +118,16 @@ describe("status", () => {
   );
 
   it("has a row for each handler, route, and what is removed and still waits; a version only where there is one", () => {
-    expect(text).toMatch(/^overheat +12 +1 +2 +0$/m);
+    expect(text).toMatch(/^overheat +12 +1 +2 +0 +live +topic a\/#$/m);
     expect(text).toMatch(/^route-audit-1 + - +1 +2 +0$/m);
-    expect(text).toMatch(/^gone + - +1 +2 +0 +removed/m);
+    expect(text).toMatch(/^gone + - +1 +2 +0 +removed, see below/m);
+    expect(text).toMatch(/^gone is gone: .* sluice handlers drop gone$/m);
+  });
+
+  it("says which versions are on probation, and what is tried beside them", () => {
+    expect(text).toMatch(/^new +3 .* on probation +topic/m);
+    expect(text).toMatch(/^tried +3 .* version 4 on 10 % of the keys +topic/m);
+    expect(text).toMatch(/^shadowed +3 .* on probation, version 4 as a shadow, see below +topic/m);
   });
 
   it("has a row for each uplink, for devices on this box, and for uplinks that are removed while outputs wait", () => {

@@ -58,6 +58,7 @@ export class MemorySource implements ControlSource {
           removed: false,
           quarantinedMs: 0,
           proven: true,
+          onProbation: false,
           failure: undefined,
         },
       ],
