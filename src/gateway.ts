@@ -211,13 +211,13 @@ async function openRooms(
     provenAfterMs: config.sandbox.provenAfter,
     log: room("pipeline"),
   });
-  journal.onParked = (handler, key) => pipeline.redriven(handler, key);
+  journal.onParked = (handler, key) => pipeline.lines.redriven(handler, key);
   stack.defer(async () => {
     pipeline.close();
-    while (!pipeline.idle && closing.leftMs() > 0) await sleep(IDLE_POLL_MS);
+    while (!pipeline.lines.idle && closing.leftMs() > 0) await sleep(IDLE_POLL_MS);
   });
 
-  const hosting = new Hosting({ journal, sandbox, triggers, pipeline, outlets, egress }, secrets);
+  const hosting = new Hosting({ journal, sandbox, triggers, lines: pipeline.lines, outlets, egress }, secrets);
   await hosting.route(config);
   const deployments = await Deployments.open({
     handlers: config.handlers,
@@ -246,7 +246,7 @@ async function openRooms(
   });
   opened.resolve(deployments);
   stack.defer(() => deployments.close());
-  pipeline.begun();
+  pipeline.lines.begun();
   sayStranded(hosting.stranded(), log);
   const ticker = new Ticker({
     schedules: triggers.schedule,

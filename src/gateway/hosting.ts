@@ -13,9 +13,9 @@ import { webhookSecrets } from "../deployments/trigger-settings.ts";
 import type { Egress } from "../egress/egress.ts";
 import { Fault } from "../fault.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { Pipeline } from "../pipeline.ts";
 import type { HandlerBundle, Sandbox } from "../sandbox/sandbox.ts";
 import { ROUTE_VERSION } from "../tasks/forward.ts";
+import type { Lines } from "../tasks/lines.ts";
 import type { OutputDefaults } from "../tasks/outputs.ts";
 import type { CandidateSettings } from "../tasks/watch.ts";
 import { namedLevels } from "../triggers/triggers.ts";
@@ -29,7 +29,7 @@ export interface HostingRooms {
   readonly journal: Journal;
   readonly sandbox: Sandbox;
   readonly triggers: Triggers;
-  readonly pipeline: Pipeline;
+  readonly lines: Lines;
   readonly outlets: Outlets;
   readonly egress: Egress;
 }
@@ -83,15 +83,15 @@ export class Hosting {
   }
 
   inspect({ name, code, sourceMap, timeoutMs, memoryBytes }: Candidate): Promise<Inspection> {
-    const { journal, sandbox, pipeline } = this.#rooms;
+    const { journal, sandbox, lines } = this.#rooms;
     const settings = { timeoutMs, memoryBytes, params: {}, topics: [] };
     const bundle = { name, id: 0, version: 0, code, sourceMap, settings };
-    return sandbox.inspect(bundle, pipeline.placeFor(journal.knownHandler(name) ?? NOBODY, "fresh"));
+    return sandbox.inspect(bundle, lines.placeFor(journal.knownHandler(name) ?? NOBODY, "fresh"));
   }
 
   /** Makes `handler` the version that runs. Throws a Fault and changes nothing when it cannot. */
   async live(handler: LiveHandler): Promise<void> {
-    const { journal, triggers, pipeline, egress } = this.#rooms;
+    const { journal, triggers, lines, egress } = this.#rooms;
     const { name, version, code, sourceMap, file, settings, probation } = handler;
     const { topics, key, schedule, webhook, on, params, fetch, timeoutMs, memoryBytes } = settings;
     const { concurrency, type, retry, limits } = settings;
@@ -107,20 +107,20 @@ export class Hosting {
     const trust = isSame ? "same" : handler.hasServed ? "known" : "fresh";
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
     const watched = { version, probation, candidate: await this.#tried(handler, id) };
-    await this.#load(bundle, file, pipeline.placeFor(id, trust), "live", true, handler.loadsLater);
+    await this.#load(bundle, file, lines.placeFor(id, trust), "live", true, handler.loadsLater);
     egress.meet(name);
     journal.keepState(id, settings.stateTtlMs);
     const keyOf = triggers.bind(id, wants);
-    await pipeline.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits, ...watched });
+    await lines.attach({ name, id, to, type, retry, concurrency, route: false, trust, keyOf, limits, ...watched });
     if (watched.candidate === undefined) this.#unloadTried(name, id);
     this.#live.set(name, handler);
   }
 
   /** Loads what went live without being loaded. Says why it does not load. */
   async warm({ name, file }: LiveHandler): Promise<Fault | undefined> {
-    const { journal, sandbox, pipeline } = this.#rooms;
+    const { journal, sandbox, lines } = this.#rooms;
     const id = journal.handlerId(name);
-    const load = await sandbox.warm(pipeline.placeFor(id, "same"), id);
+    const load = await sandbox.warm(lines.placeFor(id, "same"), id);
     return load?.at === "failed" ? loadFault(load.failure, file) : undefined;
   }
 
@@ -155,7 +155,7 @@ export class Hosting {
     const secrets = this.#granted(settings.secrets, file);
     const bundleSettings = { timeoutMs, memoryBytes, concurrency, params, topics, limits, fetch, secrets };
     const bundle = { name, id, version, code, sourceMap, settings: bundleSettings };
-    await this.#load(bundle, file, this.#rooms.pipeline.apart, slot, makesRequests);
+    await this.#load(bundle, file, this.#rooms.lines.apart, slot, makesRequests);
     return { to, type };
   }
 
@@ -211,13 +211,13 @@ export class Hosting {
    * many tasks that are.
    */
   removed(name: string): number {
-    const { journal, sandbox, triggers, pipeline, egress } = this.#rooms;
+    const { journal, sandbox, triggers, lines, egress } = this.#rooms;
     this.#failures.delete(name);
     const id = journal.knownHandler(name);
     if (id === undefined) return 0;
     triggers.unbind(id);
     journal.once.forgetTicks(id);
-    pipeline.detach(id);
+    lines.detach(id);
     sandbox.unload(id);
     egress.forget(name);
     for (const slot of ["live", "candidate", "replay"]) this.#loaded.delete(`${slot} ${name}`);
@@ -235,13 +235,13 @@ export class Hosting {
 
   /** Replaces the routes by those of `config`. */
   async route(config: Config): Promise<void> {
-    const { journal, triggers, pipeline } = this.#rooms;
+    const { journal, triggers, lines } = this.#rooms;
     const routes = routesOf(config);
     const names = new Set(routes.map(({ name }) => name));
     for (const { name } of this.#routes) {
       if (names.has(name)) continue;
       triggers.unbind(journal.handlerId(name));
-      pipeline.detach(journal.handlerId(name));
+      lines.detach(journal.handlerId(name));
     }
     this.#routes = routes;
     for (const { name, topics, key, to } of routes) {
@@ -256,7 +256,7 @@ export class Hosting {
         trust: "known",
         version: ROUTE_VERSION,
       } as const;
-      await pipeline.attach({ name, id, to: uplinks, ...own, keyOf });
+      await lines.attach({ name, id, to: uplinks, ...own, keyOf });
     }
   }
 

@@ -156,7 +156,7 @@ function doorsOf(rooms: ReplayingRooms): Parameters<typeof Replays.open>[0] {
           done: (result: BatchResult) => void,
         ) =>
           // Where the slot is empty, for the handler was removed, the live version must not run it: that one makes requests.
-          sandbox.run(pipeline.apart, id, tasks, states, done, { slot: "replay", isShadow: true, ...began }),
+          sandbox.run(pipeline.lines.apart, id, tasks, states, done, { slot: "replay", isShadow: true, ...began }),
         fill: (task, raw) => filledIn(task, raw, defaults, outputs),
       };
     },

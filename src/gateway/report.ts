@@ -57,7 +57,7 @@ export class Report implements ControlSource {
     return {
       list: (query) => journal.states.list(query),
       get: (handler, key) => journal.states.get(handler, key),
-      remove: (handler, key) => journal.states.remove(handler, key, (id) => pipeline.stateRemoved(id, key)),
+      remove: (handler, key) => journal.states.remove(handler, key, (id) => pipeline.lines.stateRemoved(id, key)),
     };
   }
 

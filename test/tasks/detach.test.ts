@@ -63,7 +63,7 @@ function draft(topic: string): EventDraft {
 
 function attach(pipeline: Pipeline, id: number): Promise<void> {
   const retry = { firstMs: 1, maxMs: 2, triesMax: 3 };
-  return pipeline.attach({
+  return pipeline.lines.attach({
     name: `h${id}`,
     id,
     to: [],
@@ -90,7 +90,7 @@ describe("a handler that goes while its tasks are under trial", () => {
     await turns(2);
     runners.answer("crashed");
     runners.unloaded.add(1);
-    pipeline.detach(1);
+    pipeline.lines.detach(1);
     runners.answer("crashed");
     await turns(5);
     const { calls } = runners;
@@ -130,7 +130,7 @@ describe("a handler that is detached", () => {
     await attach(pipeline, 1);
     publish("a");
     await turns(2);
-    pipeline.detach(1);
+    pipeline.lines.detach(1);
     expect(journal.open.has(1)).toBe(true);
     runners.answer("done");
     expect(journal.open.has(1)).toBe(false);
@@ -142,7 +142,7 @@ describe("a handler that is detached", () => {
     await attach(pipeline, 1);
     publish("a");
     await turns(2);
-    pipeline.detach(1);
+    pipeline.lines.detach(1);
     await attach(pipeline, 1);
     runners.answer("done");
     publish("a");
@@ -163,7 +163,7 @@ describe("a dead letter that is redriven", () => {
       if (redriven) return;
       redriven = true;
       journal.redrive({ handler: 1, seq: 1, page, at: 0, key: "a", attempt: 0, parked: true });
-      pipeline.redriven(1, "a");
+      pipeline.lines.redriven(1, "a");
     };
     await attach(pipeline, 1);
     await new Promise((resolve) => setTimeout(resolve, 50));

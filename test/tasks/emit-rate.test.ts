@@ -121,8 +121,8 @@ describe("a handler with a limit", () => {
       trust: "known",
       keyOf: (topic) => topic,
     });
-    await pipeline.attach({ ...settings("limited", LIMITED), limits: { ...limits, stateTotalBytesMax: 1000 } });
-    await pipeline.attach(settings("free", FREE));
+    await pipeline.lines.attach({ ...settings("limited", LIMITED), limits: { ...limits, stateTotalBytesMax: 1000 } });
+    await pipeline.lines.attach(settings("free", FREE));
     return journal;
   }
   const publish = (topic: string): void => {
@@ -194,7 +194,7 @@ describe("a handler with a limit", () => {
       keyOf: (topic) => topic,
     };
     const limits = { outputsPerSecond: 200, outputsBurst: 1, stateTotalBytesMax: 1000 };
-    await pipeline?.attach({ ...settings, limits });
+    await pipeline?.lines.attach({ ...settings, limits });
     await expect.poll(() => journal.settlements.length, { timeout: 5000 }).toBe(2);
   });
 

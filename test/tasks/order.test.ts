@@ -122,8 +122,8 @@ async function runAll(
     route: false,
   };
   const keyOf = (topic: string): string => topic;
-  await pipeline.attach({ ...settings, name: "guarded", id: GUARDED, version: 1, trust: "known", keyOf });
-  await pipeline.attach({ ...settings, name: "fate", id: HANDLER, version: 1, trust, keyOf });
+  await pipeline.lines.attach({ ...settings, name: "guarded", id: GUARDED, version: 1, trust: "known", keyOf });
+  await pipeline.lines.attach({ ...settings, name: "fate", id: HANDLER, version: 1, trust, keyOf });
   for (const [index, { topic, fate }] of events.entries()) {
     pipeline.accept(publish(topic, fate), { committed: () => undefined }, index);
     if (index % 5 === 0) await new Promise((resolve) => setImmediate(resolve));

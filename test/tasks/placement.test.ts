@@ -38,7 +38,7 @@ describe("what is suspected of having ended a runner", () => {
     });
     const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
     const attach = (id: number, trust: "known" | "fresh"): Promise<void> =>
-      pipeline.attach({ ...settings, name: `h${id}`, id, version: 1, trust, keyOf: (topic) => topic });
+      pipeline.lines.attach({ ...settings, name: `h${id}`, id, version: 1, trust, keyOf: (topic) => topic });
     await attach(INNOCENT, "known");
     await attach(HOSTILE, "fresh");
     const event = { kind: "topic", device: "d", qos: 1, retain: false, hops: 0, timeMs: 0 } as const;
@@ -106,7 +106,7 @@ describe("a handler that is not proven", () => {
     });
     const settings = { to: [], type: "t", retry: { firstMs: 1, maxMs: 2, triesMax: 1 }, concurrency: 1, route: false };
     const attach = (id: number, trust: "known" | "fresh" | "same"): Promise<void> =>
-      pipeline.attach({ ...settings, name: `h${id}`, id, version: 1, trust, keyOf: (topic) => topic });
+      pipeline.lines.attach({ ...settings, name: `h${id}`, id, version: 1, trust, keyOf: (topic) => topic });
     /** Resolves with the runners of the events. */
     const publish = async (handler: number, times = 1): Promise<number[]> => {
       runners.ran.length = 0;
@@ -131,7 +131,7 @@ describe("a handler that is not proven", () => {
   it("runs apart from what is, until it is proven itself and all is prepared for it (E1)", async () => {
     const { runners, pipeline, publish, attach } = await setUp();
     await attach(GOOD, "known");
-    expect(pipeline.placeFor(OTHER, "fresh")).toBe(APART);
+    expect(pipeline.lines.placeFor(OTHER, "fresh")).toBe(APART);
     await attach(OTHER, "fresh");
     expect([await publish(GOOD), await publish(OTHER)]).toEqual([[0], [APART]]);
     await publish(OTHER, 19);
@@ -150,7 +150,7 @@ describe("a handler that is not proven", () => {
     const { runners, pipeline, publish, attach } = await setUp();
     await attach(GOOD, "fresh");
     await attach(OTHER, "fresh");
-    pipeline.begun();
+    pipeline.lines.begun();
     runners.prepare = () => new Promise(() => undefined);
     await publish(OTHER, 20);
     runners.prepare = () => Promise.resolve(true);

@@ -75,7 +75,7 @@ it("its events wait while others go on, and a new deploy lets them run at once",
     wanted: (topic) => [topic.startsWith("deadly") ? deadly : good],
   });
   const attach = (id: number, version = 1): Promise<void> =>
-    pipeline.attach({
+    pipeline.lines.attach({
       name: `h${id}`,
       id,
       to: [],

@@ -51,7 +51,7 @@ async function opened(): Promise<Stage> {
   pipeline = openPipeline({ journal, runners, wanted: () => [HANDLER] });
   const retry = { firstMs: 1, maxMs: 2, triesMax: 2 };
   const line = { name: "h", id: HANDLER, version: 1, to: [], type: "t", retry, concurrency: 1, route: false } as const;
-  await pipeline.attach({ ...line, trust: "known", keyOf: (topic) => topic });
+  await pipeline.lines.attach({ ...line, trust: "known", keyOf: (topic) => topic });
   const publish = async (...keys: string[]): Promise<void> => {
     for (const topic of keys) {
       const event = { kind: "topic", topic, device: "d", payload: Buffer.from("1"), qos: 1, retain: false } as const;
@@ -78,7 +78,7 @@ it("stays removed: the batch that had seen it runs again, in order, and other ke
 
   await publish("a", "b", "a");
   journal.removeState(HANDLER, "a");
-  pipeline.stateRemoved(HANDLER, "a");
+  pipeline.lines.stateRemoved(HANDLER, "a");
   await until(6);
   expect(states()).toEqual(["2", "2"]);
   expect(runners.ran.filter((name) => name === "b5")).toHaveLength(1);
@@ -88,7 +88,7 @@ it("stays removed: the batch that had seen it runs again, in order, and other ke
   expect(journal.settlements.every(({ outcome, task }) => outcome.at === "done" && task.attempt === 0)).toBe(true);
 
   // With nothing of the key under way there is nothing to run again.
-  pipeline.stateRemoved(HANDLER, "b");
+  pipeline.lines.stateRemoved(HANDLER, "b");
   journal.removeState(HANDLER, "b");
   await publish("b");
   await until(7);
@@ -110,7 +110,7 @@ it("stays removed while what a lost runner had in hand is tried alone: the trial
   await answer();
   expect(runners.ran).toEqual(["a2", "a2"]);
   journal.removeState(HANDLER, "a");
-  pipeline.stateRemoved(HANDLER, "a");
+  pipeline.lines.stateRemoved(HANDLER, "a");
   await answer();
   expect(journal.settlements).toHaveLength(1);
   expect(runners.ran).toEqual(["a2", "a2", "a2"]);
@@ -122,7 +122,7 @@ it("stays removed while what a lost runner had in hand is tried alone: the trial
   runners.crashes = 1;
   await publish("a");
   journal.removeState(HANDLER, "a");
-  pipeline.stateRemoved(HANDLER, "a");
+  pipeline.lines.stateRemoved(HANDLER, "a");
   await until(4);
   expect([states(), runners.ran]).toEqual([
     ["1", undefined],

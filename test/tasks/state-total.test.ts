@@ -45,7 +45,7 @@ async function started(triesMax: number): Promise<{ journal: MemoryJournal; runn
     runners,
     wanted: () => [1],
   });
-  await pipeline.attach({
+  await pipeline.lines.attach({
     name: "keeper",
     id: 1,
     to: [],

@@ -94,7 +94,7 @@ export async function setUp(behaviours: Readonly<Record<number, Behaviour>>) {
       concurrency: 1,
       route: false,
     } as const;
-    await stage.pipeline.attach({ ...base, trust: "known", keyOf: (topic) => topic, ...more });
+    await stage.pipeline.lines.attach({ ...base, trust: "known", keyOf: (topic) => topic, ...more });
   };
   /** As whoever keeps the versions does: the one before is live again, or the candidate is gone; dead letters are redriven. */
   const takeBack = async (version: number): Promise<void> => {
@@ -102,7 +102,7 @@ export async function setUp(behaviours: Readonly<Record<number, Behaviour>>) {
     for (const { task, outcome, version: by } of [...journal.settlements]) {
       if (outcome.at !== "dead" || by !== version) continue;
       journal.redrive(task);
-      stage.pipeline.redriven(HANDLER, task.key);
+      stage.pipeline.lines.redriven(HANDLER, task.key);
     }
   };
   stage.pipeline = openPipeline({
