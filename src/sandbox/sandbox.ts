@@ -29,6 +29,7 @@ import type { Clock } from "../time.ts";
 import { guestOf, limitsOf } from "./bundle.ts";
 import type { HandlerBundle } from "./bundle.ts";
 import { MemoryGroups } from "./cgroup.ts";
+import type { CgroupFiles } from "./cgroup-place.ts";
 import type { Loaded } from "./isolates.ts";
 import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
@@ -65,6 +66,8 @@ export interface SandboxOptions {
   readonly fetch?: Fetch;
   /** Tests start a program of their own instead of a runner. */
   readonly command?: RunnerCommand;
+  /** Where cgroups are made: the kernel's files, or a test's. */
+  readonly cgroups?: CgroupFiles;
 }
 
 interface Live extends Version {
@@ -124,7 +127,7 @@ export class Sandbox {
 
   /** Resolves when the first runner is ready. Throws Fault SANDBOX_UNAVAILABLE. */
   static async open(options: SandboxOptions): Promise<Sandbox> {
-    const groups = options.settings.cgroup === "off" ? undefined : MemoryGroups.open(options.log);
+    const groups = options.settings.cgroup === "off" ? undefined : MemoryGroups.open(options.log, options.cgroups);
     const sandbox = new Sandbox(options, options.command ?? runnerCommand(await buildPrograms()), groups);
     try {
       await sandbox.wake(0);
@@ -151,9 +154,7 @@ export class Sandbox {
     runner = 0,
     { slot = "live", makesRequests = true }: LoadOptions = {},
   ): Promise<Load> {
-    const version = await this.#versionOf(bundle, makesRequests);
-    this.#versions.set(version.serial, version);
-    this.#groups?.allow(this.#rssBytesMax());
+    const version = await this.#meet(bundle, makesRequests);
     let loaded: Loaded | undefined;
     try {
       loaded = await insist(() => this.#at(runner).load(version));
@@ -172,8 +173,7 @@ export class Sandbox {
 
   /** The version runs from now on, and is loaded where and when the first batch of it comes: it did load before. */
   async adopt(bundle: HandlerBundle): Promise<undefined> {
-    const version = await this.#versionOf(bundle, true);
-    this.#versions.set(version.serial, version);
+    const version = await this.#meet(bundle, true);
     this.#takeOver(this.#live, version);
   }
 
@@ -299,6 +299,14 @@ export class Sandbox {
     clearInterval(this.#rest);
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close()));
     this.#groups?.close();
+  }
+
+  /** Runners may have the version from now on, and the memory that it takes. */
+  async #meet(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {
+    const version = await this.#versionOf(bundle, makesRequests);
+    this.#versions.set(version.serial, version);
+    this.#groups?.allow(this.#rssBytesMax());
+    return version;
   }
 
   async #versionOf(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {

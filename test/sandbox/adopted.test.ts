@@ -1,7 +1,11 @@
 /** Versions that go live without being loaded, as those do at a start that ran before it. */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import { CgroupTree } from "../doubles/cgroup-tree.ts";
 import { bundle, loadAll, openSandbox, run, shortly, task } from "./opened.ts";
 import type { Opened } from "./opened.ts";
+
+const MB = 1024 * 1024;
 
 let opened: Opened;
 beforeAll(async () => (opened = await openSandbox({ runners: 1 })));
@@ -45,4 +49,16 @@ it("warming loads it, and says why one cannot be loaded any more; its events fai
   const { results } = await run(sandbox, broken.id, [task(broken.id)]);
   expect(results).toMatchObject([{ at: "failed", failure: { code: "HANDLER_LOAD_THREW" } }]);
   expect(await sandbox.warm(0, bundle("").id)).toBeUndefined();
+});
+
+it("its runner may have the memory that it takes, by the kernel's limit as well (M2)", async () => {
+  const cgroups = new CgroupTree(1, "/sluice");
+  const { sandbox } = await openSandbox({ runners: 1, cgroup: "auto" }, { cgroups });
+  onTestFinished(() => sandbox.close());
+  const group = (): string => cgroups.groupOf(sandbox.pids[0] as number) ?? "";
+  const limit = (): number => Number(cgroups.files.get(join(group(), "memory.limit_in_bytes")));
+  const before = limit();
+  expect(before).toBeGreaterThan(0);
+  await sandbox.adopt(bundle("return 1", { settings: { memoryBytes: 1024 * MB } }));
+  expect(limit()).toBeGreaterThan(Math.max(before, 1024 * MB));
 });
