@@ -22,31 +22,29 @@
  * batches of 256 tasks and frames of 64 MB (wire.ts). Batches in flight are the caller's to bound.
  */
 import { availableParallelism } from "node:os";
-import type { Fetch } from "../fetch.ts";
 import type { Log } from "../log.ts";
 import type { Task } from "../task.ts";
 import type { Clock } from "../time.ts";
-import { guestOf, limitsOf } from "./bundle.ts";
+import { guestOf } from "./bundle.ts";
 import type { HandlerBundle } from "./bundle.ts";
 import { MemoryGroups } from "./cgroup.ts";
 import type { CgroupFiles } from "./cgroup-place.ts";
 import type { Loaded } from "./isolates.ts";
-import { noFetch } from "./fetching.ts";
 import { buildPrograms } from "./programs.ts";
-import { asLoad, withoutSecrets } from "./loads.ts";
+import { asLoad } from "./loads.ts";
 import type { Load } from "./loads.ts";
-import { redaction } from "./redaction.ts";
 import type { Redact } from "./redaction.ts";
 import { runnerCommand } from "./runner-process.ts";
 import type { RunnerCommand } from "./runner-process.ts";
-import type { BatchResult, LogLevel } from "./results.ts";
-import type { SandboxSettings } from "./settings.ts";
+import type { BatchResult } from "./results.ts";
 import { Stacks } from "./stacks.ts";
 import { Supervisor } from "./supervisor.ts";
-import type { Version, Waiting } from "./in-flight.ts";
+import type { Waiting } from "./in-flight.ts";
 import { sumOf } from "./sandbox-figures.ts";
 import type { SandboxFigures } from "./sandbox-figures.ts";
 import type { LoadOptions, RunOptions, Slot } from "./slots.ts";
+import { Versions } from "./versions.ts";
+import type { LoadedVersion, VersionsOptions } from "./versions.ts";
 import type { Spent } from "./wire.ts";
 
 export type { HandlerBundle } from "./bundle.ts";
@@ -54,32 +52,17 @@ export type { Load } from "./loads.ts";
 export type { SandboxFigures } from "./sandbox-figures.ts";
 export type { LoadOptions, RunOptions, Slot } from "./slots.ts";
 
-export interface SandboxOptions {
-  readonly settings: SandboxSettings;
-  readonly journalId: string;
-  readonly gatewayId: string;
+export interface SandboxOptions extends VersionsOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** A line that a handler logged; `task` when one was running. */
-  readonly onLog: (handler: string, version: number, level: LogLevel, message: string, task: Task | undefined) => void;
-  /** Makes the requests of handlers. Without it none is made. */
-  readonly fetch?: Fetch;
   /** Tests start a program of their own instead of a runner. */
   readonly command?: RunnerCommand;
   /** Where cgroups are made: the kernel's files, or a test's. */
   readonly cgroups?: CgroupFiles;
 }
 
-interface Live extends Version {
-  readonly bundle: HandlerBundle;
-  readonly redact: Redact;
-}
-
 /** A load whose runner was lost is tried again on its successor, for another handler may have cost it. */
 const LOADS_MAX = 2;
-/** A runner without handlers, and what a garbage collector leaves lying about. */
-const RUNNER_RSS_BYTES = 128 * 1024 * 1024;
-const ISOLATE_RSS_BYTES = 5 * 1024 * 1024;
 /** How much runners stand back when others need the processor; what is not proven also for those that are. */
 const NICE = { shared: 5, apart: 10 };
 const REST_EVERY_MS = 1000;
@@ -90,18 +73,16 @@ export class Sandbox {
   readonly sharedMax: number;
   readonly #options: SandboxOptions;
   readonly #webCode: (name: string) => Promise<string>;
+  readonly #versions: Versions;
   readonly #supervisors: Supervisor[];
-  readonly #live = new Map<number, Live>();
+  readonly #live = new Map<number, LoadedVersion>();
   /** Versions that are in a slot beside the live one. */
-  readonly #aside: Readonly<Record<Exclude<Slot, "live">, Map<number, Live>>> = {
+  readonly #aside: Readonly<Record<Exclude<Slot, "live">, Map<number, LoadedVersion>>> = {
     candidate: new Map(),
     replay: new Map(),
   };
-  /** Live ones and those about to be, by serial. */
-  readonly #versions = new Map<number, Live>();
   /** By handler that is live, since the start. */
   readonly #logLinesDropped = new Map<string, number>();
-  #lastSerial = 0;
   #batches = 0;
   #tasks = 0;
   readonly #rest: NodeJS.Timeout;
@@ -113,9 +94,16 @@ export class Sandbox {
     this.#groups = groups;
     this.#webCode = command.webCode ?? (() => Promise.resolve(""));
     this.sharedMax = settings.runners ?? Math.max(1, availableParallelism() - 1);
-    const rssBytesMax = (): number => this.#rssBytesMax();
-    const redact: Redact = (text) => this.#redacted(text);
-    this.#groups?.allow(rssBytesMax());
+    this.#versions = new Versions(options, {
+      webCode: this.#webCode,
+      allow: (bytesMax) => groups?.allow(bytesMax),
+      dropped: ({ id, name }, lines) => {
+        const before = this.#logLinesDropped.get(name) ?? 0;
+        if (this.#live.has(id)) this.#logLinesDropped.set(name, before + lines); // Batches of one that is gone still end.
+      },
+    });
+    const rssBytesMax = (): number => this.#versions.rssBytesMax;
+    const redact: Redact = (text) => this.#versions.redacted(text);
     const shared = { command, groups, sliceMs: settings.slice, clock, log, rssBytesMax, redact };
     this.#supervisors = Array.from({ length: this.sharedMax + 1 }, (_, index) => {
       const nice = index < this.sharedMax ? NICE.shared : NICE.apart;
@@ -154,7 +142,7 @@ export class Sandbox {
     runner = 0,
     { slot = "live", makesRequests = true }: LoadOptions = {},
   ): Promise<Load> {
-    const version = await this.#meet(bundle, makesRequests);
+    const version = await this.#versions.add(bundle, makesRequests);
     let loaded: Loaded | undefined;
     try {
       loaded = await insist(() => this.#at(runner).load(version));
@@ -173,7 +161,7 @@ export class Sandbox {
 
   /** The version runs from now on, and is loaded where and when the first batch of it comes: it did load before. */
   async adopt(bundle: HandlerBundle): Promise<undefined> {
-    const version = await this.#meet(bundle, true);
+    const version = await this.#versions.add(bundle, true);
     this.#takeOver(this.#live, version);
   }
 
@@ -186,7 +174,7 @@ export class Sandbox {
     if (live === undefined) return undefined;
     const loaded = await this.#at(runner).load(live);
     // Replaced while that waited: nobody else would take it out of there.
-    if (!this.#versions.has(live.serial)) {
+    if (!this.#versions.has(live)) {
       this.#at(runner).unload(live.serial);
       return undefined;
     }
@@ -257,7 +245,7 @@ export class Sandbox {
       stateVersions,
       done: (version, results, { tookMs, cpuMs, heapBytes } = NOTHING_SPENT) => {
         done({
-          version: (version as Live | undefined)?.bundle.version ?? 0,
+          version: (version as LoadedVersion | undefined)?.bundle.version ?? 0,
           startMs: work.startMs,
           tookMs,
           cpuMs,
@@ -301,54 +289,13 @@ export class Sandbox {
     this.#groups?.close();
   }
 
-  /** Runners may have the version from now on, and the memory that it takes. */
-  async #meet(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {
-    const version = await this.#versionOf(bundle, makesRequests);
-    this.#versions.set(version.serial, version);
-    this.#groups?.allow(this.#rssBytesMax());
-    return version;
-  }
-
-  async #versionOf(bundle: HandlerBundle, makesRequests: boolean): Promise<Live> {
-    const stacks = new Stacks(bundle.sourceMap);
-    const { onLog } = this.#options;
-    const limits = limitsOf(bundle);
-    const redact = redaction(bundle.settings.secrets ?? {}, limits.logCharsMax);
-    const guest = await guestOf(bundle, this.#options, this.#webCode);
-    return {
-      serial: ++this.#lastSerial,
-      bundle,
-      guest,
-      redact,
-      asker: {
-        handler: bundle.name,
-        grants: bundle.settings.fetch ?? [],
-        limits: { ...limits, timeoutMs: bundle.settings.timeoutMs },
-        fetch: makesRequests ? (this.#options.fetch ?? noFetch) : noFetch,
-      },
-      reader: {
-        failure: (failure) => stacks.map(withoutSecrets(failure, redact)),
-        log: (level, message, task) => onLog(bundle.name, bundle.version, level, redact(message), task),
-        uplink: redact,
-        dropped: (lines, task) => {
-          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
-          // Batches of one that is gone still end.
-          const before = this.#logLinesDropped.get(bundle.name) ?? 0;
-          if (this.#live.has(bundle.id)) this.#logLinesDropped.set(bundle.name, before + lines);
-          onLog(bundle.name, bundle.version, "warn", text, task);
-        },
-        limits,
-      },
-    };
-  }
-
-  #takeOver(slotted: Map<number, Live>, version: Live): void {
+  #takeOver(slotted: Map<number, LoadedVersion>, version: LoadedVersion): void {
     const before = slotted.get(version.bundle.id);
     slotted.set(version.bundle.id, version);
     if (before !== undefined) this.#forget(before);
   }
 
-  #slot(slot: Slot): Map<number, Live> {
+  #slot(slot: Slot): Map<number, LoadedVersion> {
     return slot === "live" ? this.#live : this.#aside[slot];
   }
 
@@ -364,28 +311,8 @@ export class Sandbox {
     }
   }
 
-  /** What all may have, or what the largest single handler was promised; and what idle isolates take. */
-  #rssBytesMax(): number {
-    let largest = 0;
-    let isolates = 0;
-    for (const { guest } of this.#versions.values()) {
-      largest = Math.max(largest, guest.memoryBytes);
-      isolates += guest.concurrency;
-    }
-    const shared = Math.max(this.#options.settings.runnerMemoryMax, largest + RUNNER_RSS_BYTES);
-    return shared + isolates * ISOLATE_RSS_BYTES;
-  }
-
-  /** Which handler's a text is is not known. */
-  #redacted(text: string): string {
-    let redacted = text;
-    for (const { redact } of this.#versions.values()) redacted = redact(redacted);
-    return redacted;
-  }
-
-  #forget(version: Live): void {
-    this.#versions.delete(version.serial);
-    this.#groups?.allow(this.#rssBytesMax());
+  #forget(version: LoadedVersion): void {
+    this.#versions.delete(version);
     for (const supervisor of this.#supervisors) supervisor.unload(version.serial);
   }
 }

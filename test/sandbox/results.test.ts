@@ -4,7 +4,8 @@ import { bundle, loadAll, openSandbox, run, runOn, shortly, task } from "./opene
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox({ runners: 2 })));
+// Long slices: on a busy box the largest batch would have several.
+beforeAll(async () => (opened = await openSandbox({ runners: 2, slice: "5s" })));
 afterAll(() => opened.sandbox.close());
 
 const done = (...outputs: string[]): string[] => outputs;

@@ -14,8 +14,8 @@ it("is not taken for dead while hundreds of short batches wait in it, cold isola
   );
   await loadAll(sandbox, ...handlers);
   // All have been given up by now: each builds an isolate before it runs.
-  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 15_000 }).toBeGreaterThan(100);
+  await expect.poll(() => sandbox.figures().isolatesRested, { timeout: 60_000 }).toBeGreaterThan(100);
   const all = await Promise.all(handlers.map(({ id }) => run(sandbox, id, [task(id)])));
   for (const { results } of all) expect(shortly(results)).toEqual([["1"]]);
   expect(sandbox.figures()).toMatchObject({ runnersLost: 0, killedForTime: 0 });
-});
+}, 120_000);
