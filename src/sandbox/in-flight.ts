@@ -47,19 +47,25 @@ interface Timed {
   readonly request: Request;
   readonly budgetMs: number;
   readonly dueMs: number;
+  /** Budgets of all requests up to it. */
+  readonly askedMs: number;
 }
 
 /** Isolates that a runner can have had in years. */
 const COUNT_MAX = 1_000_000_000;
 /** Beyond what the runner itself allows a batch, which includes stopping it. */
 const GRACE_MS = 2500;
+/** For requests that came after one, at the most: a runner that goes on answering others does not keep it for ever. */
+const LATER_MS_MAX = 30_000;
 
 export class InFlightTable {
   /** What batches have asked for; it ends with them. */
   readonly fetching = new Fetching();
   readonly #clock: Clock;
   readonly #requests = new Map<number, Timed>();
+  /** Of what is in flight, and of all that ever was. */
   #budgetMs = 0;
+  #askedMs = 0;
   #lastId = 0;
 
   constructor(clock: Clock) {
@@ -71,14 +77,16 @@ export class InFlightTable {
   }
 
   /**
-   * Returns the request's id. It may take `budgetMs`, and as long as all others in flight together: isolates share a few
-   * threads, so in the worst case they run one after another.
+   * Returns the request's id. It may take `budgetMs`, and as long as all others together that are in flight with it:
+   * isolates share a few threads, so in the worst case they run one after another, and hundreds that came after it have
+   * their isolates built before it runs.
    */
   add(request: Request, budgetMs: number): number {
     this.#lastId = (this.#lastId + 1) >>> 0;
     this.#budgetMs += budgetMs;
+    this.#askedMs += budgetMs;
     const dueMs = this.#clock.monotonic() + this.#budgetMs + GRACE_MS;
-    this.#requests.set(this.#lastId, { request, budgetMs, dueMs });
+    this.#requests.set(this.#lastId, { request, budgetMs, dueMs, askedMs: this.#askedMs });
     return this.#lastId;
   }
 
@@ -102,7 +110,9 @@ export class InFlightTable {
   }
 
   isOverdue(nowMs: number): boolean {
-    for (const { dueMs } of this.#requests.values()) if (nowMs > dueMs) return true;
+    for (const { dueMs, askedMs } of this.#requests.values()) {
+      if (nowMs > dueMs + Math.min(LATER_MS_MAX, this.#askedMs - askedMs)) return true;
+    }
     return false;
   }
 }
