@@ -1,6 +1,10 @@
 import { defineConfig } from "vitest/config";
 
 const quick = { testTimeout: 20_000, hookTimeout: 20_000 };
+const patient = { testTimeout: 300_000, hookTimeout: 300_000 };
+
+/** These take all of a box: `npm run test:peers`, one after the other, before the rest of them. */
+const WHOLE_BOX = ["damage", "million"].map((name) => `test/peers/${name}.test.ts`);
 
 /** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
@@ -68,13 +72,16 @@ export default defineConfig({
         },
       },
       {
-        // One file at a time: they slow down and cut off whole disks.
+        test: { name: "damage", include: WHOLE_BOX, fileParallelism: false, ...patient },
+      },
+      {
+        // Their disks are slow, full or cut off: two of them at a time wait half as long.
         test: {
           name: "peers",
           include: ["test/peers/**/*.test.ts"],
-          fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          exclude: WHOLE_BOX,
+          sequence: { groupOrder: 1 },
+          ...patient,
         },
       },
     ],
