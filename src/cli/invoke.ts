@@ -9,7 +9,7 @@ import { checkTopic } from "./device-topics.ts";
 import { printCame, sayFailure } from "./came.ts";
 import { EXIT } from "./exit.ts";
 import { logText } from "./test-report.ts";
-import { paint, printJson, say } from "./terminal.ts";
+import { paint, printJson, say, showBytes } from "./terminal.ts";
 
 interface InvokeOptions {
   readonly config?: string;
@@ -45,7 +45,7 @@ export function invokeCommand(done: (code: number) => void): Command {
       "--config <file>",
       "the gateway's config; default: SLUICE_CONFIG, config/sluice.yaml or sluice.yaml, if any",
     )
-    .option("--json", "print {at, outputs, published, state, logs, failure, tookMs, cpuMs}")
+    .option("--json", "print {at, outputs, published, state, logs, failure, tookMs, cpuMs, heapBytes}")
     .addHelpText(
       "after",
       `
@@ -88,13 +88,14 @@ function report(came: Came, state: unknown, file: string, wants: readonly string
   printCame(came);
   sayFailure(came);
   if (came.at === "unmatched") say(`  it is run by: ${wants.map(plain).join("; ")}`);
-  const { tookMs, cpuMs, key, at } = came;
+  const { tookMs, cpuMs, heapBytes, key, at } = came;
   if (at === "unmatched") return;
+  const heap = heapBytes === 0 ? "" : `, ${showBytes(heapBytes)} of heap`;
   const kept = state === undefined ? "" : `, state of ${key}: ${JSON.stringify(state)}`;
   say(
     paint(
       "dim",
-      `${file}: ${at} in ${tookMs.toFixed(1)} ms, ${cpuMs.toFixed(1)} ms of processor${kept}`,
+      `${file}: ${at} in ${tookMs.toFixed(1)} ms, ${cpuMs.toFixed(1)} ms of processor${heap}${kept}`,
       process.stderr,
     ),
   );

@@ -54,6 +54,8 @@ export interface Came {
   /** Time that it took in the isolate, and its processor time. Milliseconds. */
   readonly tookMs: number;
   readonly cpuMs: number;
+  /** What the isolate's heap and buffers took when it had ended, garbage included; 0 when the isolate was lost. */
+  readonly heapBytes: number;
 }
 
 export interface SittingOptions {
@@ -70,7 +72,7 @@ const RUNNER = 0;
 /** A runner may be lost to somebody else's doing; to one's own it is lost again. */
 const RUNS_MAX = 2;
 const TICKS_MAX = 1000;
-const NOTHING = { outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0 };
+const NOTHING = { outputs: [], published: [], logs: [], tookMs: 0, cpuMs: 0, heapBytes: 0 };
 
 export class Sitting {
   readonly #bench: Workbench;
@@ -141,8 +143,8 @@ export class Sitting {
     };
     hands.logs = [];
     hands.fetch = this.#options.fetch;
-    const { result, tookMs, cpuMs } = await this.#run(task, sent.timeMs);
-    const came = { key, ...NOTHING, logs: hands.logs, tookMs, cpuMs };
+    const { result, ...spent } = await this.#run(task, sent.timeMs);
+    const came = { key, ...NOTHING, logs: hands.logs, ...spent };
     if (result.at === "failed") return { ...came, at: "failed", failure: this.#failure(result, attempt) };
     const unknown = this.#unknownUplink(result.outputs);
     if (unknown !== undefined) {
@@ -173,7 +175,7 @@ export class Sitting {
     }
     const message = "the event took its runner's process down";
     const failure = { code: "TASK_CRASHED_RUNNER", message };
-    return { result: { at: "failed", failure, final: true }, tookMs: 0, cpuMs: 0 };
+    return { result: { at: "failed", failure, final: true }, tookMs: 0, cpuMs: 0, heapBytes: 0 };
   }
 
   #runOnce(task: Task, atMs: number): Promise<Spent & { result: RunResult }> {
@@ -182,9 +184,9 @@ export class Sitting {
     const stateVersions = [this.#others.has(task.key) ? stateVersion : 0];
     const isCaptured = this.#options.live !== true && this.#options.fetch === undefined;
     return new Promise((resolve) => {
-      const done = ({ results, tookMs, cpuMs }: BatchResult): void => {
+      const done = ({ results, tookMs, cpuMs, heapBytes }: BatchResult): void => {
         const result = results[0] ?? { at: "unrun" };
-        const spent = { tookMs, cpuMs };
+        const spent = { tookMs, cpuMs, heapBytes };
         // What it sent is a view that is good until this returns.
         if (result.at !== "done") resolve({ result, ...spent });
         else {
@@ -226,7 +228,7 @@ export class Sitting {
   }
 }
 
-type Spent = Pick<BatchResult, "tookMs" | "cpuMs">;
+type Spent = Pick<BatchResult, "tookMs" | "cpuMs" | "heapBytes">;
 type Ended = Extract<RunResult, { at: "done" | "failed" }>;
 type Outputs = Extract<RunResult, { at: "done" }>["outputs"];
 

@@ -147,7 +147,9 @@ describe("sluice invoke", () => {
     const { code, out, err } = await at(["invoke", "overheat", "-t", "plant/a/press/temperature", "-m", '{"c": 91}']);
     expect(out).toMatch(/^→ cloud {2}\{"machine":"press","c":91,"count":1,"at":"[^"]+"\}\n$/);
     expect(err).toContain("debug  saw 91\n");
-    expect(err).toMatch(/handlers\/overheat\.ts: done in [\d.]+ ms.*, state of press: \{"count":1\}\n/);
+    expect(err).toMatch(
+      /handlers\/overheat\.ts: done in [\d.]+ ms, [\d.]+ ms of processor, [\d.]+ (KB|MB) of heap, state of press: \{"count":1\}\n/,
+    );
     expect(code).toBe(0);
   });
 
@@ -163,6 +165,7 @@ describe("sluice invoke", () => {
         published: [{ topic: "alarm/machine", data: "on", retain: true }],
         state: { count: 5 },
         tookMs: expect.any(Number) as number,
+        heapBytes: expect.any(Number) as number,
       });
       expect(code).toBe(0);
     }
