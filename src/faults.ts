@@ -203,6 +203,11 @@ export const FAULTS = {
     false,
     "Check the disk and the folder's permissions. The files were left or kept beside it; a backup can be restored in their place.",
   ),
+  JOURNAL_UNWRITABLE: kind(
+    "box",
+    true,
+    "Make room on the disk of the data folder, or mend it: the gateway goes on by itself. Then ask again.",
+  ),
   JOURNAL_CLOSED: kind(
     "sluice",
     true,

@@ -26,6 +26,7 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CASES_INVALID: EXIT.config,
   CASES_UNREADABLE: EXIT.config,
   JOURNAL_LOCKED: EXIT.conflict,
+  JOURNAL_UNWRITABLE: EXIT.unreachable,
   BROKER_LISTENER_INVALID: EXIT.config,
   BROKER_LISTENER_OPEN: EXIT.config,
   CONTROL_OPEN: EXIT.config,

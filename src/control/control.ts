@@ -37,6 +37,8 @@ export interface ControlSource {
   handlers(): readonly HandlerAnswer[];
   /** Why the gateway is not ready, one sentence each; none when it is. */
   ready(): readonly string[];
+  /** Throws JOURNAL_UNWRITABLE while nothing that is asked for could be written down. */
+  assertTakesChanges(): void;
   /** What the rooms count, read at each scrape. */
   figures(): Figures;
   readonly dead: DeadLetters;

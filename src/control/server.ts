@@ -99,7 +99,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
     return fail(reply, fault);
   });
   for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source), describe: openApi }))
-    register(app, route);
+    register(app, route, source);
   if (options.hooks !== undefined)
     registerHooks(app, options.hooks, {
       isOperator: (request) => isOperator(request, access),
@@ -168,13 +168,15 @@ function tokenOf(request: FastifyRequest): string | undefined {
   return /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? "")?.[1];
 }
 
-function register(app: FastifyInstance, route: ApiRoute): void {
+function register(app: FastifyInstance, route: ApiRoute, source: ControlSource): void {
   app.route({
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
     config: { role: route.role },
     ...(route.bodyMax === undefined ? {} : { bodyLimit: route.bodyMax }),
     handler: async (request, reply) => {
+      // It would wait for the disk, and be done long after who asked for it has gone.
+      if (route.method !== "GET") source.assertTakesChanges();
       const answer: unknown = await route.run({
         headers: headersOf(request),
         params: check(route.params, request.params, "path") as Record<string, string>,

@@ -114,6 +114,11 @@ export class Report implements ControlSource {
     return reasons;
   }
 
+  assertTakesChanges(): void {
+    if (this.#rooms.journal.figures().hasGivenUp)
+      throw new Fault("JOURNAL_UNWRITABLE", "the journal cannot write to its disk");
+  }
+
   status(): Status {
     const { config, journal, outlets, pipeline } = this.#rooms;
     const { usedBytes, sizeMaxBytes } = journal.figures();

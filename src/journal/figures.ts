@@ -48,6 +48,8 @@ export interface JournalFigures {
   /** 1 while events are not taken. */
   readonly full: number;
   readonly failing: number;
+  /** It has failed for so long that nothing is taken before it can be written again. */
+  readonly hasGivenUp: boolean;
 }
 
 export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
@@ -97,6 +99,7 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     feedBytes,
     full: core.full === "no" ? 0 : 1,
     failing: writer.failing ? 1 : 0,
+    hasGivenUp: writer.hasGivenUp,
   };
 }
 

@@ -57,7 +57,14 @@ const REPAIR_FROM_ATTEMPT = 3;
 
 export async function openCore(options: OpenOptions): Promise<Core> {
   const { path, limits, clock, log } = options;
-  await mkdir(path, { recursive: true });
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new Fault("JOURNAL_UNOPENABLE", `The data folder cannot be made: ${messageOf(cause)}`, {
+      where: path,
+      cause,
+    });
+  }
   const damage = new Damage(path, log);
   const markPath = join(path, "journal.mark");
   const mark = readMark(markPath);

@@ -2,8 +2,14 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import * as shapes from "../../src/control/shapes.ts";
+import { Fault } from "../../src/fault.ts";
 import { deadLetter } from "../doubles/control-source.ts";
 import { openControl } from "./opened.ts";
+
+const jsonBody = (body: unknown): RequestInit => ({
+  body: JSON.stringify(body),
+  headers: { "content-type": "application/json" },
+});
 
 describe("health", () => {
   it("/readyz answers 503 with the reasons while the gateway is not ready; /livez does not mind", async () => {
@@ -139,6 +145,27 @@ describe("a request that is not right", () => {
     const text = await answer.text();
     expect(text).toContain("CONTROL_BROKEN");
     expect(text).not.toContain("secret inside");
+  });
+});
+
+describe("while the journal cannot be written", () => {
+  it.each([
+    ["POST", "/api/v1/handlers/overheat/promote"],
+    ["POST", "/api/v1/handlers/overheat/rollback"],
+    ["DELETE", "/api/v1/handlers/overheat"],
+    ["DELETE", "/api/v1/handlers/overheat/state?key=a"],
+    ["POST", "/api/v1/dead/d000001/redrive"],
+    ["DELETE", "/api/v1/dead/d000001"],
+  ])("%s %s is refused at once, and changes nothing", async (method, path) => {
+    await using opened = await openControl();
+    opened.source.refusal = new Fault("JOURNAL_UNWRITABLE", "the journal cannot write to its disk");
+    opened.source.letters = [deadLetter(1)];
+    opened.source.remembered.set("a", "1");
+    const answer = await opened.ask(path, { method, ...(method === "POST" ? jsonBody({}) : {}) });
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await answer.json()).toMatchObject({ code: "JOURNAL_UNWRITABLE" });
+    expect([opened.source.asked, opened.source.letters.length, opened.source.remembered.size]).toEqual([[], 1, 1]);
+    expect((await opened.ask("/api/v1/status")).status).toBe(200);
   });
 });
 

@@ -29,6 +29,8 @@ export class MemorySource implements ControlSource {
   /** Two readers at the most. */
   readonly stream = new Stream(systemClock, 2);
   reasons: string[] = [];
+  /** Why nothing may be changed. */
+  refusal: Fault | undefined;
   letters: DeadLetter[] = [];
   readonly redriven: string[] = [];
   readonly dropped: string[] = [];
@@ -105,6 +107,10 @@ export class MemorySource implements ControlSource {
 
   ready(): readonly string[] {
     return this.reasons;
+  }
+
+  assertTakesChanges(): void {
+    if (this.refusal !== undefined) throw this.refusal;
   }
 
   figures(): Figures {

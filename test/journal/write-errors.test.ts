@@ -70,6 +70,7 @@ describe("a store that fails to write", () => {
     expect(journal.append(draft("t"), [handler], receiver, 2)).toBe("later");
     clock.pass(5001);
     expect(journal.append(draft("t"), [handler], receiver, 3)).toBe("refused");
+    expect(journal.figures().hasGivenUp).toBe(true);
     expect(receiver.tags).toEqual([]);
     broken = false;
     await journal.synced();
@@ -78,7 +79,7 @@ describe("a store that fails to write", () => {
     expect(journal.append(draft("t"), [handler], receiver, 4)).toBe("taken");
     await journal.synced();
     expect(receiver.tags).toEqual([1, 4]);
-    expect(journal.figures()).toMatchObject({ failing: 0, refused: 1 });
+    expect(journal.figures()).toMatchObject({ failing: 0, hasGivenUp: false, refused: 1 });
   });
 
   it("keeps settlements and reads going while the store is being reopened", async () => {
