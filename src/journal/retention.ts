@@ -48,6 +48,8 @@ export class Retention {
   #deletedBytes = 0;
   #compacting: Promise<void> | undefined;
   #run: Promise<void> = Promise.resolve();
+  /** Monotonic: since when the oldest page is from a time to come. */
+  #aheadSinceMs: number | undefined;
   trimmedPages = 0;
   /** Events below this number must be settled before the oldest page can go; as of the last sweep, at least. */
   oldestEnd = 0;
@@ -114,7 +116,7 @@ export class Retention {
     for (;;) {
       const used = usedBytes(core);
       const excess = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
-      const oldMs = core.clock.now() - limits.retainMs;
+      const nowMs = core.clock.now();
       const floor = Math.min(settledBelow(core), core.committedHead);
       if (header.tail >= floor) return;
       const doomed: PageKey[] = [];
@@ -122,7 +124,7 @@ export class Retention {
       await this.#pages(EVENTS, header.tail, (found) => {
         this.oldestEnd = found.first + found.count;
         if (this.oldestEnd > floor) return false;
-        if (found.timeMs > oldMs && bytes >= excess) return false;
+        if (!this.#isOld(found.timeMs, nowMs, doomed.length === 0) && bytes >= excess) return false;
         doomed.push(found);
         bytes += found.bytes;
         return doomed.length < PAGES_MAX;
@@ -136,6 +138,15 @@ export class Retention {
       if (doomed.length < PAGES_MAX) return;
       await core.writer.synced();
     }
+  }
+
+  /** What is from a time to come, because the clock has been set back, is as old as it has been seen to be. */
+  #isOld(timeMs: number, nowMs: number, isOldest: boolean): boolean {
+    const { clock, limits } = this.#core;
+    const isAhead = timeMs > nowMs;
+    if (isOldest) this.#aheadSinceMs = isAhead ? (this.#aheadSinceMs ?? clock.monotonic()) : undefined;
+    if (!isAhead) return timeMs <= nowMs - limits.retainMs;
+    return clock.monotonic() - (this.#aheadSinceMs ?? clock.monotonic()) >= limits.retainMs;
   }
 
   /** What tasks came to goes with their events; the oldest earlier, at its own limit or when the room is needed. */

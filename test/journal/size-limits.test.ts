@@ -138,6 +138,26 @@ describe("sizeMax", () => {
     expect(await journal.audit()).toEqual(journal.ledger());
   });
 
+  it("keeps settled events of a clock that was ahead, and is set back, no longer than others", async () => {
+    const clock = new SetClock();
+    const journal = await openJournal(await dataFolder(), { retainMs: 60_000, clock, sweepMs: 10 });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    const settle = async (timeMs: number): Promise<void> => {
+      journal.append(draft("t", "{}", { timeMs }), [handler], receiver, 0);
+      for (const task of await takeTasks(feed, 1)) journal.settle(task, done(), 1);
+      await journal.synced();
+    };
+    await settle(clock.now() + 3 * 365 * 86_400_000);
+    await settle(clock.now());
+    const bytes = (): number => {
+      clock.pass(5000);
+      return journal.figures().eventBytes;
+    };
+    await expect.poll(bytes, { timeout: 5000 }).toBe(0);
+    expect(clock.monotonicMs).toBeGreaterThanOrEqual(60_000);
+  });
+
   it("is not passed by what is staged: append() says `later` and onRoom() follows", async () => {
     const journal = await openJournal(await dataFolder(), { stagedBytesMax: 100_000 });
     const handler = journal.handlerId("h");
