@@ -35,7 +35,7 @@ export class Once {
   }
 
   /**
-   * Stages the event for `wanted`, and under `key`, 16 bytes, that it was asked for; committed() follows when it is on disk.
+   * Stages the event for `wanted`, and under `key`, 16 bytes of which four say who asks, that it was asked for; committed() follows when it is on disk.
    * What was asked for under the same key within a day, with the same `content`, has its event already: then only the
    * answer is staged, behind it.
    */

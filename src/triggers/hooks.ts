@@ -122,7 +122,7 @@ export class Hooks {
     if (name !== undefined && (typeof name !== "string" || name === "" || name.length > KEY_LENGTH_MAX)) {
       throw this.#invalid("WEBHOOK_KEY", `${config.idempotencyHeader} has 1 to ${KEY_LENGTH_MAX} characters`);
     }
-    const key = name === undefined ? undefined : digest(`${path}\0${name}`).subarray(0, 16);
+    const key = name === undefined ? undefined : callKey(config.path, `${path}\0${name}`);
     const topic = webhookTopic(path);
     // What tells a call from another: headers may well be others in its repeat.
     const content = digest(query === "" ? body : Buffer.concat([Buffer.from(`?${query}\0`), body])).readUInt32BE(0);
@@ -267,6 +267,11 @@ function isSigned({ auth }: WebhookConfig): boolean {
 function isOfType(type: string, wanted: string): boolean {
   if (wanted === "*/*") return true;
   return wanted.endsWith("/*") ? type.startsWith(wanted.slice(0, -1)) : type === wanted;
+}
+
+/** 16 bytes; the first four say which webhook it is, whose calls are remembered beside those of others. */
+function callKey(webhook: string, name: string): Buffer {
+  return Buffer.concat([digest(webhook).subarray(0, 4), digest(name).subarray(0, 12)]);
 }
 
 function digest(of: string | Buffer): Buffer {

@@ -13,6 +13,21 @@ it("the oldest calls are forgotten, on disk as well, when there are as many as a
   expect(group.operations.filter(({ type }) => type === "del").map(({ key: row }) => row[1])).toEqual([1]);
 });
 
+it("who asks without end has the own calls forgotten, and nobody else's", () => {
+  const repeats = new Repeats(10);
+  const group = new Group(1);
+  const call = (caller: number, n: number): Buffer => Buffer.concat([Buffer.alloc(4, caller), Buffer.alloc(12, n)]);
+  for (let n = 1; n <= 3; n++) repeats.stage(group, call(1, n), { seq: n, timeMs: 1000, content: 7 });
+  for (let n = 1; n <= 200; n++) repeats.stage(group, call(2, n), { seq: 3 + n, timeMs: 1000, content: 7 });
+  expect(repeats.count).toBe(10);
+  expect([1, 2, 3].map((n) => repeats.known(call(1, n), 1000)?.seq)).toEqual([1, 2, 3]);
+  expect([193, 194].map((n) => repeats.known(call(2, n), 1000)?.seq)).toEqual([undefined, 197]);
+  // What comes later has its share all the same.
+  for (let n = 4; n <= 6; n++) repeats.stage(group, call(1, n), { seq: 300 + n, timeMs: 1000, content: 7 });
+  expect([2, 6].map((n) => repeats.known(call(1, n), 1000)?.seq)).toEqual([2, 306]);
+  expect(repeats.count).toBe(10);
+});
+
 it("calls that are found at a start are the same again, oldest first, and a damaged one is not believed", () => {
   const group = new Group(1);
   const before = new Repeats(10);
