@@ -17,13 +17,16 @@
  *       anything of the data folder: the admin's token, and other handlers' state.
  *   D6  One look at the folder at the most waits its turn, however long others take: deploys wait for no more than that.
  *
- * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one.
+ * Limits: 1,000 handlers, 8 MB a bundle, 64 KB of exported config, 10 versions kept besides the live one; those of the 100
+ * handlers that were removed last.
  */
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { Fault } from "../fault.ts";
 import { sleep } from "../time.ts";
 import { buildHandler, checkSize, checkText, shownRoot } from "./build.ts";
+import { FolderFaults } from "./folder-faults.ts";
+import { forgetGone, GONE_MAX } from "./gone.ts";
 import type { LiveHandler, Deployed, Upload } from "./handler.ts";
 import { hasChanged, looksOf } from "../looks.ts";
 import { asFault } from "./maker.ts";
@@ -53,10 +56,11 @@ export class Deployments {
   #work: Promise<void> = Promise.resolve();
   /** Aborted by close(): a build under way is given up. */
   readonly #ending = new AbortController();
-  /** Faults of the folder and of names, reported once each. */
-  #reported = new Map<string, string>();
+  readonly #faults: FolderFaults;
   #isOpening = true;
   readonly #patience: Patience;
+  /** Handlers that were removed since the start. */
+  #gone = 0;
   readonly #figures: Figures = { deploys: 0, failures: 0, rollbacks: 0 };
   readonly #doors: RolloutDoors;
 
@@ -65,6 +69,7 @@ export class Deployments {
     this.#handlers = options.handlers;
     this.#root = shownRoot(options.handlers.dir);
     this.#patience = new Patience(options.clock);
+    this.#faults = new FolderFaults(options, this.#figures);
     const { clock, log, inspect, failed, mended, takeBack, letterMark } = options;
     this.#doors = {
       ...{ clock, log, inspect, failed, mended, takeBack, letterMark },
@@ -81,6 +86,7 @@ export class Deployments {
     const deployments = new Deployments(options);
     await deployments.scan();
     await deployments.#queue(() => deployments.#meetUploaded());
+    deployments.#forgetGone();
     deployments.#isOpening = false;
     if (options.handlers.watch) {
       deployments.#watch = new FolderWatch((noticed) => deployments.#queue(() => deployments.#scan(noticed)));
@@ -245,7 +251,7 @@ export class Deployments {
       try {
         await work();
       } catch (error) {
-        this.#report("", asFault(error, this.#handlers.dir));
+        this.#faults.report("", asFault(error, this.#handlers.dir), this.#isOpening);
       }
     });
     return this.#work;
@@ -278,8 +284,8 @@ export class Deployments {
 
   async #scan(noticed: boolean): Promise<void> {
     const { handlers, faults } = await findSources(this.#handlers.dir);
-    for (const name of this.#reported.keys()) if (!faults.has(name)) this.#retract(name);
-    for (const [name, fault] of faults) this.#report(name, fault);
+    for (const name of this.#faults.names) if (!faults.has(name)) this.#retract(name);
+    for (const [name, fault] of faults) this.#faults.report(name, fault, this.#isOpening);
     const names = new Set([...handlers.map(({ name }) => name), ...faults.keys()]);
     for (const [name, { versions }] of this.#known) {
       if (!names.has(name) && versions?.list.isUploaded !== true) this.#remove(name);
@@ -327,6 +333,7 @@ export class Deployments {
       return 0;
     }
     const waiting = this.#options.removed(name);
+    if (++this.#gone % GONE_MAX === 0) this.#forgetGone();
     if (waiting === 0) this.#options.log.info({ handler: name }, "handler removed");
     else
       this.#options.log.warn(
@@ -334,6 +341,11 @@ export class Deployments {
         "handler removed, and tasks wait for it: put it back, or drop them with `sluice handlers drop`; else they expire (journal.retain)",
       );
     return waiting;
+  }
+
+  #forgetGone(): void {
+    const { folder, log } = this.#options;
+    if (folder !== undefined) void this.#queue(() => forgetGone(folder, (name) => this.#known.has(name), log));
   }
 
   /** It may run already where that could not be remembered: after a restart it would not. */
@@ -372,23 +384,9 @@ export class Deployments {
     known.looks = looks;
   }
 
-  #report(name: string, fault: Fault): void {
-    const text = fault.explain();
-    if (this.#reported.get(name) === text) return;
-    this.#reported.set(name, text);
-    this.#figures.failures++;
-    const { log } = this.#options;
-    if (fault.code !== "DEPLOY_DIR_UNREADABLE") log.error({ handler: name, fault }, "handler not taken on");
-    else if (this.#isOpening) log.warn({ fault }, "no handlers: their folder cannot be read");
-    else log.error({ fault }, "the handlers' folder cannot be read any more; what is live goes on");
-    this.#options.failed(name, fault);
-  }
-
   /** What was wrong with a name, not with a build of it, is no more: the source is looked at as if for the first time. */
   #retract(name: string): void {
-    this.#reported.delete(name);
-    if (name === "") this.#options.log.info({ dir: this.#handlers.dir }, "the handlers' folder is read again");
-    this.#options.mended(name);
+    this.#faults.retract(name, this.#handlers.dir);
     const known = this.#known.get(name);
     if (known === undefined) return;
     known.fault = undefined;

@@ -6,7 +6,7 @@
  * the list is damaged: then it is set aside, and numbering goes on above every file that is there.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { Fault, messageOf } from "../fault.ts";
@@ -194,6 +194,18 @@ export class Versions {
       await rm(join(this.#folder, `${dropped.version}.js`), { force: true });
       await rm(join(this.#folder, `${dropped.version}.js.map`), { force: true });
     }
+  }
+
+  /** All but which number is next. The list looks as old as it was. False: there was nothing more. */
+  async forget(): Promise<boolean> {
+    const files = (await readdir(this.#folder)).filter((file) => /^\d+\.js(\.map)?(\.new)?$/.test(file));
+    if (files.length === 0) return false;
+    const path = join(this.#folder, "versions.json");
+    const { atime, mtime } = await stat(path);
+    await this.#guarded(() => this.#save(list.parse({ format: 1, next: this.#list.next, live: 0, versions: [] })));
+    await utimes(path, atime, mtime);
+    for (const file of files) await rm(join(this.#folder, file), { force: true });
+    return true;
   }
 
   /** Throws Fault DEPLOY_STORE_FAILED when nothing could be remembered. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Fault } from "../../src/fault.ts";
@@ -153,5 +153,35 @@ describe("reconfigure()", () => {
     expect(opened.failed.map(([, { code }]) => code)).toEqual(["DEPLOY_NO_TRIGGER"]);
     await opened.deployments.reconfigure(settings(folder, { settings: { a: { topic: "x" } } }));
     expect(opened.live.map(({ settings: { topics } }) => topics)).toEqual([["x"]]);
+  });
+});
+
+describe("versions of handlers that are gone", () => {
+  it("stay for the hundred that were removed last, and numbers of the others go on when they come back (D2, G7)", async () => {
+    opened = await openDeployments(folder);
+    await opened.deployments.close();
+    for (let n = 1; n <= 103; n++) {
+      const path = join(folder.data, `gone-${n}`);
+      mkdirSync(path, { recursive: true });
+      for (const file of ["1.js", "1.js.map", "3.js"]) writeFileSync(join(path, file), "text");
+      writeFileSync(join(path, "versions.json"), JSON.stringify({ format: 1, next: 4, live: 3, versions: [] }));
+      utimesSync(join(path, "versions.json"), n, n);
+    }
+    folder.write("gone-2.ts", source("return 1"));
+    const left = (): string[] =>
+      readdirSync(folder.data)
+        .filter((name) => !existsSync(join(folder.data, name, "3.js")))
+        .toSorted();
+    for (let start = 1; start <= 2; start++) {
+      opened = await openDeployments(folder);
+      await opened.deployments.scan();
+      // One is there again, a hundred are kept.
+      expect(left()).toEqual(["gone-1", "gone-3"]);
+      await opened.deployments.close();
+    }
+    expect(readdirSync(join(folder.data, "gone-1"))).toEqual(["versions.json"]);
+    folder.write("gone-1.ts", source("return 1"));
+    opened = await openDeployments(folder);
+    expect(opened.live.map(({ name, version }) => `${name}@${version}`)).toEqual(["gone-1@4", "gone-2@4"]);
   });
 });
