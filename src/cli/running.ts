@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { HandlersAnswer } from "../control/handler-shapes.ts";
 import { Fault, FAULTS, messageOf } from "../fault.ts";
 import type { FaultCode } from "../fault.ts";
-
 import { advised } from "./not-found.ts";
 
 const TIMEOUT_MS = 30_000;
@@ -86,10 +85,10 @@ export async function findGateway(configPath: string | undefined, env: NodeJS.Pr
   return gateway;
 }
 
-/** Names of the handlers that the gateway has. */
-export async function handlersOf(gateway: Pick<Running, "ask">): Promise<readonly string[]> {
+/** Names of the handlers that the gateway has, and of its routes where these are meant too. */
+export async function handlersOf(gateway: Pick<Running, "ask">, withRoutes = false): Promise<readonly string[]> {
   const { handlers } = await gateway.ask<HandlersAnswer>("GET", "/api/v1/handlers");
-  return handlers.filter(({ route }) => !route).map(({ name }) => name);
+  return handlers.filter(({ route }) => withRoutes || !route).map(({ name }) => name);
 }
 
 /** Undefined when there is none: the gateway then says that it wants one. */

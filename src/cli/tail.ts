@@ -120,7 +120,7 @@ async function follow(gateway: Running, name: string | undefined, options: TailO
 
 /** One that is not there may come; more often it is a slip. */
 async function sayIfUnknown(gateway: Running, name: string): Promise<void> {
-  const names = await handlersOf(gateway).catch(() => [name]);
+  const names = await handlersOf(gateway, true).catch(() => [name]);
   if (!names.includes(name)) say(`there is no handler ${plain(name)} yet; waiting for it. ${meant(name, names)}`);
 }
 

@@ -28,7 +28,7 @@ export function say(text: string): void {
 export function sayFault(thrown: unknown, command = "<command>"): void {
   if (thrown instanceof Fault)
     say(
-      `${paint("red", "error", process.stderr)}: ${explained(thrown).replace("help <command>", `help ${plain(command)}`)}`,
+      `${paint("red", "error", process.stderr)}: ${explained(thrown).replace("help <command>", () => `help ${plain(command)}`)}`,
     );
   else
     say(

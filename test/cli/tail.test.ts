@@ -21,15 +21,8 @@ async function publish({ mqttPort }: Home, clientId: string, ...payloads: string
   await client.endAsync();
 }
 
-const lines = (out: string): Record<string, unknown>[] =>
-  out
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-
-it("tail follows a gateway, through a restart, and ends with 130 when it is interrupted", async () => {
-  await using home = await runHome(handlers);
-  const tail = start(["tail", "--config", home.config]);
+/** Somebody's tail is connected. */
+async function followed(home: Home): Promise<void> {
   await vi.waitFor(
     async () => {
       const answer = await fetch(`${home.controlUrl}/metrics`, {
@@ -39,6 +32,18 @@ it("tail follows a gateway, through a restart, and ends with 130 when it is inte
     },
     { timeout: 20_000, interval: 100 },
   );
+}
+
+const lines = (out: string): Record<string, unknown>[] =>
+  out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it("tail follows a gateway, through a restart, and ends with 130 when it is interrupted", async () => {
+  await using home = await runHome(handlers);
+  const tail = start(["tail", "--config", home.config]);
+  await followed(home);
   await publish(home, "press-1", '{"v":1}', '{"v":-1}');
   await tail.printed('"status":"dead"');
   await writeFile(
@@ -79,8 +84,8 @@ it("tail follows a gateway, through a restart, and ends with 130 when it is inte
   }
 });
 
-it("tail --since shows what was before, by status and device, and -n ends it", async () => {
-  await using home = await runHome(handlers);
+it("tail --since shows what was before, by handler or route, status and device, and -n ends it", async () => {
+  await using home = await runHome(handlers, "routes: [{ from: in/#, to: [cloud] }]\n");
   await publish(home, "press-1", '{"v":-1}');
   await publish(home, "press-2", '{"v":-2}', '{"v":3}');
   const at = ["--config", home.config];
@@ -93,6 +98,12 @@ it("tail --since shows what was before, by status and device, and -n ends it", a
   ]);
   const logs = await sluice(["tail", "--level", "info", "--device", "press-2", "--since", "5m", "-n", "2", ...at]);
   expect(lines(logs.out)).toMatchObject([{ message: "v is -2" }, { message: "v is 3" }]);
+  const routed = start(["tail", "route-in-1b3a3b", ...at]);
+  await followed(home);
+  await publish(home, "press-3", '{"v":4}');
+  await routed.printed('"handler":"route-in-1b3a3b"');
+  routed.child.kill("SIGINT");
+  expect((await routed.ended).err).toBe("");
   expect(await sluice(["tail", "--since", "soon", ...at])).toMatchObject({ code: 2 });
   expect(await sluice(["tail", "--status", "good", ...at])).toMatchObject({ code: 2 });
 });
