@@ -18,6 +18,7 @@ import type { CandidateHandler, LiveHandler } from "./handler.ts";
 import { asFault, Maker } from "./maker.ts";
 import type { By, MakerDoors, Sources } from "./maker.ts";
 import { shownTriggers } from "./shown.ts";
+import { successionOf } from "./succession.ts";
 import { assertComparable, candidateOf, triable } from "./trying.ts";
 import { loadDigest, unchanged } from "./unchanged.ts";
 import { hashOf } from "./versions.ts";
@@ -141,17 +142,10 @@ export class Rollout {
     const grantsBefore = this.live?.settings ?? this.#books.grantsBefore(this.#maker);
     const list = versions?.list;
     const last = this.live;
-    const replaced = last?.version ?? versions?.liveNumber;
-    const isNews = replaced !== next.version;
-    // What has not passed is nothing to go back to.
-    const isUnproven = list !== undefined && list.probationMs > 0 && list.before > 0;
-    const before = isUnproven ? list.before : replaced;
     const nowMs = this.#doors.clock.now();
-    const rules = next.settings.probation;
-    const isWatched =
-      isNews && before !== undefined && before !== next.version && rules !== undefined && list !== undefined;
-    const sinceMs = isWatched ? nowMs : isNews ? 0 : (list?.probationMs ?? 0);
+    const { isNews, before, isWatched, sinceMs, leaving } = successionOf(next, last, versions, nowMs);
     const mark = this.#doors.letterMark();
+    const rules = next.settings.probation;
     const probation = sinceMs > 0 ? rules : undefined;
     const candidate = isNews ? undefined : await this.#runWithCandidate({ ...next, probation }, list);
     if (isNews) await this.#run({ ...next, probation, candidate: undefined });
@@ -162,11 +156,7 @@ export class Rollout {
       ? { live: next.version, before: before === next.version ? 0 : (before ?? 0), probationMs: sinceMs, mark }
       : {};
     try {
-      if (isNews && isUnproven && last !== undefined)
-        await this.#books.takeBack({ version: last.version, mark: list.mark });
-      if (isNews && list?.candidate !== undefined && list.candidate.version !== next.version) {
-        await this.#books.takeBack(list.candidate);
-      }
+      for (const gone of leaving) await this.#books.takeBack(gone);
       await this.#books.remember(
         {
           ...rollout,
