@@ -12,6 +12,10 @@ export interface RateLimits {
 
 /** No wait is shorter: tokens that come meanwhile are handed out together. */
 const WAIT_MS_MIN = 10;
+/** That a handler is held back is said once in so long. */
+const SAID_EVERY_MS = 60_000;
+/** A timer may come so much early. */
+const TIMER_MS = 5;
 
 export class EmitRate {
   readonly #clock: Clock;
@@ -22,6 +26,9 @@ export class EmitRate {
   /** Since when tasks are held back. */
   #sinceMs: number | undefined;
   #heldMs = 0;
+  /** When whoever is held back is woken, and when that was said last. */
+  #wakesMs = -Infinity;
+  #saidMs = -Infinity;
   /** How often the bucket was found empty, with tasks waiting. */
   spent = 0;
 
@@ -49,16 +56,27 @@ export class EmitRate {
     if (outputsPerSecond !== undefined) this.#tokens = this.#fill(outputsPerSecond) - outputs;
   }
 
-  /** Tasks wait and there is no room. Returns for how long; true when this has only begun. */
-  hold(inFlight: number): { readonly waitMs: number; readonly isNew: boolean } {
+  /**
+   * Tasks wait and there is no room. Returns for how long, undefined when a wake comes by then anyway; and whether it is
+   * time to say so.
+   */
+  hold(inFlight: number): { readonly wakeMs: number | undefined; readonly isSaid: boolean } {
     const { outputsPerSecond = 1 } = this.#limits();
+    const nowMs = this.#clock.monotonic();
     const isNew = this.#sinceMs === undefined;
     if (isNew) {
       this.spent++;
-      this.#sinceMs = this.#clock.monotonic();
+      this.#sinceMs = nowMs;
     }
+    const isSaid = isNew && nowMs - this.#saidMs >= SAID_EVERY_MS;
+    if (isSaid) this.#saidMs = nowMs;
     const missing = 1 - (this.#fill(outputsPerSecond) - inFlight);
-    return { waitMs: Math.max(WAIT_MS_MIN, Math.ceil((missing / outputsPerSecond) * 1000)), isNew };
+    const waitMs = Math.max(WAIT_MS_MIN, Math.ceil((missing / outputsPerSecond) * 1000));
+    // It waits for less than it did when what was put by for others was not spent.
+    const wakesMs = nowMs + waitMs - TIMER_MS;
+    const isWoken = nowMs < this.#wakesMs && this.#wakesMs <= wakesMs + TIMER_MS;
+    if (!isWoken) this.#wakesMs = wakesMs;
+    return { wakeMs: isWoken ? undefined : waitMs, isSaid };
   }
 
   /** There is room, or nothing waits. */

@@ -85,12 +85,8 @@ export interface LineContext extends ChainContext {
 
 /** What says nothing of the version that fails with it. */
 const PASSING: ReadonlySet<string> = new Set(["TASK_CHAIN_REFUSED"]);
-/** That a handler is held back is said once in so long. */
-const HELD_BACK_LOG_MS = 60_000;
 /** A topic or key may have 64 KB; `sluice dead show` has all of it. */
 const SHOWN_CHARS_MAX = 200;
-/** A timer may come so much early. */
-const TIMER_MS = 5;
 const NOTHING_SPENT: Spent = {};
 
 export class Line {
@@ -110,9 +106,6 @@ export class Line {
   readonly #context: LineContext;
   readonly #rate: EmitRate;
   readonly #budgets = new Map<string, number>();
-  /** When it asks to be run again because of its rate, and when that was said last. */
-  #wakesMs = -Infinity;
-  #saidMs = -Infinity;
   #lastPort = -1;
   /** Of the version whose batch is being settled: where its outputs go, and what they are. */
   #own: Pick<LineSettings, "to" | "type">;
@@ -187,20 +180,14 @@ export class Line {
   }
 
   #holdBack(): void {
-    const { clock, log, heldBack } = this.#context;
-    const { name, limits } = this.settings;
-    const nowMs = clock.monotonic();
-    const { waitMs, isNew } = this.#rate.hold(this.lane.inFlight);
-    if (isNew && nowMs - this.#saidMs >= HELD_BACK_LOG_MS) {
-      this.#saidMs = nowMs;
-      const { outputsPerSecond } = limits ?? {};
-      log.warn({ handler: name, outputsPerSecond, waiting: this.lane.waiting }, "handler held back: it sends too much");
+    const { log, heldBack } = this.#context;
+    const { name: handler, limits } = this.settings;
+    const { wakeMs, isSaid } = this.#rate.hold(this.lane.inFlight);
+    if (isSaid) {
+      const fields = { handler, outputsPerSecond: limits?.outputsPerSecond, waiting: this.lane.waiting };
+      log.warn(fields, "handler held back: it sends too much");
     }
-    // Woken anyway by then; or when it waits for less than it did, since what was put by for others was not spent.
-    const wakesMs = nowMs + waitMs - TIMER_MS;
-    if (nowMs < this.#wakesMs && this.#wakesMs <= wakesMs + TIMER_MS) return;
-    this.#wakesMs = wakesMs;
-    heldBack(waitMs);
+    if (wakeMs !== undefined) heldBack(wakeMs);
   }
 
   /** What a result is taken for when the state that it brings is too much for the handler; undefined when it is not. */

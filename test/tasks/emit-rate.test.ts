@@ -39,12 +39,27 @@ describe("the bucket", () => {
   it("makes an event that sends more than it holds wait for as much longer", () => {
     const { rate, pass } = opened({ outputsPerSecond: 10 });
     rate.spend(30);
-    expect(rate.hold(0)).toEqual({ waitMs: 2100, isNew: true });
+    expect(rate.hold(0)).toEqual({ wakeMs: 2100, isSaid: true });
     pass(2099);
     expect(rate.room(0)).toBe(0);
-    expect(rate.hold(0)).toEqual({ waitMs: 10, isNew: false });
+    expect(rate.hold(0)).toEqual({ wakeMs: 10, isSaid: false });
     pass(1);
     expect(rate.room(0)).toBe(1);
+  });
+
+  it("wakes once for all that wait, again when they have less to wait for, and says so once a minute", () => {
+    const { rate, pass } = opened({ outputsPerSecond: 1 });
+    rate.spend(1);
+    expect(rate.hold(9)).toEqual({ wakeMs: 10_000, isSaid: true });
+    expect(rate.hold(9)).toEqual({ wakeMs: undefined, isSaid: false });
+    expect(rate.hold(0)).toEqual({ wakeMs: 1000, isSaid: false });
+    rate.go();
+    pass(59_999);
+    rate.spend(60);
+    expect(rate.hold(0).isSaid).toBe(false);
+    rate.go();
+    pass(1);
+    expect(rate.hold(0).isSaid).toBe(true);
   });
 
   it("counts for how long tasks were held back, and how often", () => {
