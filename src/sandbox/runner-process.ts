@@ -182,8 +182,8 @@ export class RunnerProcess {
     this.#over = true;
     if (this.#statm !== undefined) closeSync(this.#statm);
     this.#channel.destroy();
-    // What the kernel has killed ends, or closes its channel, like any other.
-    if (end !== "outgrew" && this.#group?.hasKilled() === true)
+    // What the kernel has killed ends, or closes its channel, like any other; or it is seen, dying, at the size that it had.
+    if (this.#group?.hasKilled() === true)
       this.#lost("took more memory than its cgroup may; the kernel killed it", "outgrew");
     else this.#lost(why, end);
   }

@@ -28,11 +28,11 @@ export class Place {
     return readdirSync(this.path).filter((name) => /^sluice-\d/.test(name));
   }
 
-  /** How many processes the kernel has killed in the runners' groups that are there. */
-  kills(): number {
+  /** How many processes the kernel has killed in these groups, as far as they are still there. */
+  kills(groups: readonly string[]): number {
     const file = this.version === 1 ? "memory.oom_control" : "memory.events";
     let kills = 0;
-    for (const name of this.groups())
+    for (const name of this.groups().filter((each) => groups.includes(each)))
       kills += Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(this.path, name, file), "utf8"))?.[1] ?? 0);
     return kills;
   }
