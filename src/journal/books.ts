@@ -92,7 +92,11 @@ export async function readBooks(disk: Disk, witnessed: number): Promise<Books> {
         return true;
       }
       sound.push({ commit: record.header.commit, head: record.header.head, bytes: value.length });
-      for (const { consumer, commit } of record.consumers) keep(consumer, commit);
+      for (const { consumer, commit } of record.consumers) {
+        // The record goes one day, and nobody may have touched the consumer until then: a checkpoint has to have it.
+        consumer.unchecked = true;
+        keep(consumer, commit);
+      }
       if (header === undefined || record.header.commit > header.commit) header = record.header;
       return true;
     },

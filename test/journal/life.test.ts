@@ -56,6 +56,45 @@ describe("the life of an event", () => {
     expect(await journal.audit()).toEqual(expected);
   });
 
+  it("of a handler and an uplink that idle for a whole run is over after it, however much others do meanwhile (J3)", async () => {
+    const path = await dataFolder();
+    const first = await openJournal(path);
+    const idle = first.handlerId("idle");
+    const cloud = first.uplinkId("cloud");
+    first.append(draft("t"), [idle], new Remembering(), 0);
+    // Enough commits that both are checkpointed with what is not settled yet.
+    for (let i = 0; i < 80; i++) {
+      first.append(draft("other"), [first.handlerId("other")], new Remembering(), i);
+      await first.synced();
+    }
+    const [task] = await takeTasks(first.tasks(idle, byTopic, nothing), 1);
+    if (task !== undefined) first.settle(task, done([output(cloud, "1"), output(cloud, "2")]), 1);
+    await first.synced();
+    const entries = await takeEntries(first.outbox(cloud, {}, nothing), 2);
+    first.received(
+      cloud,
+      entries.map(({ seq }) => ({ seq, verdict: "delivered" })),
+    );
+    await first.synced();
+    const { uplinks } = first.ledger();
+    await first.close();
+
+    // So much in each commit that the oldest records are soon let go of.
+    const second = await openJournal(path);
+    const busy = Array.from({ length: 500 }, (_, i) => second.handlerId(`busy-${"x".repeat(60)}-${i}`));
+    for (let i = 0; i < 200; i++) {
+      second.append(draft("t"), busy, new Remembering(), i);
+      await second.synced();
+    }
+    await second.close();
+
+    const third = await openJournal(path);
+    expect(third.ledger().uplinks).toEqual(uplinks);
+    expect(await drain(third.tasks(idle, byTopic, nothing))).toEqual([]);
+    expect(await drain(third.outbox(cloud, {}, nothing))).toEqual([]);
+    expect(third.damage).toEqual([]);
+  });
+
   it("goes on after a restart where it was: settled tasks are over, others are handed out again (J3)", async () => {
     const path = await dataFolder();
     const first = await openJournal(path);
