@@ -1,4 +1,5 @@
 /** Which of a handler's versions is meant, and how it is run. */
+
 /**
  * Where a handler's version runs: the live one, one that is tried beside it, and one on which past events are run again.
  * Each slot has one version of a handler at a time.

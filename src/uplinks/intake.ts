@@ -54,8 +54,7 @@ export class Intake {
   /** It has been at `sizeMax`, whatever is done about it, and has had no room to speak of since. */
   get full(): boolean {
     const { sizeMax } = this.#options.buffer;
-    if (this.atLimit) this.#isFull = true;
-    else if (this.#feed.waitingBytes < sizeMax * (1 - ROOM_SHARE)) this.#isFull = false;
+    this.#isFull = this.#feed.waitingBytes >= (this.#isFull ? sizeMax * (1 - ROOM_SHARE) : sizeMax);
     return this.#isFull;
   }
 
