@@ -54,16 +54,18 @@ export class Positions {
 
   private constructor(sources: readonly unknown[], mappings: string) {
     this.#sources = sources;
-    let lines = 1;
-    let most = 1;
+    let [lines, count, isBetween] = [1, 0, true];
     for (let i = 0; i < mappings.length; i++) {
       const character = mappings.charCodeAt(i);
       if (character === SEMICOLON) lines++;
-      if (character === SEMICOLON || character === COMMA) most++;
+      // Maps have many lines without a position, and may have nothing else.
+      const wasBetween = isBetween;
+      isBetween = character === SEMICOLON || character === COMMA;
+      if (wasBetween && !isBetween) count++;
     }
     this.#lines = new Int32Array(lines + 1);
-    this.#columns = new Int32Array(most);
-    this.#origins = new Int32Array(most * 3);
+    this.#columns = new Int32Array(count);
+    this.#origins = new Int32Array(count * 3);
     this.#decode(mappings);
   }
 
