@@ -91,7 +91,7 @@ const OPTIONS = {
 /** Stands for all but the source that decides what a bundle is: who makes it, with which options, plugins and shims. */
 export const BUILDER = createHash("sha256")
   .update(
-    JSON.stringify([gateway, BUNDLER, OPTIONS, SHIMS], (_name, value: unknown) =>
+    JSON.stringify([gateway, BUNDLER, OPTIONS, nothingOf, SHIMS], (_name, value: unknown) =>
       typeof value === "function" ? String(value) : value,
     ),
   )
