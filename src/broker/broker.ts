@@ -42,6 +42,7 @@ import { Listeners } from "./listeners.ts";
 import type { Address } from "./listeners.ts";
 import { Local } from "./local.ts";
 import { Persistence } from "./persistence.ts";
+import { Pieces } from "./pieces.ts";
 import { Retained } from "./retained.ts";
 import { Roster } from "./roster.ts";
 import { Sessions } from "./sessions.ts";
@@ -132,6 +133,7 @@ export class Broker {
     const flushAll = (): void => {
       for (const intake of dirty.splice(0)) intake.flush();
     };
+    const complaints = new Complaints(log, clock);
     const context: GateContext = {
       ingress,
       access,
@@ -143,7 +145,8 @@ export class Broker {
       sessions,
       roster,
       clock,
-      complaints: new Complaints(log, clock),
+      complaints,
+      pieces: new Pieces(limits.inboundTotalMax, figures, complaints),
       handle: (conn) => void aedes.handle(conn),
       flushSoon: (intake) => {
         if (dirty.push(intake) === 1) queueMicrotask(flushAll);

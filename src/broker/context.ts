@@ -9,6 +9,7 @@ import type { BrokerFigures } from "./figures.ts";
 import type { Filters } from "./filters.ts";
 import type { Ingress } from "./ingress.ts";
 import type { Local } from "./local.ts";
+import type { Pieces } from "./pieces.ts";
 import type { Roster } from "./roster.ts";
 import type { BrokerLimits } from "./settings.ts";
 import type { Topics } from "./topics.ts";
@@ -36,6 +37,7 @@ export interface GateContext {
   readonly local: Local;
   readonly sessions: SessionBook;
   readonly roster: Roster;
+  readonly pieces: Pieces;
   readonly clock: Clock;
   readonly complaints: Complaints;
   /** Shows a logged-in device to aedes. */

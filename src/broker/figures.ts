@@ -42,6 +42,9 @@ export function zeroFigures() {
     /** Local delivery: messages handed to sessions; deliveries (messages times subscribers) on the way. */
     localDelivered: 0,
     localPending: 0,
+    /** Of packets that have come in part. */
+    inboundBytes: 0,
+    inboundDisconnects: 0,
     /** Towards devices that do not read. */
     outboundBytes: 0,
     outboundDropped: 0,

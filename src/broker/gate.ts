@@ -70,7 +70,7 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
     this.#context = context;
     this.#socket = socket;
     this.outbound = new Outbound(socket, context.limits, context.figures, this);
-    this.#reader = new Reader(socket, this);
+    this.#reader = new Reader(socket, this, context.pieces);
     this.#sinceMs = this.#heardAtMs = context.clock.monotonic();
     context.roster.enter(this);
     context.figures.halfOpen++;

@@ -6,6 +6,7 @@
  */
 import type { Socket } from "node:net";
 import { bodyStart, packetBytes } from "./packets.ts";
+import type { PieceHolder, Pieces } from "./pieces.ts";
 import { Tail } from "./tail.ts";
 
 /** Reasons not to read, as bits. */
@@ -25,21 +26,30 @@ export interface PacketSink {
   mayBegin(first: number): boolean;
   malformed(flaw: string): void;
   oversized(bytes: number): void;
+  /** The connection ends, without last words. */
+  abandon(): void;
   /** The device has ended, and all that it sent before was shown. Called once or twice. */
   ended(): void;
 }
 
-export class Reader {
+/** A piece so short is not counted: each connection may have one. */
+const PIECE_BYTES_MIN = 4096;
+
+export class Reader implements PieceHolder {
   readonly #socket: Socket;
   readonly #sink: PacketSink;
   readonly #tail = new Tail();
+  readonly #pieces: Pick<Pieces, "hold">;
+  /** What of them is ours. */
+  #heldBytes = 0;
   #holds = 0;
   #rest: Buffer | undefined;
   #hasEnded = false;
 
-  constructor(socket: Socket, sink: PacketSink) {
+  constructor(socket: Socket, sink: PacketSink, pieces: Pick<Pieces, "hold">) {
     this.#socket = socket;
     this.#sink = sink;
+    this.#pieces = pieces;
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
     socket.on("end", () => this.end());
   }
@@ -71,6 +81,7 @@ export class Reader {
     const rest = this.#rest;
     this.#rest = undefined;
     if (rest !== undefined) this.#take(rest);
+    this.#count();
     if (this.#hasEnded && !this.isBusy) this.#sink.ended();
     else if (this.#holds === 0) this.#socket.resume();
   }
@@ -80,13 +91,31 @@ export class Reader {
     this.#holds |= HOLD.closing;
     this.#rest = undefined;
     this.#tail.clear();
+    this.#count();
     this.#socket.resume();
+  }
+
+  get remote(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
+  crowdedOut(): void {
+    this.#heldBytes = 0;
+    this.#sink.abandon();
   }
 
   #received(chunk: Buffer): void {
     this.#sink.heard();
     if (this.#holds === 0) this.#take(chunk);
     else this.#keep(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]));
+    this.#count();
+  }
+
+  #count(): void {
+    const bytes = this.#tail.capacity > PIECE_BYTES_MIN ? this.#tail.capacity : 0;
+    if (bytes === this.#heldBytes) return;
+    this.#heldBytes = bytes;
+    this.#pieces.hold(this, bytes);
   }
 
   #take(chunk: Buffer): void {

@@ -59,6 +59,10 @@ const limits = z.strictObject({
     .max(65_535)
     .default(10_000)
     .meta({ description: "QoS 2 messages of one device that wait for its PUBREL; one more closes its connection." }),
+  inboundTotalMax: size.prefault("64MB").meta({
+    description:
+      "Bytes of packets that have come in part, of all devices together; beyond it the connection whose packet began first is closed.",
+  }),
   outboundMax: size.prefault("1MB").meta({
     description:
       "Bytes waiting for a device that does not read; then QoS 0 messages to it are dropped, and for QoS 1 and 2 it is disconnected.",

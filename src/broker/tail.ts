@@ -13,6 +13,11 @@ export class Tail {
     return this.#length;
   }
 
+  /** Bytes of memory. */
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   /** What has arrived. A view that the next packet overwrites. */
   get bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length);
@@ -33,7 +38,7 @@ export class Tail {
       const needed = this.needed;
       if (needed < 0 || needed > max || (needed > 0 && this.#length >= needed)) break;
       const take = needed === 0 ? 1 : Math.min(needed - this.#length, chunk.length - from);
-      this.#append(chunk, from, take);
+      this.#append(chunk, from, take, needed);
       from += take;
     }
     return from;
@@ -44,10 +49,11 @@ export class Tail {
     if (this.#bytes.length > FIRST_BYTES) this.#bytes = Buffer.alloc(0);
   }
 
-  #append(chunk: Buffer, from: number, bytes: number): void {
+  #append(chunk: Buffer, from: number, bytes: number, needed: number): void {
     const length = this.#length + bytes;
     if (length > this.#bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, 2 * this.#bytes.length, length));
+      const double = Math.min(2 * this.#bytes.length, needed === 0 ? FIRST_BYTES : needed);
+      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, double, length));
       this.#bytes.copy(grown, 0, 0, this.#length);
       this.#bytes = grown;
     }

@@ -66,6 +66,16 @@ export const brokerMetrics: readonly Metric[] = [
     ({ figures }) => figures.broker.localPending,
   ),
   gauge(
+    "broker_inbound_bytes",
+    "Bytes of packets that have come in part.",
+    ({ figures }) => figures.broker.inboundBytes,
+  ),
+  counter(
+    "broker_inbound_disconnects_total",
+    "Connections closed because packets that have come in part were beyond their limit.",
+    ({ figures }) => figures.broker.inboundDisconnects,
+  ),
+  gauge(
     "broker_outbound_bytes",
     "Bytes waiting for devices that do not read.",
     ({ figures }) => figures.broker.outboundBytes,

@@ -60,6 +60,8 @@ export interface BrokerFigures {
   readonly held: number;
   readonly localDelivered: number;
   readonly localPending: number;
+  readonly inboundBytes: number;
+  readonly inboundDisconnects: number;
   readonly outboundBytes: number;
   readonly outboundDropped: number;
   readonly outboundDisconnects: number;

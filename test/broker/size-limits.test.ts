@@ -49,3 +49,33 @@ it("before the login the limit is loginPacketMax", async () => {
   expect(it.broker.figures().oversized).toBe(2);
   await RawMqtt.login(it.port);
 });
+
+it("of packets that have come in part, and together take more than inboundTotalMax, the one goes that began first (G7)", async () => {
+  await using it = await openBroker({ packetMax: "100KB", inboundTotalMax: "150KB" });
+  const packet = publishPacket("a", Buffer.alloc(90 * 1024, "x"), 1, 1);
+  const part = async (clientId: string, bytes: number): Promise<RawMqtt> => {
+    const device = await RawMqtt.login(it.port, { clientId });
+    device.send(packet.subarray(0, bytes));
+    return device;
+  };
+  const small = await part("small", 3000);
+  const first = await part("first", packet.length - 1);
+  await expect.poll(() => it.broker.figures().inboundBytes).toBeGreaterThanOrEqual(90 * 1024);
+  const second = await part("second", packet.length - 1);
+  await first.closed();
+  expect(it.broker.figures()).toMatchObject({ inboundDisconnects: 1, devices: 2 });
+  for (const device of [second, small]) {
+    device.send(packet.subarray(device === small ? 3000 : packet.length - 1));
+    expect(await device.next()).toMatchObject({ cmd: "puback" });
+  }
+  expect(it.broker.figures()).toMatchObject({ inboundBytes: 0, inboundDisconnects: 1 });
+});
+
+it("what a connection leaves in part when it ends is not counted any more", async () => {
+  await using it = await openBroker();
+  const device = await RawMqtt.login(it.port);
+  device.send(publishPacket("a", Buffer.alloc(90 * 1024, "x"), 1, 1).subarray(0, 80_000));
+  await expect.poll(() => it.broker.figures().inboundBytes).toBeGreaterThan(4096);
+  device.cut();
+  await expect.poll(() => it.broker.figures().inboundBytes).toBe(0);
+});
