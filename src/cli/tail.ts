@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Entry } from "../control/stream-entry.ts";
 import { LEVELS, STATUSES } from "../control/stream-entry.ts";
+import { KEPT_MS } from "../control/stream.ts";
 import { Fault } from "../fault.ts";
 import { parseDuration } from "../quantity.ts";
 import { wholeNumber } from "./device.ts";
@@ -15,7 +16,7 @@ import type { ServerEvent } from "./server-events.ts";
 import { entryText, leftOutText } from "./tail-text.ts";
 import type { LeftOut } from "./tail-text.ts";
 import { harmless, plain } from "../plain.ts";
-import { print, say } from "./terminal.ts";
+import { print, say, showDuration } from "./terminal.ts";
 
 interface TailOptions {
   readonly status?: string;
@@ -102,6 +103,11 @@ async function follow(gateway: Running, name: string | undefined, options: TailO
       const body = await gateway.follow(pathOf(name, options, sinceMs, last), ending.signal);
       if (wasThere) say("connected again");
       else if (process.stderr.isTTY) say("connected; Ctrl-C ends it");
+      if (!wasThere && (options.since ?? 0) > KEPT_MS) {
+        say(
+          `the gateway keeps the last ${showDuration(KEPT_MS)} of this; what was before is in its log, and in sluice dead ls`,
+        );
+      }
       if (!wasThere && name !== undefined) await sayIfUnknown(gateway, name);
       isUp = wasThere = true;
       heardMs = Date.now();

@@ -19,7 +19,7 @@ import type { Entry, EntryDraft, Filter } from "./stream-entry.ts";
 
 const KEPT_MAX = 2000;
 const KEPT_CHARS_MAX = 1024 * 1024;
-const KEPT_MS = 15 * 60_000;
+export const KEPT_MS = 15 * 60_000;
 export const KEPT_PER_SECOND = 500;
 export const PER_SECOND = 1000;
 const BUFFER_BYTES_MAX = 256 * 1024;
