@@ -5,7 +5,11 @@
  * worked on for, and has been so for longest: it is idle, or sends its request slowly, as those do that are opened to keep
  * others out. What bears a token is worked on from its head to the end of its answer; a webhook's call while its event is
  * on its way to the disk. Where all are worked on the new one is closed.
+ *
+ * A connection has one request at a time: one that asks again before it was answered is closed (C8). A thousand requests
+ * fit into what is read at once, and would be worked on at once, while devices wait.
  */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
@@ -20,6 +24,8 @@ export class Connections {
   readonly #requests = new Map<Socket, number>();
   /** Those with 0, the one that is so for longest first. */
   readonly #idle = new Set<Socket>();
+  /** Those whose request has not been answered in full. */
+  readonly #asking = new WeakSet<Socket>();
   #toldMs = -Infinity;
 
   constructor(max: number, clock: Clock, log: Log) {
@@ -40,6 +46,17 @@ export class Connections {
     this.#idle.add(socket);
     socket.on("close", () => this.#leave(socket));
   };
+
+  /** False: the connection asks before it was answered, and is closed (C8). */
+  takes({ socket }: IncomingMessage, answer: ServerResponse): boolean {
+    if (socket.destroyed || this.#asking.has(socket)) {
+      socket.destroy();
+      return false;
+    }
+    this.#asking.add(socket);
+    answer.once("close", () => this.#asking.delete(socket));
+    return true;
+  }
 
   /** A request is worked on; returns how that ends. */
   begin(socket: Socket): () => void {

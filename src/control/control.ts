@@ -15,6 +15,7 @@
  *     and answered without its details.
  * C6  Closing ends streams and idle connections at once and gives requests in flight until the deadline.
  * C7  Nobody is kept out by who opens connections, or sends requests slowly (connections.ts).
+ * C8  A connection has one request at a time: one that sends the next before the answer is closed.
  */
 import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";

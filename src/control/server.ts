@@ -80,6 +80,10 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
   const connections = new Connections(connectionsMax, clock, log);
   app.server.on("connection", connections.enter);
   app.addHook("onRequest", (request, reply, next) => {
+    if (!connections.takes(request.raw, reply.raw)) {
+      reply.hijack();
+      return;
+    }
     protect(reply);
     const refusal = admit(request, access);
     if (refusal === undefined && request.routeOptions.config.role !== "open")

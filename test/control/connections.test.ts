@@ -81,3 +81,28 @@ it("a client that takes too long to send its request is cut off (C4)", async () 
   expect(answer.toString()).toMatch(/^HTTP\/1.1 408 /);
   await once(socket, "close");
 });
+
+it("one that asks again before it was answered is closed, and one that waits for each answer is not (C8)", async () => {
+  const called = Promise.withResolvers<void>();
+  const written = Promise.withResolvers<void>();
+  let calls = 0;
+  const count = (): void => {
+    calls++;
+    called.resolve();
+  };
+  await using opened = await openControl({}, hooks(count, written.promise));
+  const ask = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const patient = open(opened);
+  for (let n = 1; n <= 3; n++) {
+    patient.write(ask);
+    const [answer] = (await once(patient, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1.1 200 /);
+  }
+  const hasty = open(opened, `${SLOW_CALL}"a": 1}}`);
+  await called.promise;
+  hasty.write(`${SLOW_CALL}"a": 2}}`.repeat(50));
+  await once(hasty, "close");
+  written.resolve();
+  expect([calls, patient.closed]).toEqual([1, false]);
+  patient.destroy();
+});
