@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { builtinModules } from "node:module";
-import { basename, dirname, relative, resolve, sep } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import type { BuildOptions, BuildResult, Message, OutputFile, Plugin } from "esbuild";
 import { bundle, BUNDLER } from "../bundler.ts";
 import { Fault, messageOf } from "../fault.ts";
@@ -147,8 +147,18 @@ export async function buildHandler(
   const code = textOf(".js");
   const sourceMap = textOf(".map");
   checkSize(code, sourceMap, relative(root, entry));
-  const inputs = Object.keys(result.metafile.inputs).filter((path) => !path.startsWith("sluice:"));
-  return { code, sourceMap, inputs: inputs.map((path) => resolve(root, path)) };
+  const sources = Object.keys(result.metafile.inputs).filter((path) => !path.startsWith("sluice:"));
+  return { code, sourceMap, inputs: withPackages(sources.map((path) => resolve(root, path))) };
+}
+
+/** And the package.json of each package among them, which says what of it is imported. */
+function withPackages(sources: readonly string[]): string[] {
+  const all = new Set(sources);
+  for (const path of sources) {
+    const [folder] = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+(?=[\\/])/.exec(path) ?? [];
+    if (folder !== undefined) all.add(join(folder, "package.json"));
+  }
+  return [...all];
 }
 
 /**

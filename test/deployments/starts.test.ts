@@ -58,6 +58,17 @@ describe("a start", () => {
     expect((await start()).live).toMatchObject([{ version: 2 }]);
   });
 
+  it("builds what imports a package that names another file of itself now", async () => {
+    const says = (main: string): void => folder.write("node_modules/@own/part/package.json", JSON.stringify({ main }));
+    for (const n of [1, 2]) folder.write(`node_modules/@own/part/${n}.js`, `exports.part = ${n};\n`);
+    says("1.js");
+    folder.write("h.ts", `import { part } from "@own/part";\n${source("return part")}`);
+    await start();
+    expect(isAnew(await start())).toBe(false);
+    says("2.js");
+    expect((await start()).live).toMatchObject([{ version: 2 }]);
+  });
+
   it("builds what had been written just before it was read: it may have been written again since", async () => {
     folder.write("h.ts", source("return 1"));
     await start({}, {});
