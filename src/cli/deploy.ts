@@ -78,8 +78,11 @@ Examples:
       const isLive = versions.live.version === answer.version;
       if (options.json === true) printJson({ ...answer, stays: isLive });
       else if (isLive) say(`${name} ${answer.version} has passed`);
-      else
-        say(`${name} ${answer.version} did not stay: ${plain(versions.history.at(-1)?.why ?? "another one is live")}`);
+      else {
+        const end = lastStep(versions, answer.version);
+        const isEnd = end?.what === "rolled-back" || end?.what === "dropped";
+        say(`${name} ${answer.version} did not stay: ${plain((isEnd && end.why) || "another one is live")}`);
+      }
       done(isLive ? EXIT.ok : EXIT.failed);
     });
 }
@@ -124,18 +127,29 @@ export function told({ name, version, at, before }: DeployedAnswer): string {
   return `${name} ${version} is live${probation}`;
 }
 
+const ENDS: ReadonlySet<string> = new Set(["passed", "rolled-back", "dropped", "removed"]);
+
+/** What happened with the version last. */
+function lastStep({ history }: VersionsAnswer, version: number): VersionsAnswer["history"][number] | undefined {
+  return history.findLast((step) => step.version === version);
+}
+
 /** What is known of the handler once the version is on probation no more, or is not there any more. */
 async function settled(gateway: Running, { name, version, at }: DeployedAnswer): Promise<VersionsAnswer> {
   const startedMs = performance.now();
+  let isOver = false;
   for (;;) {
     const versions = await gateway.ask<VersionsAnswer>("GET", `/api/v1/handlers/${encodeURIComponent(name)}/versions`);
     const own = versions.candidate?.version === version ? versions.candidate : versions.live;
     const { probation } = own;
-    if (own.version !== version || probation === undefined) {
+    const wasOver = isOver;
+    isOver = own.version !== version || probation === undefined;
+    // What runs changes before it is remembered: in between nothing is said of it, so it is asked once more.
+    if (isOver && (wasOver || ENDS.has(lastStep(versions, version)?.what ?? ""))) {
       if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
       return versions;
     }
-    if (process.stderr.isTTY) {
+    if (process.stderr.isTTY && probation !== undefined) {
       const { failures, failuresMax, eventsMax } = probation;
       const ran = `${own.done + failures} of ${eventsMax} events`;
       const waited = showDuration(performance.now() - startedMs);
