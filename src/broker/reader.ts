@@ -1,6 +1,9 @@
 /**
  * Reads a socket packet by packet, and stops when told to.
  *
+ * One connection has PACKETS_MAX packets shown at a time, and then others have their turn: a chunk holds thirty thousand
+ * PINGREQs, and fifty such chunks would keep everybody waiting for many seconds.
+ *
  * While there is any reason to hold, the socket is not read, and what was read already stays here: one chunk at the
  * most. Packets are shown where they lie in the chunk; only one that came in pieces is copied together (tail.ts).
  */
@@ -10,7 +13,16 @@ import type { PieceHolder, Pieces } from "./pieces.ts";
 import { Tail } from "./tail.ts";
 
 /** Reasons not to read, as bits. */
-export const HOLD = { login: 1, aedes: 2, request: 4, inflight: 8, room: 16, local: 32, closing: 64 } as const;
+export const HOLD = {
+  login: 1,
+  aedes: 2,
+  request: 4,
+  inflight: 8,
+  room: 16,
+  local: 32,
+  closing: 64,
+  turn: 128,
+} as const;
 
 export interface PacketSink {
   /** Longest packet, header included. */
@@ -32,6 +44,7 @@ export interface PacketSink {
   ended(): void;
 }
 
+const PACKETS_MAX = 256;
 /** A piece so short is not counted: each connection may have one. */
 const PIECE_BYTES_MIN = 4096;
 
@@ -42,6 +55,8 @@ export class Reader implements PieceHolder {
   readonly #pieces: Pick<Pieces, "hold">;
   /** What of them is ours. */
   #heldBytes = 0;
+  /** Packets in this turn, also those shown after holds that were released within it. */
+  #shown = 0;
   #holds = 0;
   #rest: Buffer | undefined;
   #hasEnded = false;
@@ -105,6 +120,7 @@ export class Reader implements PieceHolder {
   }
 
   #received(chunk: Buffer): void {
+    if (!this.isHeldFor(HOLD.turn)) this.#shown = 0;
     this.#sink.heard();
     if (this.#holds === 0) this.#take(chunk);
     else this.#keep(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]));
@@ -116,6 +132,14 @@ export class Reader implements PieceHolder {
     if (bytes === this.#heldBytes) return;
     this.#heldBytes = bytes;
     this.#pieces.hold(this, bytes);
+  }
+
+  #yield(): void {
+    this.hold(HOLD.turn);
+    setImmediate(() => {
+      this.#shown = 0;
+      this.release(HOLD.turn);
+    });
   }
 
   #take(chunk: Buffer): void {
@@ -146,6 +170,10 @@ export class Reader implements PieceHolder {
     const end = bytes.length;
     let at = from;
     while (at < end && this.#holds === 0) {
+      if (this.#shown++ === PACKETS_MAX) {
+        this.#yield();
+        return at;
+      }
       const length = packetBytes(bytes, at, end);
       if (length === 0 || (length <= sink.packetMax && at + length > end)) {
         if (!sink.mayBegin(bytes[at] as number)) sink.malformed("something else than CONNECT first [MQTT-3.1.0-1]");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { publishPacket, RawMqtt, subscribePacket } from "../doubles/raw-mqtt.ts";
+import { packet, publishPacket, RawMqtt, subscribePacket } from "../doubles/raw-mqtt.ts";
 import { openBroker } from "../doubles/test-broker.ts";
 
 const CHUNK = 65_536;
@@ -152,4 +152,25 @@ it("places in the local delivery are given back when a message is not taken, or 
   device.send(publishPacket("a", "x", 1, 1));
   await device.closed();
   expect(it.broker.figures().localPending).toBe(0);
+});
+
+it.each([
+  ["PINGREQs", packet({ cmd: "pingreq" })],
+  ["PUBRELs of nothing", packet({ cmd: "pubrel", messageId: 7 })],
+])("a chunk full of %s gives others their turn in between", async (_what, one) => {
+  await using it = await openBroker();
+  const device = await RawMqtt.login(it.port, { clientId: "busy" });
+  const count = 4000;
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns++;
+    if (!isOver) setImmediate(turn);
+  };
+  device.send(Buffer.concat(Array.from({ length: count }, () => one)));
+  setImmediate(turn);
+  await device.until(() => device.packets.length === count);
+  isOver = true;
+  // One read takes 64 KB, some of them two: without turns of others the whole is done in a handful.
+  expect(turns).toBeGreaterThan(count / 256);
 });
