@@ -43,6 +43,7 @@ import type { Address } from "./listeners.ts";
 import { Local } from "./local.ts";
 import { Persistence } from "./persistence.ts";
 import { Pieces } from "./pieces.ts";
+import { RequestTurns } from "./request-turns.ts";
 import { Retained } from "./retained.ts";
 import { Roster } from "./roster.ts";
 import { Sessions } from "./sessions.ts";
@@ -147,6 +148,7 @@ export class Broker {
       clock,
       complaints,
       pieces: new Pieces(limits.inboundTotalMax, figures, complaints),
+      requests: new RequestTurns(),
       handle: (conn) => void aedes.handle(conn),
       flushSoon: (intake) => {
         if (dirty.push(intake) === 1) queueMicrotask(flushAll);

@@ -10,6 +10,7 @@ import type { Filters } from "./filters.ts";
 import type { Ingress } from "./ingress.ts";
 import type { Local } from "./local.ts";
 import type { Pieces } from "./pieces.ts";
+import type { RequestTurns } from "./request-turns.ts";
 import type { Roster } from "./roster.ts";
 import type { BrokerLimits } from "./settings.ts";
 import type { Topics } from "./topics.ts";
@@ -38,6 +39,7 @@ export interface GateContext {
   readonly sessions: SessionBook;
   readonly roster: Roster;
   readonly pieces: Pieces;
+  readonly requests: RequestTurns;
   readonly clock: Clock;
   readonly complaints: Complaints;
   /** Shows a logged-in device to aedes. */

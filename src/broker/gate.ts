@@ -129,10 +129,10 @@ export class Gate extends Duplex implements PacketSink, IntakeGate, RequestGate,
   }
 
   /** aedes works on several at a time, and on one filter's SUBSCRIBE and UNSUBSCRIBE in either order: one by one here. */
-  request(packet: Buffer, positions: readonly number[]): void {
+  request(packet: Buffer, positions: readonly number[], filters: number): void {
     this.#reader.hold(HOLD.request);
     this.outbound.expect(positions);
-    this.toAedes(packet);
+    this.#context.requests.take(filters, () => this.toAedes(packet));
   }
 
   answered(): void {

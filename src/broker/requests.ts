@@ -11,7 +11,7 @@ export interface RequestGate {
   /** The packet is a copy. */
   toAedes(packet: Buffer): void;
   /** A SUBSCRIBE or UNSUBSCRIBE: the next packet is read after its answer; see Outbound.expect. */
-  request(packet: Buffer, positions: readonly number[]): void;
+  request(packet: Buffer, positions: readonly number[], filters: number): void;
   farewell(packet: Buffer): void;
 }
 
@@ -73,5 +73,5 @@ function takeFilters(gate: RequestGate, kind: number, bytes: Buffer, at: number,
   const unique = [...new Set(filters)];
   // aedes leaves repeated filters out of its SUBACK.
   const positions = unique.length === filters.length ? [] : filters.map((filter) => unique.indexOf(filter));
-  gate.request(packet, positions);
+  gate.request(packet, positions, filters.length);
 }

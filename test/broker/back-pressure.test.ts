@@ -174,3 +174,18 @@ it.each([
   // One read takes 64 KB, some of them two: without turns of others the whole is done in a handful.
   expect(turns).toBeGreaterThan(count / 256);
 });
+
+it("devices that subscribe to thousands of filters at once take turns, and others go on between them", async () => {
+  await using it = await openBroker();
+  const filters = Array.from({ length: 1000 }, (_, i): [string, 0] => [`${"level/".repeat(20)}${i}`, 0]);
+  const many = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => RawMqtt.login(it.port, { clientId: `many-${i}` })),
+  );
+  const other = await RawMqtt.login(it.port, { clientId: "other" });
+  for (const device of many) device.send(subscribePacket(1, ...filters));
+  await many[0]?.until(() => many.some(({ packets }) => packets.length > 0));
+  await other.ping();
+  expect(many.filter(({ packets }) => packets.length > 0).length).toBeLessThan(many.length / 2);
+  await Promise.all(many.map((device) => device.until(() => device.packets.length > 0)));
+  for (const { packets } of many) expect(packets).toMatchObject([{ cmd: "suback", messageId: 1 }]);
+});
