@@ -41,8 +41,6 @@ export interface Limits {
 export interface OutboxLimits {
   /** Bytes of waiting outputs; no limit of its own when it is not given. */
   readonly sizeMaxBytes?: number | undefined;
-  /** Outputs that have waited for longer expire. */
-  readonly ageMaxMs?: number | undefined;
   /** At sizeMaxBytes. `refuse`: the journal takes no new events until there is room, so that devices keep theirs. */
   readonly whenFull?: "drop-oldest" | "refuse" | undefined;
   /** How much of the backlog the feed may hold in memory. */

@@ -271,12 +271,7 @@ export class Retention {
   // --- outboxes
 
   async #outbox(outbox: Outbox): Promise<void> {
-    const core = this.#core;
     const { uplink, limits } = outbox;
-    if (limits.ageMaxMs !== undefined && uplink.waiting > 0) {
-      const oldMs = core.clock.now() - limits.ageMaxMs;
-      await this.#giveUpEntries(outbox, COLUMN.expired, (found) => found.timeMs < oldMs);
-    }
     const { sizeMaxBytes } = limits;
     if (sizeMaxBytes !== undefined && limits.whenFull !== "refuse" && uplink.bytes > sizeMaxBytes) {
       await this.#dropEntries(outbox, uplink.bytes - sizeMaxBytes * OUTBOX_TO);
