@@ -8,9 +8,11 @@ const WHOLE_BOX = ["damage", "million"].map((name) => `test/peers/${name}.test.t
 
 /** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
+  "journal/damage",
   "journal/rotten-tables",
   "sandbox/idle",
   "sandbox/room",
+  "sandbox/runner-lost",
   "tasks/large-states",
   "stories/chains",
   "stories/demo",
@@ -18,6 +20,7 @@ const LONG = [
   "stories/journal-full",
   "stories/lifecycle",
   "stories/on",
+  "stories/package",
   "stories/qos-2",
   "stories/replay",
   "stories/rollouts",

@@ -100,15 +100,17 @@ it("kill -9 while a version is taken back leaves no event behind: all end on the
     await sleep(random.between(0, 1500));
     await gateway.kill9();
     await gateway.start();
-    const { history } = await until(
+    // It is live before that has been written down.
+    const rolledBack = await until(
       "the version before",
       async () => {
-        const now = await stage.versions();
-        return now.live.version === 1 ? now : undefined;
+        const { live, history } = await stage.versions();
+        const steps = history.filter(({ what, version }) => what === "rolled-back" && version === deployed);
+        return live.version === 1 && steps.length > 0 ? steps : undefined;
       },
       { withinMs: 60_000, everyMs: 100, tell: () => gateway.logTail() },
     );
-    failed += history.filter(({ what, version }) => what === "rolled-back" && version === deployed).length;
+    failed += rolledBack.length;
   }
   expect(failed).toBe(KILLS_OF_ROLLBACKS);
   await stage.sound();
