@@ -8,6 +8,8 @@ const WHOLE_BOX = ["damage", "million"].map((name) => `test/peers/${name}.test.t
 
 /** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
+  "cli/lifecycle",
+  "cli/tail",
   "journal/damage",
   "journal/rotten-tables",
   "sandbox/idle",
