@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "../harness/folder.ts";
-import { fill, OFFERED, OFFERED_AMONG } from "./offered.ts";
+import { fill, offersWhatItShould } from "./offered.ts";
 import { sluice } from "./sluice.ts";
 
 const home = new Home();
@@ -26,18 +26,7 @@ describe("completion in bash", () => {
       .filter((line) => line !== "");
   }
 
-  it.each(OFFERED)("of %j offers %j", (words, expected) => {
-    expect(offered("sluice", ...words).toSorted()).toEqual(expected.toSorted());
-  });
-
-  it.each(OFFERED_AMONG)("of %j offers %j, and more", (words, expected) => {
-    expect(offered("sluice", ...words)).toEqual(expect.arrayContaining(expected));
-  });
-
-  it("follows npx sluice as well", () => {
-    expect(offered("npx", "sluice", "dead", "re")).toEqual(["redrive"]);
-    expect(offered("npx", "slu")).toEqual(["sluice"]);
-  });
+  offersWhatItShould(offered);
 });
 describe("completion in zsh and fish", () => {
   it.each(["zsh", "fish"])("%s has every command, and every option with what it is for", async (shell) => {

@@ -1,4 +1,5 @@
 /** What shells are asked to complete, and what they have to offer. */
+import { expect, it } from "vitest";
 import type { Home } from "../harness/folder.ts";
 
 /** Files that stand for what a user has. */
@@ -13,7 +14,7 @@ export function fill(home: Home): void {
 type Offered = readonly (readonly [words: string[], expected: string[]])[];
 
 /** Words, and some of what is offered for the last one. */
-export const OFFERED_AMONG: Offered = [
+const OFFERED_AMONG: Offered = [
   [
     ["invoke", ""],
     ["average", "folder", "overheat", "package.json"],
@@ -21,7 +22,7 @@ export const OFFERED_AMONG: Offered = [
 ];
 
 /** Words, and all that is offered for the last one. */
-export const OFFERED: Offered = [
+const OFFERED: Offered = [
   [["te"], ["test"]],
   [["dead", "re"], ["redrive"]],
   [["test", "--js"], ["--json"]],
@@ -48,3 +49,19 @@ export const OFFERED: Offered = [
   [["help", "wri"], ["writing"]],
   [["nonsense", "te"], ["test"]],
 ];
+
+/** The contract of a shell: `offered` says what it offers for the last of the words. */
+export function offersWhatItShould(offered: (...words: string[]) => string[]): void {
+  it.each(OFFERED)("of %j offers %j", (words, expected) => {
+    expect(offered("sluice", ...words).toSorted()).toEqual(expected.toSorted());
+  });
+
+  it.each(OFFERED_AMONG)("of %j offers %j, and more", (words, expected) => {
+    expect(offered("sluice", ...words)).toEqual(expect.arrayContaining(expected));
+  });
+
+  it("follows npx sluice as well", () => {
+    expect(offered("npx", "sluice", "dead", "re")).toEqual(["redrive"]);
+    expect(offered("npx", "slu")).toEqual(["sluice"]);
+  });
+}

@@ -1,7 +1,7 @@
 /** Completion, asked of zsh itself. */
 import { execFileSync } from "node:child_process";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fill, OFFERED, OFFERED_AMONG } from "../cli/offered.ts";
+import { afterAll, beforeAll, describe } from "vitest";
+import { fill, offersWhatItShould } from "../cli/offered.ts";
 import { sluice } from "../cli/sluice.ts";
 import { Home } from "../harness/folder.ts";
 import { needTools } from "./rig/tools.ts";
@@ -39,16 +39,5 @@ describe("completion in zsh", () => {
       .filter((line) => line !== "" && line.startsWith(last));
   }
 
-  it.each(OFFERED)("of %j offers %j", (words, expected) => {
-    expect(offered("sluice", ...words).toSorted()).toEqual(expected.toSorted());
-  });
-
-  it.each(OFFERED_AMONG)("of %j offers %j, and more", (words, expected) => {
-    expect(offered("sluice", ...words)).toEqual(expect.arrayContaining(expected));
-  });
-
-  it("follows npx sluice as well", () => {
-    expect(offered("npx", "sluice", "dead", "re")).toEqual(["redrive"]);
-    expect(offered("npx", "slu")).toEqual(["sluice"]);
-  });
+  offersWhatItShould(offered);
 });
