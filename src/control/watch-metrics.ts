@@ -42,7 +42,11 @@ export const watchMetrics: readonly (Metric | HistogramMetric)[] = [
     "handler_heap_bytes",
     "handler",
     "The most that the heap of one of the handler's isolates took at the end of a batch in the last two to four minutes, garbage included.",
-    ({ figures }) => Object.fromEntries(figures.pipeline.handlers.map((of) => [of.name, of.recent.heapBytes])),
+    // Of a route, and of a handler that nothing ran of lately, there is none.
+    ({ figures }) =>
+      Object.fromEntries(
+        figures.pipeline.handlers.flatMap((of) => (of.recent.heapBytes > 0 ? [[of.name, of.recent.heapBytes]] : [])),
+      ),
   ),
   gauge("streams_open", "Readers of the stream.", ({ figures }) => figures.stream.open),
   counter(

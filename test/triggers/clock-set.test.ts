@@ -1,7 +1,6 @@
 /** Schedules when their clock is set, and when summer time comes and goes. */
 import { describe, expect, it } from "vitest";
 import type { Missed } from "../../src/triggers/plan.ts";
-
 import { Box, every, HOUR, MINUTE, START } from "./box.ts";
 
 describe("when the clock is set forward over many instants", () => {
