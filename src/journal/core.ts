@@ -39,9 +39,7 @@ export interface Limits {
 }
 
 export interface OutboxLimits {
-  /** Bytes of waiting outputs; no limit of its own when it is not given. */
-  readonly sizeMaxBytes?: number | undefined;
-  /** At sizeMaxBytes. `refuse`: the journal takes no new events until there is room, so that devices keep theirs. */
+  /** When the journal is full under `drop-oldest`: whether outputs of this one may go with the oldest tasks. */
   readonly whenFull?: "drop-oldest" | "refuse" | undefined;
   /** How much of the backlog the feed may hold in memory. */
   readonly entriesMax?: number | undefined;

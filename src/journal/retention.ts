@@ -30,8 +30,6 @@ const DROP_ABOVE = 0.95;
 const PAGES_MAX = 512;
 /** Rows of records deleted in one sweep. */
 const RECORD_ROWS_MAX = 4096;
-/** An outbox at its limit is brought down to this share of it. */
-const OUTBOX_TO = 0.95;
 /** A handler or uplink that nobody has opened for so long counts as gone. */
 const GONE_AFTER_MS = 60_000;
 /** After so many bytes have been deleted, the store is asked to give the room back. */
@@ -88,7 +86,7 @@ export class Retention {
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
-        for (const outbox of core.outboxes) if (outbox !== undefined) await this.#outbox(outbox);
+        for (const outbox of core.outboxes) if (outbox?.ragged) await this.#tidy(outbox);
         for (const feed of core.feeds) feed?.letGo();
         this.#letters();
         await this.#gone();
@@ -269,15 +267,6 @@ export class Retention {
   }
 
   // --- outboxes
-
-  async #outbox(outbox: Outbox): Promise<void> {
-    const { uplink, limits } = outbox;
-    const { sizeMaxBytes } = limits;
-    if (sizeMaxBytes !== undefined && limits.whenFull !== "refuse" && uplink.bytes > sizeMaxBytes) {
-      await this.#dropEntries(outbox, uplink.bytes - sizeMaxBytes * OUTBOX_TO);
-    }
-    if (outbox.ragged) await this.#tidy(outbox);
-  }
 
   /** Drops the oldest outputs, `bytes` of them or somewhat more. */
   async #dropEntries(outbox: Outbox, bytes: number): Promise<void> {

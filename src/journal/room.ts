@@ -104,12 +104,6 @@ export class Room {
   }
 
   #isFull(): boolean {
-    const core = this.#core;
-    if (core.used >= core.limits.sizeMaxBytes) return true;
-    for (const outbox of core.outboxes) {
-      if (outbox === undefined || outbox.limits.whenFull !== "refuse") continue;
-      if (outbox.uplink.bytes >= (outbox.limits.sizeMaxBytes ?? Infinity)) return true;
-    }
-    return false;
+    return this.#core.used >= this.#core.limits.sizeMaxBytes;
   }
 }

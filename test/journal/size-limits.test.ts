@@ -174,6 +174,8 @@ describe("sizeMax", () => {
 });
 
 describe("an outbox", () => {
+  const FULL = { sizeMaxBytes: MB, whenFull: "drop-oldest" } as const;
+
   async function emit(journal: Journal, count: number, bytes: number): Promise<number> {
     const handler = journal.handlerId("h");
     const cloud = journal.uplinkId("cloud");
@@ -191,18 +193,18 @@ describe("an outbox", () => {
     return taken;
   }
 
-  it("drops its oldest outputs at its sizeMax, and counts them", async () => {
-    const journal = await openJournal(await dataFolder(), { sweepMs: 5 });
+  it("that takes the most room drops its oldest outputs when a journal under `drop-oldest` is full, and counts them", async () => {
+    const journal = await openJournal(await dataFolder(), { ...FULL, sweepMs: 5 });
     const cloud = journal.uplinkId("cloud");
-    const outbox = journal.outbox(cloud, { sizeMaxBytes: 50_000, whenFull: "drop-oldest" }, nothing);
-    await emit(journal, 100, 2000);
-    await expect.poll(() => outbox.waitingBytes, { timeout: 5000 }).toBeLessThanOrEqual(50_000);
+    const outbox = journal.outbox(cloud, { whenFull: "drop-oldest" }, nothing);
+    expect(await emit(journal, 200, 10_000)).toBe(200);
+    await expect.poll(() => outbox.waitingBytes, { timeout: 5000 }).toBeLessThanOrEqual(FULL.sizeMaxBytes);
     await journal.synced();
     const columns = journal.ledger().uplinks["cloud"];
-    expect(columns).toMatchObject({ emitted: 100, delivered: 0 });
-    expect(columns?.dropped).toBeGreaterThan(70);
+    expect(columns).toMatchObject({ emitted: 200, delivered: 0 });
+    expect(columns?.dropped).toBeGreaterThan(80);
     const entries = await takeEntries(outbox, columns?.waiting ?? 0);
-    expect(entries.at(-1)?.seq).toBe(100);
+    expect(entries.at(-1)?.seq).toBe(200);
     journal.received(
       cloud,
       entries.map(({ seq }) => ({ seq, verdict: "delivered" })),
@@ -214,18 +216,14 @@ describe("an outbox", () => {
     expect(balance(journal.ledger())).toEqual([0, 0]);
   });
 
-  it("under `refuse` makes the journal refuse events until there is room", async () => {
-    const journal = await openJournal(await dataFolder(), { sweepMs: 5 });
-    const handler = journal.handlerId("h");
+  it("under `refuse` keeps its outputs then: waiting tasks make room (J7)", async () => {
+    const journal = await openJournal(await dataFolder(), { ...FULL, sweepMs: 5 });
     const cloud = journal.uplinkId("cloud");
-    const outbox = journal.outbox(cloud, { sizeMaxBytes: 50_000, whenFull: "refuse" }, nothing);
-    const taken = await emit(journal, 100, 2000);
-    expect(taken).toBeLessThan(30);
-    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 1), { timeout: 5000 }).toBe("refused");
-    for (const { seq } of await takeEntries(outbox, 20)) journal.received(cloud, [{ seq, verdict: "delivered" }]);
-    await journal.synced();
-    expect(journal.append(draft("t"), [handler], receiver, 1)).toBe("taken");
-    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ dropped: 0 });
+    journal.outbox(cloud, { whenFull: "refuse" }, nothing);
+    expect(await emit(journal, 60, 10_000)).toBe(60);
+    expect(await fill(journal, journal.handlerId("idle"), 100)).toBe(100);
+    await expect.poll(() => journal.ledger().events.dropped, { timeout: 5000 }).toBeGreaterThan(20);
+    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ waiting: 60, dropped: 0 });
   });
 
   it("counts the age of a redriven output from its redriving", async () => {
