@@ -36,6 +36,20 @@ describe("each handler has limits of its own", () => {
     expect(await one(body(1), {})).toBeInstanceOf(Array);
   });
 
+  it("of bytes: each is one, whatever it is", async () => {
+    const limits = { resultBytesMax: 400_000 };
+    for (const byte of [0, 34, 92, 255]) {
+      const body = (more: number): string => `return new Uint8Array(${400_000 + more}).fill(${byte})`;
+      expect(await one(body(1), limits), `a byte too many of ${byte}`).toBe("SANDBOX_RESULT_TOO_LARGE");
+      const [output] = (await one(body(-10), limits)) as string[];
+      expect(output).toBe(Buffer.alloc(399_990, byte).toString());
+    }
+    const all = "const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);";
+    const [result] = await runOn(opened.sandbox, `${all} return all;`);
+    expect(result?.at === "done" && [...(result.outputs[0]?.data ?? [])]).toEqual([...Array(256).keys()]);
+    expect(opened.sandbox.figures().runnersLost).toBe(0);
+  });
+
   it("and the gateway takes as much of a runner as the handler's limits allow, not less", async () => {
     const body = "return Array(1000).fill(1)";
     expect(await one(body, { outputsMax: 1000 })).toHaveLength(1000);

@@ -5,7 +5,7 @@
  *     l3"text"   log line: level, and text as JSON          d12        log lines dropped before it
  *     a{…}       address {to, type, subject, publish} of the next data line, when it has one
  *     o<json>    output                          x"text"   output, its text as UTF-8 bytes
- *     b"latin1"  output of bytes, a character each
+ *     b"bytes"   output of bytes, a character each, of which the low byte counts (text.ts)
  *     s<json>    the key's new state, when it changed; nothing after the s removes it
  *     .          done       !{…} failed       ~ behind one of its key that failed       - not started
  */

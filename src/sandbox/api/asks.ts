@@ -2,7 +2,7 @@
  * What a task asks of the gateway: requests to be made. Nothing in an isolate can reach out, so an ask is a line of text
  * that leaves with the reply (reply.ts), each in a frame of its own, and its answer is a call of the guest later on.
  *
- *     f{"id","url","method","headers":[name, value, …],"redirect","body":"latin1"}   a fetch; body left out when there is none
+ *     f{"id","url","method","headers":[name, value, …],"redirect","body":"bytes"}   a fetch; body left out when there is none
  *     x<id>                                                                         that fetch is not wanted any more
  *
  * An ask belongs to the task that made it and goes with it. Here is the last place inside where it is checked: an ask

@@ -54,12 +54,22 @@ export function toBytes(latin1: string): Uint8Array {
   return bytes;
 }
 
+/**
+ * A character each, of which the low byte counts. What JSON would write as an escape of six has 256 added, so that bytes
+ * are as long in an answer as they are, whatever they are.
+ */
+const CHARACTERS: string[] = bare([]);
+for (let byte = 0; byte < 256; byte++) {
+  const isEscaped = byte < 0x20 || byte === 0x22 || byte === 0x5c;
+  CHARACTERS[byte] = fromCharCode(isEscaped ? byte + 256 : byte);
+}
+
 export function fromBytes(bytes: Uint8Array): string {
   const parts: string[] = bare([]);
   for (let at = 0; at < bytes.length; at += CHUNK) {
     let part = "";
     const end = at + CHUNK < bytes.length ? at + CHUNK : bytes.length;
-    for (let i = at; i < end; i++) part += fromCharCode(bytes[i] as number);
+    for (let i = at; i < end; i++) part += CHARACTERS[bytes[i] as number];
     parts[parts.length] = part;
   }
   return join(parts, "");
