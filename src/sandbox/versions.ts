@@ -112,7 +112,7 @@ export class Versions {
         uplink: redact,
         dropped: (lines, task) => {
           this.#doors.dropped(bundle, lines);
-          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second`;
+          const text = `${lines} log lines dropped: more than ${limits.logLinesPerSecond}, or ${limits.logBytesPerSecond} bytes, a second, or too many of one event`;
           onLog(name, bundle.version, "warn", text, task);
         },
         limits,

@@ -123,4 +123,18 @@ describe("the log", () => {
     expect((await last).results).toMatchObject([{ at: "done" }]);
     expect(opened.sandbox.figures().logLinesDropped).toEqual({});
   });
+
+  it("has so many lines of one event, however long that takes, and the rest is dropped and counted", async () => {
+    opened.logs.length = 0;
+    const body = `return (async () => { ${waits} for (let n = 0; n < 30; n++) { for (let i = 0; i < 1000; i++) console.log("x"); await wait(20); } return 1; })()`;
+    const limits = { logLinesPerSecond: 10_000, logBytesPerSecond: 16 * 1024 * 1024 };
+    expect(await one(body, limits, { timeoutMs: 30_000 })).toEqual(["1"]);
+    expect(opened.logs).toHaveLength(4000);
+    // One at a time they are as long as a frame may be.
+    opened.logs.length = 0;
+    const long = "for (let n = 0; n < 300; n++) console.log('\\0'.repeat(65_536)); return 1";
+    expect(await one(long, { ...limits, logCharsMax: 65_536 }, { timeoutMs: 30_000 })).toEqual(["1"]);
+    expect(opened.logs.filter(({ message }) => message.startsWith("\0"))).toHaveLength(6);
+    expect(opened.sandbox.figures().runnersLost).toBe(0);
+  });
 });

@@ -18,6 +18,13 @@ export interface GuestLog {
   error(...values: unknown[]): void;
 }
 
+/**
+ * Of one answer, however long it takes: an event that waits may log for minutes, and all of it leaves in one frame. The
+ * gateway takes more (results.ts), and a runner that sends more than that is lost.
+ */
+const ANSWER_LINES_MAX = 4000;
+const ANSWER_CHARS_MAX = 2_000_000;
+
 function shown(value: unknown, charsMax: number): string {
   try {
     if (typeof value === "string") return substring(value, 0, charsMax);
@@ -47,6 +54,10 @@ export class Logger {
   #charsLeft = 0;
   #filledMs = 0;
   #dropped = 0;
+  /** Of the answer that is being written, and in `#spare`. */
+  #lines = 0;
+  #chars = 0;
+  #spareLines = 0;
 
   constructor(limits: LogLimits, now: () => number) {
     this.#limits = limits;
@@ -75,7 +86,8 @@ export class Logger {
       this.#charsLeft = chars > logBytesPerSecond ? logBytesPerSecond : chars;
     }
     this.#filledMs = nowMs;
-    if (this.#linesLeft < 1 || this.#charsLeft <= 0) {
+    const isFull = this.#lines >= ANSWER_LINES_MAX || this.#chars >= ANSWER_CHARS_MAX;
+    if (isFull || this.#linesLeft < 1 || this.#charsLeft <= 0) {
       this.#dropped++;
       return;
     }
@@ -100,14 +112,23 @@ export class Logger {
   }
 
   #put(line: string): void {
-    if (this.draft === undefined) this.#spare += line;
-    else this.draft.logs += line;
+    this.#lines++;
+    this.#chars += line.length;
+    if (this.draft !== undefined) {
+      this.draft.logs += line;
+      return;
+    }
+    this.#spareLines++;
+    this.#spare += line;
   }
 
-  /** Lines written outside of any task: while the module loaded, or after a task had ended. */
+  /** An answer begins, with the lines written outside of any task: while the module loaded, or after a task had ended. */
   takeSpare(): string {
     const spare = this.#spare;
+    this.#lines = this.#spareLines;
+    this.#chars = spare.length;
     this.#spare = "";
+    this.#spareLines = 0;
     return spare;
   }
 }
