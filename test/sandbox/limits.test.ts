@@ -74,6 +74,22 @@ describe("time", () => {
     expect(opened.logs.at(-1)).toMatchObject({ level: "error", message: expect.stringContaining("cut off") });
   });
 
+  it("what would run when something is collected never runs: no event would be there whose time it is", async () => {
+    const handler = bundle(
+      `globalThis.registry ??= new FinalizationRegistry(() => { for (;;); });
+      for (let n = 0; n < 1000; n++) registry.register({}, 1);
+      for (let n = 0, junk = []; n < 200; n++) if (junk.push(new Array(20_000).fill(n)) > 20) junk = [];
+      return String(registry)`,
+      { settings: { timeoutMs: 2000 } },
+    );
+    await loadAll(opened.sandbox, handler);
+    for (let n = 0; n < 3; n++) {
+      const { results } = await run(opened.sandbox, handler.id, [task(handler.id)]);
+      expect(shortly(results)).toEqual([['"[object FinalizationRegistry]"']]);
+    }
+    expect(opened.sandbox.figures().runnersLost).toBe(0);
+  });
+
   it("a loop in one handler does not stop another one in the same runner", async () => {
     const loop = bundle("for (;;);", { settings: { timeoutMs: 1000 } });
     const good = bundle("return 1");

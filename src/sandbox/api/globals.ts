@@ -8,6 +8,26 @@ import { afterwards, defineProperty, resolved } from "./primordials.ts";
 import type { EventRandom } from "./random.ts";
 import type { Timers } from "./timers.ts";
 
+/**
+ * Callbacks never come, which the language allows. V8 would call them between two calls of ours, where nothing limits
+ * their time and they belong to no event.
+ */
+class FinalizationRegistry {
+  constructor(cleanup: unknown) {
+    if (typeof cleanup !== "function") throw new TypeError("FinalizationRegistry: cleanup must be callable");
+  }
+
+  register(): void {}
+
+  unregister(): boolean {
+    return false;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "FinalizationRegistry";
+  }
+}
+
 /** Like a built-in: there, not listed, and the user's to replace. */
 export function defineGlobal(name: string, value: unknown): void {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
@@ -23,6 +43,7 @@ export function installGlobals(
   for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) {
     delete (globalThis as Record<string, unknown>)[name];
   }
+  defineGlobal("FinalizationRegistry", FinalizationRegistry);
   const { debug, info, warn, error } = log;
   defineGlobal("console", { debug, info, warn, error, log: info, trace: debug });
   defineGlobal("DeadLetter", DeadLetter);

@@ -46,6 +46,10 @@ export const answers: readonly Hostile[] = [
       body: "setInterval(() => { ctx.emit('late'); throw 1; }, 1); return 'in time';",
       outputs: ["in time"],
     },
+    "answer-and-leave-finalizers": {
+      body: "const registry = (globalThis.registry = new FinalizationRegistry(() => { for (;;); })); for (let n = 0; n < 1000; n++) registry.register({}, 1); for (let n = 0, junk = []; n < 200; n++) if (junk.push(new Array(20_000).fill(n)) > 20) junk = []; return registry.unregister({});",
+      outputs: [false],
+    },
     "clear-timers-of-others": {
       body: "for (let id = 0; id < 1000; id++) { clearTimeout(id); clearInterval({ valueOf: () => id }); } return new Promise((resolve) => setTimeout(resolve, 5, 'mine'));",
       outputs: ["mine"],
