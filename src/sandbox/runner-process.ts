@@ -6,10 +6,12 @@ import { createRequire } from "node:module";
 import { setPriority } from "node:os";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
+import { DESCRIPTORS, startedWith } from "./descriptors.ts";
 import { FrameReader, jsonFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
 import type { MemoryGroup, MemoryGroups } from "./cgroup.ts";
 import type { Programs } from "./programs.ts";
+import type { HelloBody } from "./runner.ts";
 
 /** Whoever needs memory more than a handler does gets it: runners are the first to go. */
 const OOM_SCORE_ADJUSTMENT = 800;
@@ -48,7 +50,8 @@ export interface RunnerCommand {
 }
 
 /**
- * Files: isolated-vm, what finds its binary, and the file by which that tells one libc from the other. No writes, no
+ * Files: isolated-vm, what finds its binary, the file by which that tells one libc from the other, and the list of what it
+ * has open. No writes, no
  * child processes, no workers, no network, no environment. V8 counts WebAssembly memory apart from the isolate's limit,
  * hence a limit of its own. `--no-node-snapshot`: isolated-vm crashes at exit without it. Without concurrent
  * recompilation handlers are optimized where they run; optimized on another thread, code of isolates is often not taken
@@ -64,6 +67,7 @@ export function runnerCommand(programs: Programs): RunnerCommand {
     `--allow-fs-read=${dirname(library)}/*`,
     `--allow-fs-read=${dirname(finder)}/*`,
     "--allow-fs-read=/etc/alpine-release",
+    `--allow-fs-read=${DESCRIPTORS}`,
     "--disable-warning=PERM0001",
     "--wasm-max-mem-pages=256",
     "--max-semi-space-size=4",
@@ -125,7 +129,8 @@ export class RunnerProcess {
     this.#channel.on("error", () => undefined); // A reset channel is an ended runner; `exit` tells why.
     // One that lives on without its channel can never answer.
     this.#channel.on("close", () => setTimeout(() => this.kill("closed its channel"), EXIT_MS).unref());
-    const hello = (): void => this.send(jsonFrame("hello", 0, { guestCode: command.guestCode }));
+    const greeting: HelloBody = { guestCode: command.guestCode, inherited: startedWith() };
+    const hello = (): void => this.send(jsonFrame("hello", 0, greeting));
     // It is ready after that, so no handler is in it before it is in its group.
     if (this.#group === undefined) hello();
     else void this.#group.entered.then(hello);

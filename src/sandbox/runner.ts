@@ -8,6 +8,8 @@ import { createRequire } from "node:module";
 import { Socket } from "node:net";
 import type ivm from "isolated-vm";
 import { Asking } from "./asking.ts";
+import { closeInherited } from "./descriptors.ts";
+import type { Inherited } from "./descriptors.ts";
 import type { GuestBundle } from "./isolates.ts";
 import { VersionPool } from "./version-pool.ts";
 import { FrameReader, jsonFrame, ranFrame, readRunHead, textFrame } from "./wire.ts";
@@ -37,6 +39,12 @@ let yieldedMs = -Infinity;
 let open = 0;
 let beating: NodeJS.Timeout | undefined;
 const figures: { -readonly [Name in keyof Beat]: Beat[Name] } = { alive: 0, rested: 0, yielded: 0 };
+
+export interface HelloBody {
+  readonly guestCode: string;
+  /** What the process may have open without needing it, beside files. */
+  readonly inherited: readonly Inherited[];
+}
 
 export interface LoadBody {
   /** Drawn by the gateway for each load; what `run` and `unload` name. */
@@ -70,10 +78,13 @@ function say(frame: Buffer): void {
 
 async function obey(frame: Frame): Promise<void> {
   switch (frame.kind) {
-    case "hello":
-      guestCode = (JSON.parse(frame.body.toString()) as { guestCode: string }).guestCode;
+    case "hello": {
+      const hello = JSON.parse(frame.body.toString()) as HelloBody;
+      closeInherited(hello.inherited);
+      guestCode = hello.guestCode;
       say(jsonFrame("ready", 0, null));
       return;
+    }
     case "load": {
       const { serial, bundle, lazy, rssBytesMax: newest } = JSON.parse(frame.body.toString()) as LoadBody;
       rssBytesMax = newest;

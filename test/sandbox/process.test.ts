@@ -1,12 +1,26 @@
 /** What a runner's process has and has not, as the kernel tells it. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Level } from "level";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSandbox } from "./opened.ts";
 import type { Opened } from "./opened.ts";
 
 let opened: Opened;
-beforeAll(async () => (opened = await openSandbox()));
-afterAll(() => opened.sandbox.close());
+let folderOfStore: string;
+let store: Level;
+beforeAll(async () => {
+  folderOfStore = mkdtempSync(join(tmpdir(), "sluice-process-"));
+  store = new Level(join(folderOfStore, "store"));
+  await store.open(); // As in a gateway, where the journal is open before a runner is started.
+  opened = await openSandbox();
+});
+afterAll(async () => {
+  await opened.sandbox.close();
+  await store.close();
+  rmSync(folderOfStore, { recursive: true });
+});
 
 const proc = (name: string): string => readFileSync(`/proc/${opened.sandbox.pids[0]}/${name}`, "utf8");
 /** Fields of /proc/<pid>/stat from the state on, as proc(5) numbers them from 3. */
@@ -32,7 +46,7 @@ describe("a runner's process", () => {
     expect(Number(proc("oom_score_adj"))).toBeGreaterThanOrEqual(800);
   });
 
-  it("has open what Node itself needs and the channel, and no file", () => {
+  it("has open what Node itself needs and the channel, and no file, though LevelDB hands its own on", () => {
     const folder = `/proc/${opened.sandbox.pids[0]}/fd`;
     const open = readdirSync(folder).flatMap((fd) => {
       try {
