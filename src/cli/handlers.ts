@@ -2,7 +2,8 @@
 import { Command } from "commander";
 import type { HandlerAnswer, HandlersAnswer } from "../control/handler-shapes.ts";
 import type { BulkAnswer, StatusAnswer } from "../control/shapes.ts";
-import type { RemovedAnswer } from "../control/version-shapes.ts";
+import type { RemovedAnswer, VersionsAnswer } from "../control/version-shapes.ts";
+import { whoami } from "./deploy.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { plain } from "../plain.ts";
@@ -158,25 +159,30 @@ Examples:
 function removeCommand(done: (code: number) => void): Command {
   return new Command("rm")
     .description(
-      "Takes a handler out of service that `sluice deploy` has brought. One in the handlers' folder goes with its source. Its versions stay, and a later deploy goes on from them.",
+      "Takes a handler out of service that `sluice deploy` has brought. One in the handlers' folder goes with its source. Its versions stay: `sluice rollback` brings it back, and a later deploy goes on from them.",
     )
     .argument("<name>", "as `sluice status` prints it")
     .option("--config <file>", "the gateway's config")
+    .option("-m, --message <text>", "why, for `sluice versions`")
     .option("--json", "print {waiting}")
     .option("--yes", "do not ask")
-    .addHelpText("after", "\nExample:\n  sluice handlers rm overheat --yes")
-    .action(async (name: string, options: DropOptions) => {
+    .addHelpText("after", "\nExample:\n  sluice handlers rm overheat -m 'machine 7 is sold' --yes")
+    .action(async (name: string, options: DropOptions & { message?: string }) => {
       const gateway = await findGateway(options.config, process.env);
       const path = `/api/v1/handlers/${encodeURIComponent(name)}`;
-      await gateway.ask("GET", `${path}/versions`); // Nobody is asked about what is not there.
-      await confirm(`Take ${plain(name)} out of service?`, options.yes === true);
-      const { waiting } = await gateway.ask<RemovedAnswer>("DELETE", path);
+      const { live } = await gateway.ask<VersionsAnswer>("GET", `${path}/versions`);
+      // Nobody is asked about what is not there.
+      if (live.version > 0) await confirm(`Take ${plain(name)} out of service?`, options.yes === true);
+      const by = new URLSearchParams();
+      for (const [is, value] of Object.entries({ author: whoami(), message: options.message }))
+        if (value !== undefined) by.set(is, value);
+      const { waiting } = await gateway.ask<RemovedAnswer>("DELETE", `${path}?${by.toString()}`);
       if (options.json === true) printJson({ waiting });
       else
         say(
           waiting === 0
-            ? `${name} is gone; its versions are kept, and the next deploy of it goes on from them`
-            : `${name} is gone, and ${waiting} tasks wait for it: sluice handlers drop ${name}`,
+            ? `${name} is gone; its versions are kept: sluice rollback ${name} brings it back`
+            : `${name} is gone, and ${waiting} tasks wait for it: sluice rollback ${name} brings it back, sluice handlers drop ${name} drops them`,
         );
       done(EXIT.ok);
     });

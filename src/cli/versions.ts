@@ -63,7 +63,7 @@ export function promoteCommand(done: (code: number) => void): Command {
 export function rollbackCommand(done: (code: number) => void): Command {
   return new Command("rollback")
     .description(
-      "Drops the canary or shadow of a handler; where there is none, makes the version before, or the one that is named, live again. What failed on a version on probation runs again.",
+      "Drops the canary or shadow of a handler; where there is none, makes the version before, or the one that is named, live again. What failed on a version on probation runs again. A handler that was removed is back with its last version, or the one that is named.",
     )
     .argument("<name>", "the handler")
     .argument("[version]", "as `sluice versions` prints it", wholeVersion)

@@ -58,13 +58,15 @@ export interface ControlSource {
 
 /** Handlers' versions. All throw CONTROL_NOT_FOUND when no version of that name is live, and the faults of deployments. */
 export interface VersionsSource {
-  list(name: string): VersionsAnswer;
+  /** Also of a handler that is gone, while its versions are kept. */
+  list(name: string): Promise<VersionsAnswer>;
   /** `share` of the keys that it is tried on, 0: as a shadow; undefined: it goes live. */
   deploy(upload: Upload): Promise<DeployedAnswer>;
   promote(name: string, by: By): Promise<DeployedAnswer>;
+  /** Also of a handler that is gone: it is back with that. */
   rollBack(name: string, to: By & { readonly version?: number | undefined }): Promise<DeployedAnswer>;
   /** Resolves with how many tasks wait for it. */
-  remove(name: string): Promise<number>;
+  remove(name: string, by: By): Promise<number>;
 }
 
 interface By {

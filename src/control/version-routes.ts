@@ -18,7 +18,7 @@ export function versionRoutes(source: VersionsSource): readonly ApiRoute[] {
       method: "GET",
       path: at("/versions"),
       name: "versions",
-      summary: "A handler's versions: which is live, which is tried, and how it came to that.",
+      summary: "A handler's versions: which is live (0: it is gone), which is tried, and how it came to that.",
       role: "viewer",
       params: handlerName,
       answer: shapes.versions,
@@ -56,7 +56,8 @@ export function versionRoutes(source: VersionsSource): readonly ApiRoute[] {
       method: "POST",
       path: at("/rollback"),
       name: "rollback",
-      summary: "Drop what is tried; or make the version before, or any that is kept, the live one again.",
+      summary:
+        "Drop what is tried; or make the version before, or any that is kept, the live one again. Of a handler that is gone: bring it back.",
       role: "deployer",
       params: handlerName,
       body: shapes.rollbackBody,
@@ -70,8 +71,11 @@ export function versionRoutes(source: VersionsSource): readonly ApiRoute[] {
       summary: "Take a handler out of service that was deployed here and has no source in the handlers' folder.",
       role: "deployer",
       params: handlerName,
+      query: shapes.removeQuery,
       answer: shapes.removed,
-      run: async ({ params }) => ({ waiting: await source.remove(nameOf(params)) }),
+      run: async ({ params, query }) => ({
+        waiting: await source.remove(nameOf(params), query as z.output<typeof shapes.removeQuery>),
+      }),
     },
   ];
 }

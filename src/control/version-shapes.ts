@@ -96,6 +96,8 @@ export const deployed = z
   .meta({ id: "Deployed" });
 export type DeployedAnswer = z.output<typeof deployed>;
 
+export const removeQuery = z.object({ author, message });
+
 export const promoteBody = z.strictObject({ author, message });
 export const rollbackBody = z.strictObject({
   version: z.int().min(1).optional().meta({ description: "Which one is to be live; without it the one before." }),

@@ -26,7 +26,7 @@ import { Fault } from "../fault.ts";
 import { sleep } from "../time.ts";
 import { buildHandler, checkSize, checkText, shownRoot } from "./build.ts";
 import { FolderFaults } from "./folder-faults.ts";
-import { forgetGone, GONE_MAX } from "./gone.ts";
+import { forgetGone, GONE_MAX, versionsOfGone } from "./gone.ts";
 import type { LiveHandler, Deployed, Upload } from "./handler.ts";
 import { hasChanged, looksOf } from "../looks.ts";
 import { asFault } from "./maker.ts";
@@ -43,6 +43,7 @@ import { remembered } from "./unchanged.ts";
 import { Versions } from "./versions.ts";
 import type { VersionList } from "./versions.ts";
 import { FolderWatch } from "./watch.ts";
+import { Work } from "./work.ts";
 
 export type { LiveHandler, Candidate, Deployed, Inspection } from "./handler.ts";
 export type { DeploymentsOptions } from "./options.ts";
@@ -53,9 +54,7 @@ export class Deployments {
   readonly #root: string;
   #handlers: HandlersSettings;
   #watch: FolderWatch | undefined;
-  #work: Promise<void> = Promise.resolve();
-  /** Aborted by close(): a build under way is given up. */
-  readonly #ending = new AbortController();
+  readonly #work = new Work((error) => this.#faults.report("", asFault(error, this.#handlers.dir), this.#isOpening));
   readonly #faults: FolderFaults;
   #isOpening = true;
   readonly #patience: Patience;
@@ -77,7 +76,7 @@ export class Deployments {
       suggest: options.suggest ?? ((): undefined => undefined),
       warm: options.warm ?? (() => Promise.resolve(undefined)),
       handlers: () => this.#handlers,
-      queue: (work) => void this.#queue(work),
+      queue: (work) => void this.#work.queue(work),
     };
   }
 
@@ -85,11 +84,11 @@ export class Deployments {
   static async open(options: DeploymentsOptions): Promise<Deployments> {
     const deployments = new Deployments(options);
     await deployments.scan();
-    await deployments.#queue(() => deployments.#meetUploaded());
+    await deployments.#work.queue(() => deployments.#meetUploaded());
     deployments.#forgetGone();
     deployments.#isOpening = false;
     if (options.handlers.watch) {
-      deployments.#watch = new FolderWatch((noticed) => deployments.#queue(() => deployments.#scan(noticed)));
+      deployments.#watch = new FolderWatch((noticed) => deployments.#work.queue(() => deployments.#scan(noticed)));
       deployments.#watch.set(foldersOf(options.handlers.dir, deployments.#known.values()));
     }
     if (deployments.#patience.hasHurried) void deployments.scan();
@@ -103,12 +102,12 @@ export class Deployments {
 
   /** Takes on whatever changed. Resolves when it is live or has failed. */
   scan(): Promise<void> {
-    return this.#queue(() => this.#scan(true));
+    return this.#work.queue(() => this.#scan(true));
   }
 
   /** New settings from the gateway's config: handlers whose settings change go live once more. `dir` stays. */
   reconfigure(handlers: HandlersSettings): Promise<void> {
-    return this.#queue(async () => {
+    return this.#work.queue(async () => {
       this.#handlers = { ...handlers, dir: this.#handlers.dir, watch: this.#handlers.watch };
       for (const known of this.#known.values()) {
         // One whose settings were at fault may be well now.
@@ -123,7 +122,7 @@ export class Deployments {
 
   /** Something has changed that handlers of these use: they go live once more, with it; and who could not before. */
   renew(concerns: (handler: LiveHandler) => boolean): Promise<void> {
-    return this.#queue(async () => {
+    return this.#work.queue(async () => {
       for (const known of this.#known.values()) {
         const { live, isStale } = known;
         if (live === undefined || !(isStale || concerns(live))) continue;
@@ -138,35 +137,26 @@ export class Deployments {
 
   /** Takes a bundle on. Throws a Fault and changes nothing when it cannot go live, or be tried. */
   deploy(upload: Upload): Promise<Deployed> {
-    return this.#ask(async () => {
+    return this.#work.ask(async () => {
       const { name, code, sourceMap, file, share, author, message } = upload;
       if (!isHandlerName(name)) throw new Fault("DEPLOY_NAME_INVALID", `"${name}" cannot be a handler's name`);
-      if (!this.#known.has(name) && this.#known.size >= HANDLERS_MAX) {
-        throw new Fault("DEPLOY_TOO_MANY", `there are more than ${HANDLERS_MAX} handlers`);
-      }
       checkSize(code, sourceMap, file);
       checkText(upload, file);
-      const isNew = !this.#known.has(name);
-      const known = this.#known.get(name) ?? (await this.#meet(name));
-      const before = known.live?.version;
-      try {
+      return await this.#with(name, async (known) => {
+        const before = known.live?.version;
         if (share !== undefined) {
           const { version } = await known.try({ code, sourceMap }, file, share, { author, message });
           return { version, at: share > 0 ? "canary" : "shadow", before };
         }
         const { version } = await known.upload({ code, sourceMap }, file, { author, message });
         return { version, at: "live", before: before === version ? undefined : before };
-      } catch (error) {
-        if (isNew) this.#known.delete(name);
-        if (before === undefined) this.#withdraw(known);
-        throw error;
-      }
+      });
     });
   }
 
   /** What is tried beside the live version becomes the live one. Throws a Fault. */
   promote(name: string, by: By): Promise<Deployed> {
-    return this.#ask(async () => {
+    return this.#work.ask(async () => {
       const known = this.#find(name);
       const before = known.live?.version;
       const { version } = await known.promote(by);
@@ -174,9 +164,16 @@ export class Deployments {
     });
   }
 
-  /** An older version is live again; without a number the one before, or what is tried is dropped. Returns what is live. */
+  /**
+   * An older version is live again; without a number the one before, or what is tried is dropped. Of a handler that is gone
+   * a kept one is, without a number the last that was. Returns what is live.
+   */
   rollBack(name: string, version: number | undefined, by: By): Promise<number> {
-    return this.#ask(async () => {
+    return this.#work.ask(async () => {
+      if (this.#known.get(name)?.live === undefined) {
+        await this.#goneVersions(name);
+        return await this.#with(name, (gone) => gone.bringBack(version, by));
+      }
       const known = this.#find(name);
       await known.versions?.assertWritable(); // Refused, nothing has changed.
       return await known.rollBack(version, by);
@@ -185,7 +182,7 @@ export class Deployments {
 
   /** Takes a handler out of service that the API has deployed. Returns how many tasks wait for it. */
   remove(name: string, by: By): Promise<number> {
-    return this.#ask(async () => {
+    return this.#work.ask(async () => {
       const known = this.#find(name);
       if (known.versions?.list.isUploaded !== true) {
         const message = `handler ${name} lies in the handlers' folder`;
@@ -198,11 +195,12 @@ export class Deployments {
     });
   }
 
-  /** What is known of a handler's versions; live is what runs, whatever could be written down. Throws CONTROL_NOT_FOUND. */
-  versions(name: string): Readonly<VersionList> {
-    const { live, versions } = this.#find(name);
+  /** Of a handler that runs, or is gone; live is what runs, whatever could be written down. Throws CONTROL_NOT_FOUND. */
+  async versions(name: string): Promise<Readonly<VersionList>> {
+    const { live, versions } = this.#known.get(name) ?? {};
+    if (live === undefined) return { ...(await this.#goneVersions(name)).list, live: 0 };
     if (versions === undefined) throw new Fault("CONTROL_NOT_FOUND", "no versions are kept here");
-    return { ...versions.list, live: live?.version ?? 0 };
+    return { ...versions.list, live: live.version };
   }
 
   /** A version that is kept, as it would run now; without a number the live one. Throws a Fault. */
@@ -217,7 +215,7 @@ export class Deployments {
     version: number,
     verdict: { readonly at: "passed" } | { readonly at: "rejected"; readonly reason: string },
   ): void {
-    void this.#queue(async () => {
+    void this.#work.queue(async () => {
       const known = this.#known.get(name);
       if (verdict.at === "passed") await known?.passed(version);
       else await known?.rejected(version, verdict.reason);
@@ -235,49 +233,48 @@ export class Deployments {
 
   /** Gives up a build that is under way. Resolves when everything else that was has ended. */
   async close(): Promise<void> {
-    this.#ending.abort();
+    const ended = this.#work.end();
     this.#watch?.close();
     for (const known of this.#known.values()) known.close();
-    await this.#work;
-  }
-
-  get #closed(): boolean {
-    return this.#ending.signal.aborted;
-  }
-
-  #queue(work: () => Promise<void>): Promise<void> {
-    this.#work = this.#work.then(async () => {
-      if (this.#closed) return;
-      try {
-        await work();
-      } catch (error) {
-        this.#faults.report("", asFault(error, this.#handlers.dir), this.#isOpening);
-      }
-    });
-    return this.#work;
-  }
-
-  /** As #queue, for whoever wants to know what came of it. */
-  #ask<Result>(work: () => Promise<Result>): Promise<Result> {
-    const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    void this.#queue(() => work().then(resolve, reject)).then(() =>
-      reject(new Fault("CONTROL_CLOSING", "the gateway is closing")),
-    );
-    return promise;
+    await ended;
   }
 
   #find(name: string): Rollout {
     const known = this.#known.get(name);
-    if (known?.live === undefined) throw new Fault("CONTROL_NOT_FOUND", `there is no handler ${name}`);
+    if (known?.live === undefined) throw notFound(name);
     return known;
+  }
+
+  /** Of one that is not live. */
+  async #goneVersions(name: string): Promise<Versions> {
+    const gone = this.#known.get(name)?.versions ?? (await versionsOfGone(this.#options.folder, name));
+    if (gone === undefined || gone.list.versions.length === 0) throw notFound(name);
+    return gone;
+  }
+
+  /** What has failed leaves no handler behind that was not there. */
+  async #with<Result>(name: string, work: (known: Rollout) => Promise<Result>): Promise<Result> {
+    const isNew = !this.#known.has(name);
+    if (isNew && this.#known.size >= HANDLERS_MAX) {
+      throw new Fault("DEPLOY_TOO_MANY", `there are more than ${HANDLERS_MAX} handlers`);
+    }
+    const known = this.#known.get(name) ?? (await this.#meet(name));
+    const wasLive = known.live !== undefined;
+    try {
+      return await work(known);
+    } catch (error) {
+      if (isNew) this.#known.delete(name);
+      if (!wasLive) this.#withdraw(known);
+      throw error;
+    }
   }
 
   /** One after another, and no more than half of the time: those whose events come meanwhile are loaded for these. */
   async #warmUp(): Promise<void> {
     for (const known of [...this.#known.values()]) {
-      if (this.#closed) return;
+      if (this.#work.isOver) return;
       const startMs = performance.now();
-      await this.#queue(() => known.warm());
+      await this.#work.queue(() => known.warm());
       await sleep(performance.now() - startMs);
     }
   }
@@ -291,7 +288,7 @@ export class Deployments {
       if (!names.has(name) && versions?.list.isUploaded !== true) this.#remove(name);
     }
     for (const source of handlers) {
-      if (this.#closed) return;
+      if (this.#work.isOver) return;
       const known = this.#known.get(source.name) ?? (await this.#meet(source.name));
       if (this.#isOpening && (await known.resume(source.entry))) continue;
       if (this.#patience.isOver(known, noticed) || (await hasChanged(known.looks, source.entry))) {
@@ -345,7 +342,7 @@ export class Deployments {
 
   #forgetGone(): void {
     const { folder, log } = this.#options;
-    if (folder !== undefined) void this.#queue(() => forgetGone(folder, (name) => this.#known.has(name), log));
+    if (folder !== undefined) void this.#work.queue(() => forgetGone(folder, (name) => this.#known.has(name), log));
   }
 
   /** It may run already where that could not be remembered: after a restart it would not. */
@@ -362,7 +359,7 @@ export class Deployments {
     let looks = await looksOf([source.entry, ...known.looks.keys()]);
     try {
       const built = await buildHandler(known.name, source.entry, this.#root, {
-        signal: this.#ending.signal,
+        signal: this.#work.ending,
         timeoutMs: this.#patience.buildMs(this.#isOpening),
         ...(this.#options.folder === undefined ? {} : { data: dirname(this.#options.folder) }),
       });
@@ -372,7 +369,7 @@ export class Deployments {
       await known.build(built, file, remembered(looks, startMs));
     } catch (error) {
       // Given up, or failing because the rooms around it close: no news of the handler.
-      if (this.#closed) return;
+      if (this.#work.isOver) return;
       const fault = asFault(error, file);
       this.#patience.failed(known, fault, {
         tookMs: this.#options.clock.monotonic() - begunMs,
@@ -392,4 +389,8 @@ export class Deployments {
     known.fault = undefined;
     known.looks = new Map();
   }
+}
+
+function notFound(name: string): Fault {
+  return new Fault("CONTROL_NOT_FOUND", `there is no handler ${name}`);
 }

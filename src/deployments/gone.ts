@@ -1,7 +1,7 @@
 /**
- * Versions of handlers that are gone: they stay, so that one that comes back has its own again, but not of however many
- * there have been. Beyond {@link GONE_MAX} handlers the bundles go of those that have been gone for longest; what stays of
- * them is which number is next, for a number names one content for ever (D2).
+ * Versions of handlers that are gone: they stay, to be looked at and gone back to, and so that one that comes back has its
+ * own again; but not of however many there have been. Beyond {@link GONE_MAX} handlers the bundles go of those that have
+ * been gone for longest; what stays of them is which number is next, for a number names one content for ever (D2).
  */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,13 @@ import { isHandlerName } from "./sources.ts";
 import { Versions } from "./versions.ts";
 
 export const GONE_MAX = 100;
+
+/** What is kept of a handler that is gone; undefined when it is nothing. */
+export async function versionsOfGone(folder: string | undefined, name: string): Promise<Versions | undefined> {
+  if (folder === undefined || !isHandlerName(name)) return undefined;
+  const versions = await Versions.open(join(folder, name));
+  return versions.list.versions.length === 0 ? undefined : versions;
+}
 
 /** Never throws: what cannot be looked at, or removed, is tried again the next time. */
 export async function forgetGone(folder: string, isThere: (name: string) => boolean, log: Log): Promise<void> {

@@ -22,7 +22,7 @@ import { successionOf } from "./succession.ts";
 import { assertComparable, candidateOf, triable } from "./trying.ts";
 import { loadDigest, unchanged } from "./unchanged.ts";
 import { hashOf } from "./versions.ts";
-import type { VersionList, Versions } from "./versions.ts";
+import type { StoredVersion, VersionList, Versions } from "./versions.ts";
 
 export interface RolloutDoors extends MakerDoors, BooksDoors {
   readonly live: (handler: LiveHandler) => Promise<void>;
@@ -92,6 +92,14 @@ export class Rollout {
   async upload(built: Sources, file: string, by: By): Promise<LiveHandler> {
     await this.#deploy(built, file, by, { isUploaded: true });
     return this.live as LiveHandler;
+  }
+
+  /** The handler is gone: a version that is kept is live again, without `to` the one that was last. Throws a Fault. */
+  async bringBack(to: number | undefined, by: By): Promise<number> {
+    const stored = await this.#stored(to ?? this.versions?.lastLive ?? 0);
+    await this.#goLive(this.#maker.again(stored), stored.config, by, { isUploaded: true });
+    this.mend();
+    return stored.version;
   }
 
   /** Tries a version beside the live one. `share` of the keys, 0: as a shadow. Throws a Fault. */
@@ -283,8 +291,7 @@ export class Rollout {
     if (target === live.version) throw new Fault("DEPLOY_SAME", `version ${target} of handler ${this.name} is live`);
     const { probationMs, before, candidate, mark } = versions.list;
     try {
-      const stored = await versions.read(target);
-      if (stored === undefined) throw this.#books.unknown(target);
+      const stored = await this.#stored(target);
       // Only what it replaced is known to be good.
       await this.#run({ ...this.#maker.again(stored), hasServed: target === before });
       this.#exported = stored.config;
@@ -378,13 +385,14 @@ export class Rollout {
     this.#books.close();
   }
 
-  // --- parts
-
   /** A version that is kept, as it would run now. Throws a Fault. */
   async kept(version: number): Promise<LiveHandler> {
-    if (this.live?.version === version) return this.live;
+    return this.live?.version === version ? this.live : this.#maker.again(await this.#stored(version));
+  }
+
+  async #stored(version: number): Promise<StoredVersion> {
     const stored = await this.versions?.read(version);
     if (stored === undefined) throw this.#books.unknown(version);
-    return this.#maker.again(stored);
+    return stored;
   }
 }

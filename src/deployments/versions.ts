@@ -135,6 +135,12 @@ export class Versions {
     return this.entry(this.#list.live);
   }
 
+  /** Number of the one to go back to when the handler is gone: that was live then; 0: none. */
+  get lastLive(): number {
+    const { live, history } = this.#list;
+    return live === 0 ? (history.findLast(({ what }) => what === "removed")?.version ?? 0) : live;
+  }
+
   /** Number of the one that was live last, undefined when none was. */
   get liveNumber(): number | undefined {
     return this.#list.live === 0 ? undefined : this.#list.live;

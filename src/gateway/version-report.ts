@@ -14,12 +14,12 @@ export function versionsSource(deployments: Deployments, pipeline: Pipeline): Ve
       version: await deployments.rollBack(name, version, by),
       at: "live",
     }),
-    remove: (name) => deployments.remove(name, {}),
+    remove: (name, by) => deployments.remove(name, by),
   };
 }
 
-function answerOf(name: string, deployments: Deployments, pipeline: Pipeline): VersionsAnswer {
-  const { live, before, candidate, versions, history } = deployments.versions(name);
+async function answerOf(name: string, deployments: Deployments, pipeline: Pipeline): Promise<VersionsAnswer> {
+  const { live, before, candidate, versions, history } = await deployments.versions(name);
   const watched = pipeline.figures().handlers.find((line) => line.name === name)?.versions;
   const none = (version: number) => ({ version, done: 0, failed: 0 });
   return {

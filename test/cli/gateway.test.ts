@@ -149,7 +149,14 @@ describe("pub, status and health on a running gateway", () => {
     expect(await shown()).toMatchObject({ version: 2, onProbation: true });
     const live = await cli("versions", "newcomer");
     expect(live.out).toMatch(/live, on probation: 0 of 200 events, 0 failed \(2 may\)/);
-    expect((await cli("handlers", "rm", "newcomer", "--yes")).err).toContain("its versions are kept");
+    expect((await cli("handlers", "rm", "newcomer", "-m", "sold", "--yes")).err).toContain("its versions are kept");
+    const gone = await cli("versions", "newcomer");
+    expect(gone.out).toMatch(/ 2 +removed .* sold$/m);
+    expect(gone.out).not.toMatch(/ live$/m);
+    expect((await cli("handlers", "rm", "newcomer")).err).toContain("[CONTROL_NOT_FOUND]");
+    expect((await cli("rollback", "newcomer")).err).toContain("newcomer 2 is live");
+    expect(await shown()).toMatchObject({ version: 2 });
+    await cli("handlers", "rm", "newcomer", "--yes");
   });
 
   it("pub ends with 4 when the broker does not take the message", async () => {

@@ -60,13 +60,13 @@ describe("a handler's versions", () => {
     expect(await (await post(opened, "promote", { message: "fine" })).json()).toMatchObject({ version: 3, at: "live" });
     expect(await (await post(opened, "rollback", { version: 1 })).json()).toMatchObject({ version: 1 });
     expect(await (await post(opened, "rollback", {})).json()).toMatchObject({ at: "live" });
-    const removed = await opened.ask("/api/v1/handlers/overheat", { method: "DELETE" });
+    const removed = await opened.ask("/api/v1/handlers/overheat?author=ada", { method: "DELETE" });
     expect(await removed.json()).toEqual({ waiting: 4 });
     expect(opened.source.asked).toEqual([
       ["promote", "overheat", { message: "fine" }],
       ["rollBack", "overheat", { version: 1 }],
       ["rollBack", "overheat", {}],
-      ["remove", "overheat"],
+      ["remove", "overheat", { author: "ada" }],
     ]);
   });
 });

@@ -13,7 +13,7 @@ describe("a deploy", () => {
   it("of a handler that the folder does not have stays across restarts, until it is removed", async () => {
     await open();
     expect(await deploy("return 1")).toEqual({ version: 1, at: "live", before: undefined });
-    expect(stage.opened.deployments.versions("h").versions).toMatchObject([
+    expect((await stage.opened.deployments.versions("h")).versions).toMatchObject([
       { version: 1, author: "ada", message: "return 1" },
     ]);
     await stage.opened.deployments.scan();
@@ -25,6 +25,46 @@ describe("a deploy", () => {
     expect(stage.opened.live).toEqual([]);
     // Numbers go on.
     expect(await deploy("return 2")).toMatchObject({ version: 2 });
+  });
+
+  it("of a handler that is gone can be gone back to, also after a restart", async () => {
+    await open();
+    await deploy("return 1");
+    await deploy("return 2");
+    await stage.opened.deployments.remove("h", { author: "ada", message: "a mistake" });
+    await again();
+    expect(await stage.opened.deployments.versions("h")).toMatchObject({ live: 0, versions: [{}, {}] });
+    expect((await stage.opened.deployments.versions("h")).history.at(-1)).toMatchObject({
+      ...{ what: "removed", version: 2, author: "ada", why: "a mistake" },
+    });
+    const back = (version?: number) => stage.opened.deployments.rollBack("h", version, {}).catch(codeOf);
+    expect(await back(7)).toBe("DEPLOY_NO_VERSION");
+    expect(stage.opened.live).toEqual([]);
+    expect(await back()).toBe(2);
+    expect((await history()).slice(-2)).toEqual(["2 removed", "2 live"]);
+    await again();
+    expect(live()).toBe(2);
+    await stage.opened.deployments.remove("h", {});
+    expect(await back(1)).toBe(1);
+    expect(await stage.opened.deployments.rollBack("never", undefined, {}).catch(codeOf)).toBe("CONTROL_NOT_FOUND");
+    expect(await stage.opened.deployments.versions("never").catch(codeOf)).toBe("CONTROL_NOT_FOUND");
+    expect(await stage.opened.deployments.versions("../admin.token").catch(codeOf)).toBe("CONTROL_NOT_FOUND");
+  });
+
+  it("of a handler whose source has gone, or fails from the start, can be gone back to as well", async () => {
+    await open();
+    await save("return 1");
+    stage.folder.remove("h.ts");
+    await stage.opened.deployments.scan();
+    expect(stage.opened.removed).toEqual(["h"]);
+    expect(await stage.opened.deployments.rollBack("h", undefined, {})).toBe(1);
+    await stage.opened.deployments.scan();
+    await again();
+    expect(live()).toBe(1);
+    // The source is news again only when it is another one.
+    await save("return 1");
+    await save("return 2");
+    expect(live()).toBe(2);
   });
 
   it("goes over what the folder has, until that changes", async () => {
@@ -46,7 +86,7 @@ describe("a deploy", () => {
     expect(await refused("return 2", { name: "Not-a-name" })).toBe("DEPLOY_NAME_INVALID");
     expect(await refused("return 2", { name: "other", config: "{}" })).toBe("DEPLOY_NO_TRIGGER");
     expect(live()).toBe(1);
-    expect(stage.opened.deployments.versions("h").versions).toHaveLength(1);
+    expect((await stage.opened.deployments.versions("h")).versions).toHaveLength(1);
   });
 
   it("of what would be another content on disk, or could be taken for another one, is refused (D2)", async () => {
@@ -89,7 +129,7 @@ describe("a deploy", () => {
     await deploy("return 2");
     mkdirSync(join(stage.folder.data, "h", "versions.json.new"));
     expect(await stage.opened.deployments.rollBack("h", 1, {}).catch(codeOf)).toBe("DEPLOY_STORE_FAILED");
-    expect([live(), stage.opened.deployments.versions("h").live]).toEqual([2, 2]);
+    expect([live(), (await stage.opened.deployments.versions("h")).live]).toEqual([2, 2]);
   });
 
   it("that is taken back by a verdict is so, and shown so, also where that cannot be remembered", async () => {
@@ -99,7 +139,7 @@ describe("a deploy", () => {
     mkdirSync(join(stage.folder.data, "h", "versions.json.new"));
     stage.opened.deployments.judged("h", 2, { at: "rejected", reason: "it fails" });
     await stage.opened.deployments.scan();
-    expect([live(), stage.opened.deployments.versions("h").live]).toEqual([1, 1]);
+    expect([live(), (await stage.opened.deployments.versions("h")).live]).toEqual([1, 1]);
   });
 
   it("that cannot go live at a start does when the config is mended", async () => {
@@ -132,7 +172,7 @@ describe("a deploy", () => {
         "DEPLOY_OTHER_TRIGGERS",
       );
     }
-    expect(stage.opened.deployments.versions("h").versions.length).toBeLessThanOrEqual(12);
+    expect((await stage.opened.deployments.versions("h")).versions.length).toBeLessThanOrEqual(12);
   });
 
   it("of a handler in the folder cannot be removed by itself", async () => {
@@ -156,7 +196,7 @@ describe("a version that is tried beside the live one", () => {
       before: 1,
     });
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 2, candidate: undefined, probation: { eventsMax: 200 } });
-    expect(history()).toEqual(["1 live", "2 canary", "2 live"]);
+    expect(await history()).toEqual(["1 live", "2 canary", "2 live"]);
     await again();
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 2, candidate: undefined });
   });
@@ -173,7 +213,7 @@ describe("a version that is tried beside the live one", () => {
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 1, candidate: { version: 3, share: 0 } });
     expect(await stage.opened.deployments.rollBack("h", undefined, { message: "seen enough" })).toBe(1);
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 1, candidate: undefined });
-    expect(history()).toEqual(["1 live", "2 canary", "2 dropped", "3 shadow", "3 dropped"]);
+    expect(await history()).toEqual(["1 live", "2 canary", "2 dropped", "3 shadow", "3 dropped"]);
     expect(await stage.opened.deployments.promote("h", {}).catch(codeOf)).toBe("DEPLOY_NO_CANDIDATE");
   });
 
@@ -193,9 +233,9 @@ describe("a version that is tried beside the live one", () => {
       },
     );
     expect(seen).toEqual([1]);
-    expect(stage.opened.deployments.versions("h")).toMatchObject({ live: 1 });
-    expect(stage.opened.deployments.versions("h").candidate).toBeUndefined();
-    expect(history().at(-1)).toBe("2 dropped");
+    expect(await stage.opened.deployments.versions("h")).toMatchObject({ live: 1 });
+    expect((await stage.opened.deployments.versions("h")).candidate).toBeUndefined();
+    expect((await history()).at(-1)).toBe("2 dropped");
     expect(takenBack).toEqual([["h", 2]]);
   });
 

@@ -19,7 +19,7 @@ describe("a version that comes after another one", () => {
     await stage.opened.deployments.scan();
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 2 });
     expect(stage.opened.live.at(-1)?.probation).toBeUndefined();
-    expect(history()).toEqual(["1 live", "2 live", "2 passed"]);
+    expect(await history()).toEqual(["1 live", "2 live", "2 passed"]);
   });
 
   it("is on probation again after a restart, and not when it had passed", async () => {
@@ -52,7 +52,7 @@ describe("a version that comes after another one", () => {
     await save("return 2");
     expect(stage.opened.live.at(-1)?.probation).toBeDefined();
     await expect.poll(() => stage.opened.live.at(-1)?.probation, { timeout: 5000 }).toBeUndefined();
-    await expect.poll(() => history().at(-1)).toBe("2 passed");
+    await expect.poll(async () => (await history()).at(-1)).toBe("2 passed");
   });
 
   it("is not watched where nobody wants that", async () => {
@@ -161,7 +161,7 @@ describe("rolling back by hand", () => {
     for (const n of [1, 2, 3]) await save(`return ${n}`);
     expect(await stage.opened.deployments.rollBack("h", undefined, { author: "ada", message: "too hot" })).toBe(2);
     expect(live()).toBe(2);
-    expect(stage.opened.deployments.versions("h").history.at(-1)).toMatchObject({
+    expect((await stage.opened.deployments.versions("h")).history.at(-1)).toMatchObject({
       what: "rolled-back",
       why: "too hot",
       author: "ada",

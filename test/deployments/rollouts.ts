@@ -65,5 +65,5 @@ export async function save(body: string): Promise<void> {
 
 export const live = (): number | undefined => stage.opened.live.at(-1)?.version;
 export const codeOf = (thrown: unknown): unknown => (thrown as { code?: unknown }).code;
-export const history = (): string[] =>
-  stage.opened.deployments.versions("h").history.map(({ what, version }) => `${version} ${what}`);
+export const history = async (): Promise<string[]> =>
+  (await stage.opened.deployments.versions("h")).history.map(({ what, version }) => `${version} ${what}`);

@@ -78,7 +78,7 @@ export class MemorySource implements ControlSource {
 
   readonly asked: unknown[] = [];
   readonly versions: ControlSource["versions"] = {
-    list: (name) => {
+    list: async (name) => {
       if (name !== "overheat") throw new Fault("CONTROL_NOT_FOUND", `there is no handler ${name}`);
       return { name, live: { version: 2, done: 5, failed: 1 }, before: 1, versions: [], history: [] };
     },
@@ -99,8 +99,8 @@ export class MemorySource implements ControlSource {
       this.asked.push(["rollBack", name, to]);
       return { name, version: 1, at: "live" };
     },
-    remove: async (name) => {
-      this.asked.push(["remove", name]);
+    remove: async (name, by) => {
+      this.asked.push(["remove", name, by]);
       return 4;
     },
   };
