@@ -241,6 +241,7 @@ async function openRooms(
       if (fault.code === "HANDLER_ROLLED_BACK") watching.rolledBack(name, fault.message);
     },
     mended: (name) => hosting.mended(name),
+    decided: (name, decision) => telling.decided(name, decision),
     takeBack: (name, version, mark) => hosting.takeBack(name, version, mark),
     letterMark: () => journal.dead.next,
   });

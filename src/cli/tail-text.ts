@@ -79,6 +79,10 @@ function deploy({ what, version, share, message }: DeployEntry): string {
       return `version ${version} runs on ${Math.round((share ?? 0) * 100)} % of the keys`;
     case "shadow":
       return `version ${version} runs as a shadow`;
+    case "passed":
+      return `version ${version} has passed its probation`;
+    case "dropped":
+      return `version ${version} is not tried any more${why}`;
     case "failed":
       return `not taken on${why}`;
     case "rolled-back":

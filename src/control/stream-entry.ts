@@ -41,7 +41,7 @@ export interface OutcomeEntry extends Shared, About {
 export interface DeployEntry extends Shared {
   readonly at: "deploy";
   readonly handler: string;
-  readonly what: "live" | "canary" | "shadow" | "failed" | "rolled-back" | "removed";
+  readonly what: "live" | "canary" | "shadow" | "passed" | "dropped" | "failed" | "rolled-back" | "removed";
   readonly version?: number;
   /** Of a canary: its share of the keys. */
   readonly share?: number;

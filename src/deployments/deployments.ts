@@ -33,7 +33,7 @@ import { asFault } from "./maker.ts";
 import type { DeploymentsOptions } from "./options.ts";
 import { Rollout } from "./rollout.ts";
 import type { By } from "./maker.ts";
-import type { Figures, RolloutDoors } from "./rollout.ts";
+import type { Figures, RolloutDoors } from "./rollout-doors.ts";
 import { Patience } from "./patience.ts";
 import { placing } from "./places.ts";
 import type { HandlersSettings } from "./settings.ts";
@@ -75,6 +75,7 @@ export class Deployments {
       live: placing(options.live, () => this.#handlers),
       suggest: options.suggest ?? ((): undefined => undefined),
       warm: options.warm ?? (() => Promise.resolve(undefined)),
+      decided: options.decided ?? ((): undefined => undefined),
       handlers: () => this.#handlers,
       queue: (work) => void this.#work.queue(work),
     };

@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import type { Suggest } from "./compose.ts";
 import type { Candidate, Inspection, LiveHandler } from "./handler.ts";
-import type { RolloutDoors } from "./rollout.ts";
+import type { RolloutDoors } from "./rollout-doors.ts";
 import type { HandlersSettings } from "./settings.ts";
 
 export interface DeploymentsOptions {
@@ -26,6 +26,8 @@ export interface DeploymentsOptions {
   readonly failed: (name: string, fault: Fault) => void;
   /** What `failed` told last of the name holds no more, and no version went live for it: its source is as it was, or gone. */
   readonly mended: (name: string) => void;
+  /** What was decided about a version that was watched. */
+  readonly decided?: RolloutDoors["decided"];
   readonly takeBack: RolloutDoors["takeBack"];
   readonly letterMark: RolloutDoors["letterMark"];
 }

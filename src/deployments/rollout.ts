@@ -12,30 +12,17 @@
 import { Fault } from "../fault.ts";
 import { grantFields } from "./grants.ts";
 import { Books } from "./books.ts";
-import type { BooksDoors } from "./books.ts";
 import { isSame } from "./handler.ts";
 import type { CandidateHandler, LiveHandler } from "./handler.ts";
 import { asFault, Maker } from "./maker.ts";
-import type { By, MakerDoors, Sources } from "./maker.ts";
+import type { By, Sources } from "./maker.ts";
+import type { Figures, RolloutDoors } from "./rollout-doors.ts";
 import { shownTriggers } from "./shown.ts";
 import { successionOf } from "./succession.ts";
 import { assertComparable, candidateOf, triable } from "./trying.ts";
 import { loadDigest, unchanged } from "./unchanged.ts";
 import { hashOf } from "./versions.ts";
 import type { StoredVersion, VersionList, Versions } from "./versions.ts";
-
-export interface RolloutDoors extends MakerDoors, BooksDoors {
-  readonly live: (handler: LiveHandler) => Promise<void>;
-  readonly warm: (handler: LiveHandler) => Promise<Fault | undefined>;
-  readonly failed: (name: string, fault: Fault) => void;
-  readonly mended: (name: string) => void;
-}
-
-export interface Figures {
-  deploys: number;
-  failures: number;
-  rollbacks: number;
-}
 
 export class Rollout {
   readonly name: string;
@@ -265,6 +252,7 @@ export class Rollout {
     const { live, versions } = this;
     if (live === undefined || versions === undefined || !this.#books.isWatched(version)) return;
     this.#doors.log.info({ handler: this.name, version }, "handler has passed its probation");
+    this.#doors.decided(this.name, { what: "passed", version });
     if (version !== live.version) return; // A candidate goes on until somebody decides.
     this.#books.watch(version, undefined);
     await this.#run({ ...live, probation: undefined });
@@ -355,6 +343,7 @@ export class Rollout {
     await this.#books.remember({ candidate: undefined }, step);
     const fields = { handler: this.name, dropped: candidate.version, version: live.version, why, again };
     this.#doors.log.warn(fields, "what was tried beside the live version is dropped");
+    this.#doors.decided(this.name, { what: "dropped", version: candidate.version, why });
     return live.version;
   }
 

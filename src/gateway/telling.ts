@@ -2,6 +2,7 @@
 import type { DeployEntry, Level, OutcomeEntry, UplinkEntry } from "../control/stream-entry.ts";
 import type { Stream } from "../control/stream.ts";
 import type { LiveHandler } from "../deployments/deployments.ts";
+import type { Decision } from "../deployments/rollout-doors.ts";
 import { eventId, eventRecord } from "../event.ts";
 import type { Fault } from "../fault.ts";
 import type { Failure, Output, Task } from "../task.ts";
@@ -67,7 +68,12 @@ export class Telling implements Outcomes {
     if (candidate !== undefined) {
       const { version: tried, share } = candidate;
       this.#deploy({ handler, what: share > 0 ? "canary" : "shadow", version: tried, ...(share > 0 ? { share } : {}) });
-    } else this.#deploy({ handler, what: "live", version });
+    } else if (before?.startsWith(`${version} `) !== true) this.#deploy({ handler, what: "live", version });
+  }
+
+  decided(handler: string, { what, version, why }: Decision): void {
+    const message = why === undefined ? {} : { message: shortened(why, MESSAGE_CHARS_MAX) };
+    this.#deploy({ handler, what, version, ...message });
   }
 
   /** Why the newest build is not live, or the version before is live again. */

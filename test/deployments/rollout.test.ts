@@ -10,7 +10,8 @@ eachWithItsFolder();
 
 describe("a version that comes after another one", () => {
   it("is on probation, until whoever runs it says that it has passed", async () => {
-    await open();
+    const decided: unknown[] = [];
+    await open({}, { decided: (...what) => decided.push(what) });
     await save("return 1");
     expect(stage.opened.live.at(-1)?.probation).toBeUndefined();
     await save("return 2");
@@ -20,6 +21,7 @@ describe("a version that comes after another one", () => {
     expect(stage.opened.live.at(-1)).toMatchObject({ version: 2 });
     expect(stage.opened.live.at(-1)?.probation).toBeUndefined();
     expect(await history()).toEqual(["1 live", "2 live", "2 passed"]);
+    expect(decided).toEqual([["h", { what: "passed", version: 2 }]]);
   });
 
   it("is on probation again after a restart, and not when it had passed", async () => {

@@ -141,6 +141,13 @@ describe("a canary", () => {
     const { candidate, live, history } = await stage.versions();
     expect([candidate, live.version]).toEqual([undefined, 1]);
     expect(history.map(({ what }) => what)).toEqual(["live", "canary", "dropped"]);
+    const tail = await stage.run("tail", "count", "--level", "error", "--since", "10m", "-n", "3");
+    const told = tail.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { what: string; message?: string });
+    expect(told.map(({ what }) => what)).toEqual(["live", "canary", "dropped"]);
+    expect(told.at(-1)?.message).toMatch(/ events failed/);
   });
 });
 
