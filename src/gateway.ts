@@ -248,6 +248,7 @@ async function openRooms(
   opened.resolve(deployments);
   stack.defer(() => deployments.close());
   pipeline.lines.begun();
+  journal.begun();
   sayStranded(hosting.stranded(), log);
   const ticker = new Ticker({
     schedules: triggers.schedule,

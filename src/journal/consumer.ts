@@ -69,7 +69,7 @@ export class Consumer implements Counted {
   group = -1;
   /** Changed since the last checkpoint. */
   unchecked = false;
-  /** Monotonic: since when nobody has taken from it; undefined while a feed is open. */
+  /** Monotonic: since when nobody has taken from it; undefined while a feed is open, or may still be at the start. */
   idleSinceMs: number | undefined;
   #seqs = new Float64Array(SEQS_FIRST);
   readonly #nameBytes: Buffer;

@@ -73,6 +73,16 @@ export class Feeds {
     return feed;
   }
 
+  /** A start may take long, longer than `retain`: until it is over, nobody who has not come counts as gone. */
+  begun(): void {
+    const { handlers, outboxes, feeds, clock } = this.#core;
+    const idle = [
+      ...handlers.filter((handler) => handler !== undefined && feeds[handler.id] === undefined),
+      ...outboxes.flatMap((outbox) => (outbox === undefined || outbox.feed !== undefined ? [] : [outbox.uplink])),
+    ];
+    for (const consumer of idle) consumer.idleSinceMs ??= clock.monotonic();
+  }
+
   #doors(): Pick<FeedDoors, "reader" | "position" | "touched" | "failed"> {
     const core = this.#core;
     return {

@@ -187,6 +187,11 @@ export class Journal {
     this.#core.writer.schedule();
   }
 
+  /** Whoever runs has opened its feed: what waits for others will expire. Until then nothing does. */
+  begun(): void {
+    this.#feeds.begun();
+  }
+
   // --- staging
 
   /**
@@ -337,10 +342,7 @@ export class Journal {
     return pendingOf(this.#core.handlers);
   }
 
-  /**
-   * Gives up, in one commit, all that waits for the handler or route of this name: nobody may run it any more. Resolves
-   * with how many tasks; undefined when there has never been one of this name.
-   */
+  /** Gives up, in one commit, all that waits for it: nobody may run it any more. Undefined: there never was such a name. */
   async dropPending(name: string): Promise<number | undefined> {
     const handler = this.#core.handlers[this.#handlerIds.get(name) ?? 0];
     return handler === undefined ? undefined : dropPending(this.#core, handler);

@@ -97,7 +97,6 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   for (const handler of books.handlers.values()) core.handlers[handler.id] = handler;
   for (const uplink of books.uplinks.values()) core.outboxes[uplink.id] = newOutbox(uplink);
   for (const consumer of consumersOf(core)) {
-    consumer.idleSinceMs = clock.monotonic();
     if (consumer.kind === UPLINK) header.uplinkNext = Math.max(header.uplinkNext, consumer.id + 1);
     else {
       header.handlerNext = Math.max(header.handlerNext, consumer.id + 1);

@@ -30,7 +30,8 @@ const DROP_ABOVE = 0.95;
 const PAGES_MAX = 512;
 /** Rows of records deleted in one sweep. */
 const RECORD_ROWS_MAX = 4096;
-/** A handler or uplink that nobody has opened for so long counts as gone. */
+/** A handler or uplink that nobody has open for so long counts as gone, however short `retain` is: it may be on its way
+ * to other settings. At a start nobody is gone before all have come (Journal.begun). */
 const GONE_AFTER_MS = 60_000;
 /** After so many bytes have been deleted, the store is asked to give the room back. */
 const COMPACT_SHARE = 0.125;
@@ -227,7 +228,7 @@ export class Retention {
     const nowMs = core.clock.monotonic();
     const oldMs = core.clock.now() - core.limits.retainMs;
     const isGone = ({ idleSinceMs }: Consumer): boolean =>
-      idleSinceMs !== undefined && nowMs - idleSinceMs >= Math.min(GONE_AFTER_MS, core.limits.retainMs);
+      idleSinceMs !== undefined && nowMs - idleSinceMs >= GONE_AFTER_MS;
     const gone = core.handlers.filter((handler) => handler !== undefined && isGone(handler));
     for (const handler of gone) {
       if (handler.parked > 0) await this.#expireParked(handler, oldMs);

@@ -344,12 +344,45 @@ describe("further limits", () => {
     if (task !== undefined) first.settle(task, { at: "retry", dueMs: 0, failure }, 1);
     await first.close();
     const second = await openJournal(path, { clock, retainMs: 3_600_000, sweepMs: 5 });
+    second.begun();
     clock.pass(3_500_000);
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(second.ledger().events).toMatchObject({ pending: 10, expired: 0 });
     clock.pass(200_000);
     await expect.poll(() => second.ledger().events.expired, { timeout: 5000 }).toBe(10);
     await expect.poll(() => second.figures().eventBytes, { timeout: 5000 }).toBe(0);
+    expect(await second.audit()).toEqual(second.ledger());
+  });
+
+  it("tasks and outputs do not expire while those that they are for may still come, however short `retain` is", async () => {
+    const path = await dataFolder();
+    const clock = new SetClock();
+    const first = await openJournal(path, { clock });
+    const handler = first.handlerId("late");
+    const uplink = first.uplinkId("late");
+    const feed = first.tasks(handler, byTopic, nothing);
+    for (let tag = 0; tag < 10; tag++) first.append(draft("t", "", { timeMs: clock.now() }), [handler], receiver, tag);
+    await first.synced();
+    const [task] = await takeTasks(feed, 1);
+    if (task !== undefined) first.settle(task, done([output(uplink, "1")]), 1);
+    await first.close();
+    const second = await openJournal(path, { clock, retainMs: 0, sweepMs: 5 });
+    // Several sweeps.
+    const swept = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
+    clock.pass(600_000);
+    await swept();
+    // The handler has come, and is taken to other settings; the uplink is still being waited for.
+    second.tasks(handler, byTopic, nothing).close();
+    clock.pass(30_000);
+    await swept();
+    expect(second.ledger().events).toMatchObject({ pending: 9, expired: 0 });
+    expect(second.ledger().uplinks["late"]).toMatchObject({ waiting: 1, expired: 0 });
+    second.begun();
+    clock.pass(30_000);
+    await expect.poll(() => second.ledger().events.expired, { timeout: 5000 }).toBe(9);
+    expect(second.ledger().uplinks["late"]).toMatchObject({ waiting: 1, expired: 0 });
+    clock.pass(30_000);
+    await expect.poll(() => second.ledger().uplinks["late"]?.expired, { timeout: 5000 }).toBe(1);
     expect(await second.audit()).toEqual(second.ledger());
   });
 });
