@@ -102,7 +102,7 @@ export class Pipeline {
   }
 
   #isHeldBack(line: Line): boolean {
-    if (!line.settings.to.some(this.#options.isFull)) return false;
+    if (!line.isHeldBack(this.#options.isFull)) return false;
     this.#recheck ??= setTimeout(() => {
       this.#recheck = undefined;
       this.lines.runAll();

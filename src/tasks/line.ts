@@ -5,7 +5,7 @@
 import { eventRecord } from "../event.ts";
 import { Fault } from "../fault.ts";
 import type { Log } from "../log.ts";
-import type { Failure, Outcome, Task } from "../task.ts";
+import type { Failure, Outcome, Output, Task } from "../task.ts";
 import { backoffMs } from "../time.ts";
 import type { Backoff, Clock } from "../time.ts";
 import { BUDGETS, RATE } from "./budgets.ts";
@@ -109,6 +109,8 @@ export class Line {
   #lastPort = -1;
   /** Of the version whose batch is being settled: where its outputs go, and what they are. */
   #own: Pick<LineSettings, "to" | "type">;
+  /** Uplinks that outputs have gone to since its version came, beside those of its settings. */
+  readonly #named = new Set<number>();
   /** What its runner says that the batch took; how many of its tasks ran so far, and failed. */
   #spent: Spent = NOTHING_SPENT;
   #meanMs: number | undefined;
@@ -148,11 +150,19 @@ export class Line {
     const tried = this.watch.candidate?.version;
     const isAnother =
       settings.version !== this.settings.version || (tried !== undefined && tried !== settings.candidate?.version);
+    if (isAnother) this.#named.clear();
     this.settings = settings;
     this.watch.take(settings);
     this.#own = settings;
     this.paused = this.held = false;
     return isAnother;
+  }
+
+  /** Whether its outputs go to an uplink that `isFull`: what outputs name is known once they have named it. */
+  isHeldBack(isFull: (uplink: number) => boolean): boolean {
+    if (this.settings.to.some(isFull)) return true;
+    for (const uplink of this.#named) if (isFull(uplink)) return true;
+    return false;
   }
 
   /** Which of the lane's ports is asked first: the one after that which had something last, so that each has its turn. */
@@ -239,7 +249,7 @@ export class Line {
           this.watch.now.done++;
           if (this.#probation !== undefined) this.#probation.done++;
           this.#ran++;
-          if (outputs.length > 0) this.#rate.spend(outputs.length);
+          if (outputs.length > 0) this.#sends(outputs);
           this.#context.settle(task, { at: "done", outputs, state: result.state }, this.version, this.#startMs);
           if (this.#isWatched) this.#context.outcomes?.done(this.#ended(task, "done"), outputs);
           if (task.parked) this.parked.settled(task.key, 1);
@@ -261,6 +271,11 @@ export class Line {
       case "unrun":
         return false;
     }
+  }
+
+  #sends(outputs: readonly Output[]): void {
+    this.#rate.spend(outputs.length);
+    for (const { to } of outputs) if (to !== this.settings.to) for (const uplink of to) this.#named.add(uplink);
   }
 
   /** One of its tasks has cost a runner. What a candidate does is not held against the live version. */
