@@ -12,7 +12,9 @@ export interface Answer {
   readonly text: string;
 }
 
+/** So much is read of an answer's body, and for so long after its head. */
 export const ANSWER_BYTES_MAX = 4096;
+export const ANSWER_MS_MAX = 1000;
 const QUOTED_CHARS_MAX = 500;
 
 /**

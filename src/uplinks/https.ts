@@ -16,7 +16,7 @@ import type { OutboxEntry } from "../task.ts";
 import { deliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
 import { GrowingBuffer } from "./growing-buffer.ts";
-import { ANSWER_BYTES_MAX, judge } from "./http-answer.ts";
+import { ANSWER_BYTES_MAX, ANSWER_MS_MAX, judge } from "./http-answer.ts";
 import type { Answer } from "./http-answer.ts";
 import { networkFault } from "./network-fault.ts";
 import { tlsOptions, tlsSettings } from "./tls-files.ts";
@@ -211,6 +211,11 @@ class HttpsUplink implements Uplink {
       request.on("response", (response) => {
         readAnswer(response).then(resolve, reject);
       });
+      // Nobody has asked for another protocol; without this nothing at all would be heard of it.
+      request.on("upgrade", ({ statusCode = 0 }, socket) => {
+        socket.destroy();
+        resolve({ status: statusCode, retryAfter: undefined, text: "" });
+      });
       request.end(body);
     });
   }
@@ -223,15 +228,25 @@ function isStale(request: ClientRequest, error: NodeJS.ErrnoException): boolean 
   return request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-/** Reads the little of the body that may say something, and lets go of the connection. */
+/**
+ * Reads the little of the body that may say something, and lets go of the connection. What the batch comes to is said by
+ * the status: a body that never ends, or breaks off, would have it sent again and again to who has it.
+ */
 async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    // The rest is not worth the connection.
-    if (bytes > ANSWER_BYTES_MAX) break;
+  const patience = setTimeout(() => response.destroy(), ANSWER_MS_MAX);
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      // The rest is not worth the connection.
+      if (bytes > ANSWER_BYTES_MAX) break;
+    }
+  } catch {
+    // So much for the words.
+  } finally {
+    clearTimeout(patience);
   }
   const text = Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString();
   return { status: response.statusCode ?? 0, retryAfter: response.headers["retry-after"], text };

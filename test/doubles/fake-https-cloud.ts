@@ -17,6 +17,10 @@ export type HttpsBehaviour =
   /** Reads the body and then resets the connection. */
   | { readonly at: "resetting" }
   | { readonly at: "slow"; readonly ms: number }
+  /** Takes the request and says so; then the answer's body never ends, or the connection does within it. */
+  | { readonly at: "trailing"; readonly ends: "never" | "within" }
+  /** Answers that it goes on in another protocol. */
+  | { readonly at: "switching" }
   /** Answers with a status and takes nothing. */
   | {
       readonly at: "answering";
@@ -118,6 +122,14 @@ export class FakeHttpsCloud {
         return;
       case "answering":
         say(behaviour.status, behaviour.headers, behaviour.text);
+        return;
+      case "trailing":
+        this.taken.push(...events);
+        response.writeHead(200).write("thank");
+        if (behaviour.ends === "within") request.socket.end();
+        return;
+      case "switching":
+        request.socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n");
         return;
       case "slow":
         await new Promise((resolve) => setTimeout(resolve, behaviour.ms));

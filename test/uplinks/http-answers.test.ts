@@ -173,4 +173,26 @@ describe("an https uplink", () => {
     await outbox.drained();
     expect(uplinks.figures()["cloud"]).toMatchObject({ faults: 0, batches: 1 });
   });
+
+  it.each(["never", "within"] as const)("takes a status for what it says, where its body ends %s", async (ends) => {
+    const { cloud, outbox, start } = await opened();
+    cloud.behaviour = { at: "trailing", ends };
+    outbox.emitMany(20);
+    const uplinks = start({ timeout: "20s" });
+    await outbox.drained();
+    expect(uplinks.figures()["cloud"]).toMatchObject({ faults: 0, delivered: 20 });
+    expect(seqs(cloud)).toEqual(upTo(20));
+  });
+
+  it("waits and tries again where the other side answers in another protocol", async () => {
+    const { cloud, outbox, start } = await opened();
+    cloud.behaviour = { at: "switching" };
+    outbox.emitMany(2);
+    const uplinks = start({ timeout: "20s" });
+    await outbox.until(() => (uplinks.figures()["cloud"]?.faults ?? 0) >= 2);
+    expect(uplinks.status()[0]?.fault).toMatchObject({ code: "UPLINK_BUSY", message: "HTTP 101" });
+    cloud.behaviour = { at: "well" };
+    await outbox.drained();
+    expect(seqs(cloud)).toEqual(upTo(2));
+  });
 });
