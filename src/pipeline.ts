@@ -168,7 +168,7 @@ export class Pipeline {
     } else {
       const runner = this.lines.placement.trials(batch.runner);
       this.#trials.suspects.hold(line, batch, runner, crashed, again);
-      this.#trials.go(runner);
+      setImmediate(() => this.#trials.go(runner)); // All of a dead runner's batches come back now, and one of them is chosen.
     }
   }
 

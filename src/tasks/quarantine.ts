@@ -28,6 +28,12 @@ export class Quarantine {
     return this.#lost;
   }
 
+  /** Likewise within the last ten minutes. */
+  get recent(): number {
+    const nowMs = this.#clock.monotonic();
+    return this.#losses.filter((atMs) => nowMs - atMs < MEMORY_MS).length;
+  }
+
   /** Milliseconds that are left, 0 when it is not in quarantine. */
   get leftMs(): number {
     return this.#untilMs === 0 ? 0 : Math.max(0, this.#untilMs - this.#clock.monotonic());

@@ -4,6 +4,9 @@
  * (G5).
  *
  * While a runner has suspects, nothing else goes to it. There are never more than runners can hold in flight.
+ *
+ * Whose have cost runners lately are tried last: those of others are not to wait until the last of them is. Where nobody is
+ * known for it, those come first that the dead runner was given last: it works on what it has had for longest.
  */
 import type { Batch } from "./lane.ts";
 import type { Task } from "../task.ts";
@@ -23,20 +26,24 @@ interface Held<Line> {
   open: number;
 }
 
-interface Trial<Line> extends Suspect<Line> {
+export interface Trial<Line> extends Suspect<Line> {
   readonly held: Held<Line>;
   /** A runner has ended by itself while it was alone in it. */
   isDoubted: boolean;
 }
 
 export class Suspects<Line> {
-  readonly #trials: Trial<Line>[][];
+  /** By runner and line; lines in the order in which the dead runner was given theirs, and each line's in its own. */
+  readonly #trials: Map<Line, Trial<Line>[]>[];
+  readonly #lossesOf: (line: Line) => number;
   readonly #trying: boolean[];
   /** Batches in each runner's hands, trials among them. */
   readonly #batches: number[];
 
-  constructor(runners: number) {
-    this.#trials = Array.from({ length: runners }, () => []);
+  /** `lossesOf`: how many runners a line has cost lately. */
+  constructor(runners: number, lossesOf: (line: Line) => number) {
+    this.#lossesOf = lossesOf;
+    this.#trials = Array.from({ length: runners }, () => new Map<Line, Trial<Line>[]>());
     this.#trying = Array.from({ length: runners }, () => false);
     this.#batches = Array.from({ length: runners }, () => 0);
   }
@@ -58,7 +65,7 @@ export class Suspects<Line> {
 
   /** Whether `runner` is kept for its suspects. */
   blocks(runner: number): boolean {
-    return (this.#trials[runner] as Trial<Line>[]).length > 0 || this.#trying[runner] === true;
+    return this.#at(runner).size > 0 || this.#trying[runner] === true;
   }
 
   /**
@@ -67,15 +74,37 @@ export class Suspects<Line> {
    */
   hold(line: Line, batch: Batch, runner: number, crashed: readonly Task[], again: Task[]): void {
     const held: Held<Line> = { line, batch, runner, again, open: crashed.length };
-    for (const task of crashed) (this.#trials[runner] as Trial<Line>[]).push({ line, task, held, isDoubted: false });
+    const trials = this.#at(runner).get(line) ?? [];
+    this.#at(runner).set(line, trials);
+    for (const task of crashed) trials.push({ line, task, held, isDoubted: false });
   }
 
   /** The next one to try, when none is being tried. */
   next(runner: number): Trial<Line> | undefined {
     if (this.#trying[runner] === true) return undefined;
-    const trial = (this.#trials[runner] as Trial<Line>[]).shift();
-    if (trial !== undefined) this.#trying[runner] = true;
+    const line = this.#leastSuspect(runner);
+    if (line === undefined) return undefined;
+    const trials = this.#at(runner).get(line) as Trial<Line>[];
+    const trial = trials.shift() as Trial<Line>;
+    if (trials.length === 0) this.#at(runner).delete(line);
+    this.#trying[runner] = true;
     return trial;
+  }
+
+  #leastSuspect(runner: number): Line | undefined {
+    let least: Line | undefined;
+    let losses = Infinity;
+    for (const line of this.#at(runner).keys()) {
+      const own = this.#lossesOf(line);
+      if (own > losses) continue;
+      least = line;
+      losses = own;
+    }
+    return least;
+  }
+
+  #at(runner: number): Map<Line, Trial<Line>[]> {
+    return this.#trials[runner] as Map<Line, Trial<Line>[]>;
   }
 
   /**
@@ -90,10 +119,10 @@ export class Suspects<Line> {
     return held.open === 0 ? held : undefined;
   }
 
-  /** The trial did not take place. It stays the next one, for what comes after it may be of its key. */
+  /** The trial did not take place. It stays the next one of its line, for what comes after it may be of its key. */
   untried(trial: Trial<Line>): void {
-    const { runner } = trial.held;
-    this.#trying[runner] = false;
-    (this.#trials[runner] as Trial<Line>[]).unshift(trial);
+    const { line, held } = trial;
+    this.#trying[held.runner] = false;
+    this.#at(held.runner).set(line, [trial, ...(this.#at(held.runner).get(line) ?? [])]);
   }
 }

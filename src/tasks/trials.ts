@@ -7,6 +7,7 @@ import type { Batch, Side } from "./lane.ts";
 import type { Line } from "./line.ts";
 import type { BatchResult, RunResult } from "./run.ts";
 import { Suspects } from "./suspects.ts";
+import type { Trial } from "./suspects.ts";
 
 export interface TrialsDoors {
   /** Hands tasks to a runner; `done` is called once, later. */
@@ -27,34 +28,38 @@ export class Trials {
   readonly #doors: TrialsDoors;
 
   constructor(runners: number, doors: TrialsDoors) {
-    this.suspects = new Suspects(runners);
+    this.suspects = new Suspects(runners, (line) => line.quarantine.recent);
     this.#doors = doors;
   }
 
   /** Tries the next suspect of `runner`, when none is being tried there. */
   go(runner: number): void {
     const { suspects } = this;
-    const trial = suspects.next(runner);
-    if (trial === undefined) {
-      if (!suspects.blocks(runner)) this.#doors.free();
-      return;
+    for (let trial = suspects.next(runner); trial !== undefined; trial = suspects.next(runner)) {
+      const { line, task } = trial;
+      if (line.paused || line.held || line.quarantine.isOn) {
+        this.#over(trial, true); // It waits with what else there is of the handler.
+      } else if (task.parked ? line.parked.stopped(task.key) : line.parked.has(task.key)) {
+        // An earlier suspect of its key may wait for a further try by now.
+        if (!task.parked) line.park(task);
+        this.#over(trial, false);
+      } else {
+        this.#try(runner, trial);
+        return;
+      }
     }
+    if (!suspects.blocks(runner)) this.#doors.free();
+  }
+
+  /** Its task is settled, or has to go out once more (`again`). */
+  #over(trial: Trial<Line>, again: boolean): void {
+    const last = this.suspects.tried(trial, again);
+    if (last !== undefined) this.#doors.returned(last.line, last.batch, last.again.sort(bySeq));
+  }
+
+  #try(runner: number, trial: Trial<Line>): void {
+    const { suspects } = this;
     const { line, task, held } = trial;
-    const over = (again = false): void => {
-      const last = suspects.tried(trial, again);
-      if (last !== undefined) this.#doors.returned(last.line, last.batch, last.again.sort(bySeq));
-      this.go(runner);
-    };
-    if (line.paused || line.held) {
-      over(true);
-      return;
-    }
-    // An earlier suspect of its key may wait for a further try by now.
-    if (task.parked ? line.parked.stopped(task.key) : line.parked.has(task.key)) {
-      if (!task.parked) line.park(task);
-      over();
-      return;
-    }
     // What is there already may be what ends the runner; more than that does not come.
     const isAlone = suspects.isFree(runner);
     const side = line.sideOf(held.batch);
@@ -82,7 +87,8 @@ export class Trials {
         return;
       }
       line.ended();
-      over();
+      this.#over(trial, false);
+      this.go(runner);
     });
   }
 }
