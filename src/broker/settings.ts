@@ -2,7 +2,7 @@
  * The broker's part of the config. Every limit has a name, a default and a policy.
  */
 import { z } from "zod";
-import { duration, size } from "../quantity.ts";
+import { duration, durationWithin, size, sizeWithin } from "../quantity.ts";
 import { readListenerUrl } from "./listener-url.ts";
 
 const count = z.int().min(1);
@@ -34,10 +34,12 @@ function refuseTwice(listeners: readonly { readonly url: string }[], ctx: z.Refi
 }
 
 const limits = z.strictObject({
-  packetMax: size
+  packetMax: sizeWithin({ min: "128B" })
     .prefault("256KB")
     .meta({ description: "Longest packet of a device that is logged in; longer ones close its connection." }),
-  loginPacketMax: size.prefault("64KB").meta({ description: "Longest CONNECT packet, which anybody may send." }),
+  loginPacketMax: sizeWithin({ min: "128B" })
+    .prefault("64KB")
+    .meta({ description: "Longest CONNECT packet, which anybody may send." }),
   devicesMax: count
     .default(5000)
     .meta({ description: "Devices connected at a time; further ones get CONNACK 3 (server unavailable)." }),
@@ -48,7 +50,7 @@ const limits = z.strictObject({
   connectRateMax: count
     .default(500)
     .meta({ description: "Logins a second; more wait their turn, at the most connectTimeout." }),
-  connectTimeout: duration
+  connectTimeout: durationWithin({ min: "100ms", max: "1h" })
     .prefault("10s")
     .meta({ description: "How long a connection may take until it is logged in." }),
   inflightPerDeviceMax: count.max(65_535).default(100).meta({
@@ -59,7 +61,7 @@ const limits = z.strictObject({
     .max(65_535)
     .default(10_000)
     .meta({ description: "QoS 2 messages of one device that wait for its PUBREL; one more closes its connection." }),
-  inboundTotalMax: size.prefault("64MB").meta({
+  inboundTotalMax: sizeWithin({ min: "64KB" }).prefault("64MB").meta({
     description:
       "Bytes of packets that have come in part, of all devices together; beyond it the connection whose packet began first is closed.",
   }),

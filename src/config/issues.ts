@@ -114,7 +114,7 @@ function wording(issue: Issue, value: unknown, shown: string): { message: string
       return oneOf("options" in issue && Array.isArray(issue.options) ? issue.options.map(String) : [], value, shown);
     case "too_small":
       return {
-        message: `is too small: at least ${String(issue.minimum)}${issue.origin === "string" ? " characters" : ""}`,
+        message: `is too small: ${issue.inclusive === false ? "more than" : "at least"} ${String(issue.minimum)}${issue.origin === "string" ? " characters" : ""}`,
       };
     case "too_big":
       return {

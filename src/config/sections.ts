@@ -5,7 +5,7 @@ import { handlersSettings } from "../deployments/settings.ts";
 import { journalSettings } from "../journal/settings.ts";
 import { controlSettings } from "../control/settings.ts";
 import { LOG_LEVELS } from "../log.ts";
-import { duration, filePath } from "../quantity.ts";
+import { durationWithin, filePath } from "../quantity.ts";
 import { sandboxSettings } from "../sandbox/settings.ts";
 import { routesSettings } from "../triggers/settings.ts";
 import { uplinksSettings } from "../uplinks/settings.ts";
@@ -26,7 +26,7 @@ const gatewaySettings = z
     data: filePath
       .default("../data")
       .meta({ description: "The folder of everything durable. One gateway at a time; it is locked." }),
-    drain: duration
+    drain: durationWithin({ max: "1h" })
       .prefault("8s")
       .meta({ description: "How long a shutdown may take before it is forced. Docker kills after 10s by default." }),
   })

@@ -2,14 +2,14 @@
  * The journal's part of the config.
  */
 import { z } from "zod";
-import { duration, size } from "../quantity.ts";
+import { duration, size, sizeWithin } from "../quantity.ts";
 
 const limits = z.strictObject({
   parkedMax: z.int().min(1).default(10_000).meta({
     description:
       "Tasks of one handler that wait for a further try, or behind one that does; at the limit the handler gets no new tasks until some are settled.",
   }),
-  parkedBytesMax: size.prefault("16MB").meta({ description: "Bytes of the same." }),
+  parkedBytesMax: sizeWithin({ min: "64KB" }).prefault("16MB").meta({ description: "Bytes of the same." }),
   deadMax: z.int().min(1).default(10_000).meta({
     description:
       "Dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
@@ -18,7 +18,9 @@ const limits = z.strictObject({
     description:
       "Bytes of dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
   }),
-  stagedMax: size.prefault("32MB").meta({ description: "Bytes waiting for the disk; then devices wait." }),
+  stagedMax: sizeWithin({ min: "64KB" })
+    .prefault("32MB")
+    .meta({ description: "Bytes waiting for the disk; then devices wait." }),
   recordsMax: size.prefault("256MB").meta({
     description: "Bytes of what handlers' runs came to, kept for replays (`record`); then the oldest are forgotten.",
   }),
@@ -28,7 +30,7 @@ const limits = z.strictObject({
 });
 
 export const journalSettings = z.strictObject({
-  sizeMax: size.prefault("2GB").meta({
+  sizeMax: sizeWithin({ min: "1MB" }).prefault("2GB").meta({
     description:
       "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again, and some 100MB more for moments in which it cannot merge as fast as is written.",
   }),

@@ -45,4 +45,25 @@ const route = z
     }
   });
 
-export const routesSettings = z.array(route).default([]).meta({ description: "Topics to forward without code." });
+type Route = z.output<typeof route>;
+
+const topicsOf = ({ from }: Route): readonly string[] => (typeof from === "string" ? [from] : from);
+
+/** Routes of the same topics are one, which goes to all that they name; it has one key. */
+function refuseTwoKeys(routes: readonly Route[], ctx: z.RefinementCtx): void {
+  const first = new Map<string, number>();
+  for (const [index, each] of routes.entries()) {
+    const topics = JSON.stringify(topicsOf(each));
+    const before = first.get(topics) ?? index;
+    first.set(topics, before);
+    if (routes[before]?.key === each.key) continue;
+    const message = `is not that of routes[${before}], which has the same topics: they are one route, with one key`;
+    ctx.addIssue({ code: "custom", path: [index, "key"], message });
+  }
+}
+
+export const routesSettings = z
+  .array(route)
+  .superRefine(refuseTwoKeys)
+  .default([])
+  .meta({ description: "Topics to forward without code." });

@@ -1,11 +1,16 @@
 /** The settings that all kinds of uplinks share: how entries are kept, paced and retried. */
 import { z } from "zod";
-import { duration, size } from "../quantity.ts";
+import { duration, durationWithin, sizeWithin } from "../quantity.ts";
 import { ENVELOPE_FORMATS } from "./envelope.ts";
+
+/** Timers have an end: beyond 24.8 days they are over at once. */
+const wait = durationWithin({ min: "1ms", max: "24h" });
 
 const buffer = z
   .strictObject({
-    sizeMax: size.prefault("1GB").meta({ description: "How many bytes of outputs may wait for this uplink." }),
+    sizeMax: sizeWithin({ min: "1KB" })
+      .prefault("1GB")
+      .meta({ description: "How many bytes of outputs may wait for this uplink." }),
     ageMax: duration
       .prefault("7d")
       .meta({ description: "Outputs older than this are not sent any more; they count as expired." }),
@@ -29,13 +34,11 @@ export const deliverySettings = {
     .optional()
     .transform((perSecond) => perSecond ?? Infinity)
     .meta({ description: "Most outputs a second. No cap when left out." }),
-  timeout: duration
+  timeout: wait
     .prefault("30s")
     .meta({ description: "A batch that is not acknowledged in this time is given up and sent again." }),
-  backoff: duration
-    .prefault("500ms")
-    .meta({ description: "Wait after the first fault; doubles with each further one." }),
-  backoffMax: duration.prefault("1m").meta({
+  backoff: wait.prefault("500ms").meta({ description: "Wait after the first fault; doubles with each further one." }),
+  backoffMax: wait.prefault("1m").meta({
     description: "The longest such wait, and the wait between tries where the settings or credentials are wrong.",
   }),
   breakerAfter: z.int().min(1).default(5).meta({

@@ -365,7 +365,7 @@ export class Delivery {
 
   #tidy(): void {
     const { at } = this.#state;
-    if ((at === "waiting" || at === "paused") && this.#flights.length === 0) this.#intake.tidy();
+    if ((at === "waiting" || at === "paused" || at === "throttled") && this.#flights.length === 0) this.#intake.tidy();
   }
 
   #handIn(receipts: readonly Receipt[]): void {

@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import type { Fault } from "../fault.ts";
-import { duration } from "../quantity.ts";
+import { durationWithin } from "../quantity.ts";
 import type { Failure, OutboxEntry } from "../task.ts";
 import { deliverySettings } from "./delivery-settings.ts";
 import { ENVELOPE_BYTES } from "./envelope.ts";
@@ -58,7 +58,9 @@ const mqttSettings = z.strictObject({
     .max(32_768)
     .default(2048)
     .meta({ description: "Most messages without an acknowledgement. AWS IoT Core takes 100." }),
-  keepalive: duration.prefault("30s").meta({ description: "Ping interval of an idle connection." }),
+  keepalive: durationWithin({ max: "18h" })
+    .prefault("30s")
+    .meta({ description: "Ping interval of an idle connection." }),
   tls: tlsSettings.optional(),
   ...deliverySettings,
 });

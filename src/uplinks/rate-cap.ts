@@ -1,6 +1,9 @@
 /** At most so many entries a second: a bucket of tokens that refills with time and holds one second's worth. */
 import type { Clock } from "../time.ts";
 
+/** A timer has an end, and with few enough a second the wait has none. */
+const WAIT_MS_MAX = 3_600_000;
+
 export class RateCap {
   readonly #perSecond: number;
   readonly #clock: Clock;
@@ -29,9 +32,9 @@ export class RateCap {
     this.#tokens -= entries;
   }
 
-  /** Milliseconds until there is room for a worthwhile batch: 20 ms worth of entries, at least one. */
+  /** Milliseconds until there is room for a worthwhile batch: 20 ms worth of entries, at least one; or to look again. */
   waitMs(): number {
     const wanted = Math.max(1, Math.min(this.#perSecond, this.#perSecond / 50));
-    return Math.max(1, Math.ceil(((wanted - this.#tokens) / this.#perSecond) * 1000));
+    return Math.min(WAIT_MS_MAX, Math.max(1, Math.ceil(((wanted - this.#tokens) / this.#perSecond) * 1000)));
   }
 }

@@ -16,17 +16,56 @@ export const uplinksSettings = z
     uplinkSettings,
   )
   .superRefine((uplinks, ctx) => {
-    const taken = new Map<string, string>();
-    for (const [name, settings] of Object.entries(uplinks)) {
-      if (settings.kind !== "file") continue;
-      // config.ts has made it absolute; two spellings of one place are one.
-      const path = resolve(settings.path);
-      const other = taken.get(path);
-      if (other !== undefined) {
-        const message = `is the file of uplink ${other} as well, and each would rotate it under the other`;
-        ctx.addIssue({ code: "custom", path: [name, "path"], message });
-      }
-      taken.set(path, name);
+    for (const { path, message } of [...sharedFiles(uplinks), ...sharedClients(uplinks)]) {
+      ctx.addIssue({ code: "custom", path: [...path], message });
     }
   })
   .meta({ description: "Where outputs go, by name." });
+
+interface Clash {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+type Named = Readonly<Record<string, UplinkSettings>>;
+
+function sharedFiles(uplinks: Named): Clash[] {
+  const names = new Map<string, string>();
+  const clashes: Clash[] = [];
+  for (const [name, settings] of Object.entries(uplinks)) {
+    if (settings.kind !== "file") continue;
+    // config.ts has made it absolute; two spellings of one place are one.
+    const path = resolve(settings.path);
+    const other = names.get(path);
+    if (other !== undefined) {
+      const message = `is the file of uplink ${other} as well, and each would rotate it under the other`;
+      clashes.push({ path: [name, "path"], message });
+    }
+    names.set(path, name);
+  }
+  for (const [path, name] of names) {
+    const other = names.get(path.replace(/\.\d+$/, ""));
+    if (other === undefined || other === name) continue;
+    const message = `is what the file of uplink ${other} is renamed to when it is full`;
+    clashes.push({ path: [name, "path"], message });
+  }
+  return clashes;
+}
+
+function sharedClients(uplinks: Named): Clash[] {
+  const names = new Map<string, string>();
+  const clashes: Clash[] = [];
+  for (const [name, settings] of Object.entries(uplinks)) {
+    if (settings.kind !== "mqtt" || settings.clientId === undefined) continue;
+    // One that is no URL has been told already.
+    const { hostname, port, protocol } = URL.parse(settings.url) ?? { hostname: "", port: "", protocol: "" };
+    const client = JSON.stringify([hostname, port || (protocol === "mqtts:" ? "8883" : "1883"), settings.clientId]);
+    const other = names.get(client);
+    if (other !== undefined) {
+      const message = `is the client id of uplink ${other} at the same server, which would close one's connection for the other's`;
+      clashes.push({ path: [name, "clientId"], message });
+    }
+    names.set(client, name);
+  }
+  return clashes;
+}

@@ -93,7 +93,25 @@ control: { url: "http://0.0.0.0:80" }
       46,
     ],
     ["journal: { sizeMax: 99999999999999999999GB }", "`journal.sizeMax` is too large", 21],
-    ["gateway: { drain: 999999999999999d }", "`gateway.drain` is too large", 19],
+    ["journal: { sizeMax: 1KB }", "`journal.sizeMax` must be at least 1MB", 21],
+    ["journal: { retain: 999999999999999d }", "`journal.retain` is too large", 20],
+    // Beyond 24.8 days Node's timers end at once.
+    ["gateway: { drain: 30d }", "`gateway.drain` must be at most 1h", 19],
+    ["broker: { limits: { connectTimeout: 0s } }", "`broker.limits.connectTimeout` must be at least 100ms", 37],
+    ["broker: { limits: { packetMax: 0B } }", "`broker.limits.packetMax` must be at least 128B", 32],
+    ["journal: { limits: { stagedMax: 0B } }", "`journal.limits.stagedMax` must be at least 64KB", 33],
+    ["journal: { limits: { parkedBytesMax: 0B } }", "`journal.limits.parkedBytesMax` must be at least 64KB", 38],
+    ["uplinks: { a: { kind: file, path: a, timeout: 30d } }", "`uplinks.a.timeout` must be at most 24h", 47],
+    ["uplinks: { a: { kind: file, path: a, timeout: 0s } }", "`uplinks.a.timeout` must be at least 1ms", 47],
+    ["uplinks: { a: { kind: file, path: a, backoff: 0s } }", "`uplinks.a.backoff` must be at least 1ms", 47],
+    ["uplinks: { a: { kind: file, path: a, backoffMax: 30d } }", "`uplinks.a.backoffMax` must be at most 24h", 50],
+    ["uplinks: { a: { kind: file, path: a, rate: 0 } }", "`uplinks.a.rate` is too small: more than 0", 44],
+    ['uplinks: { a: { kind: mqtt, url: "mqtt://h", keepalive: 1d } }', "`uplinks.a.keepalive` must be at most 18h", 57],
+    [
+      "uplinks: { a: { kind: file, path: a, buffer: { sizeMax: 0B } } }",
+      "`uplinks.a.buffer.sizeMax` must be at least 1KB",
+      57,
+    ],
   ])("refuses a quantity that nothing could keep to: %s", (text, message, column) => {
     expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", message, line: 1, column });
   });
@@ -128,6 +146,37 @@ control: { url: "http://0.0.0.0:80" }
     const text = "uplinks:\n  a: { kind: file, path: out/x }\n  b: { kind: file, path: ./out/../out/x }\n";
     expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", line: 3, column: 26 });
     expect(only(text).message).toContain("`uplinks.b.path` is the file of uplink a as well");
+  });
+
+  it.each([
+    ["out/x", "out/x.12", "b", 26],
+    ["out/x.1", "out/x", "a", 26],
+  ])("refuses an uplink whose file another one's becomes when it is full: %s, %s", (a, b, at, column) => {
+    const text = `uplinks:\n  a: { kind: file, path: ${a} }\n  b: { kind: file, path: ${b} }\n`;
+    const other = at === "a" ? "b" : "a";
+    const message = `\`uplinks.${at}.path\` is what the file of uplink ${other} is renamed to when it is full`;
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", line: at === "a" ? 2 : 3, column, message });
+  });
+
+  it("refuses two uplinks that one server would take for one client: each would have the other's connection closed", () => {
+    const text = `uplinks:
+  a: { kind: mqtt, url: "mqtt://h", clientId: me }
+  b: { kind: mqtt, url: "mqtt://other", clientId: me }
+  c: { kind: mqtt, url: "mqtt://h:1883/", clientId: me }
+`;
+    const message = "`uplinks.c.clientId` is the client id of uplink a at the same server";
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", line: 4, message: expect.stringContaining(message) });
+  });
+
+  it("refuses routes of the same topics that order by different keys: they are one route", () => {
+    const text = `uplinks: { a: { kind: file, path: a } }
+routes:
+  - { from: "x/{m}", to: [a], key: "{m}" }
+  - { from: "x/{m}", to: [a] }
+  - { from: ["x/{m}"], to: [a], key: "{m}" }
+`;
+    const message = "`routes[1].key` is not that of routes[0], which has the same topics";
+    expect(only(text)).toMatchObject({ code: "CONFIG_INVALID", line: 4, message: expect.stringContaining(message) });
   });
 
   it("refuses files of uplinks that cannot be used, where they are to be used", () => {
