@@ -93,7 +93,7 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   const header = books.header ?? newHeader(witness?.id ?? randomBytes(6).toString("hex"));
   const previous = header.commit;
   header.commit = Math.max(header.commit, witness?.commit ?? 0);
-  const core = build(options, { disk, damage, recovery, header, factory, mark: new Mark(markPath) });
+  const core = build(options, { disk, damage, recovery, header, factory, mark: await openMark(markPath, disk) });
   for (const handler of books.handlers.values()) core.handlers[handler.id] = handler;
   for (const uplink of books.uplinks.values()) core.outboxes[uplink.id] = newOutbox(uplink);
   for (const consumer of consumersOf(core)) {
@@ -133,6 +133,18 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   await core.writer.synced();
   await forgetNotes(recovery.path);
   return core;
+}
+
+async function openMark(path: string, disk: Disk): Promise<Mark> {
+  try {
+    return new Mark(path);
+  } catch (cause) {
+    await disk.close().catch(() => undefined);
+    throw new Fault("JOURNAL_UNOPENABLE", `The journal's mark cannot be opened: ${messageOf(cause)}`, {
+      where: path,
+      cause,
+    });
+  }
 }
 
 /** The chain of commit records has been broken: it starts anew, and everything it carried is checkpointed. */

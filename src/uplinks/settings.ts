@@ -57,8 +57,9 @@ function sharedClients(uplinks: Named): Clash[] {
   const clashes: Clash[] = [];
   for (const [name, settings] of Object.entries(uplinks)) {
     if (settings.kind !== "mqtt" || settings.clientId === undefined) continue;
-    // One that is no URL has been told already.
-    const { hostname, port, protocol } = URL.parse(settings.url) ?? { hostname: "", port: "", protocol: "" };
+    const url = URL.parse(settings.url);
+    if (url === null || url.hostname === "") continue; // That has been told already.
+    const { hostname, port, protocol } = url;
     const client = JSON.stringify([hostname, port || (protocol === "mqtts:" ? "8883" : "1883"), settings.clientId]);
     const other = names.get(client);
     if (other !== undefined) {
