@@ -5,7 +5,7 @@ import type { Config } from "../config.ts";
 import { createLog } from "../log.ts";
 import type { Shown } from "../gateway.ts";
 import type { Log } from "../log.ts";
-import { endSurely, watchSignals } from "./signals.ts";
+import { endSurely, watchHangups, watchSignals } from "./signals.ts";
 import { paint, say } from "./terminal.ts";
 
 export function runCommand(done: (code: number) => void): Command {
@@ -48,13 +48,14 @@ export async function runGateway(
   { pretty, change, ready, show }: RunOptions,
 ): Promise<number> {
   process.title = "sluice"; // What `pidof` and `ps` are asked for.
+  const hangups = watchHangups();
   const file = configFile(path, process.env);
   const load = async (): Promise<Config> => change(await loadConfig(file, process.env, { files: true }));
   const config = await load();
   const log = createLog({ level: config.log.level, pretty });
   // Loaded only now: the rest of the command line starts quicker without the gateway.
   const { Gateway } = await import("../gateway.ts");
-  const signals = watchSignals(log);
+  const signals = watchSignals(log, hangups);
   let gateway;
   try {
     gateway = await Gateway.open(config, { log, configPath: file, env: process.env, show });

@@ -25,11 +25,27 @@ export interface Life {
 /** A shutdown that takes this much longer than its deadline is forced. */
 const GRACE_MS = 2000;
 
+export interface Hangups {
+  /** One came before anybody was there to reload. */
+  wasAsked: boolean;
+  onAsked: () => void;
+}
+
+/**
+ * Hears SIGHUP from now on: it would end a process that does not listen. One that comes while the gateway is on its way
+ * has the config read again when it is there, for it may have been read before it was changed.
+ */
+export function watchHangups(): Hangups {
+  const hangups: Hangups = { wasAsked: false, onAsked: () => (hangups.wasAsked = true) };
+  process.on("SIGHUP", () => hangups.onAsked());
+  return hangups;
+}
+
 /**
  * Listens for signals from now on, so that one during the start is not lost. A SIGTERM or SIGINT before `until` is
  * called ends the gateway as soon as it has opened; a second one ends the process at once.
  */
-export function watchSignals(log: Log): { until(life: Life): Promise<number> } {
+export function watchSignals(log: Log, hangups: Hangups): { until(life: Life): Promise<number> } {
   let ending: NodeJS.Signals | undefined;
   let end = (): void => undefined;
   const ended = new Promise<void>((resolve) => {
@@ -46,19 +62,17 @@ export function watchSignals(log: Log): { until(life: Life): Promise<number> } {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  // Without a listener SIGHUP would end the process; one that comes before the gateway is open has nothing to reload.
-  let reload = (): void => undefined;
-  process.on("SIGHUP", () => reload());
 
   return {
     async until({ gateway, config: first, load }) {
       let config = first;
       let reloads = Promise.resolve();
-      reload = () => {
+      hangups.onAsked = () => {
         reloads = reloads.then(async () => {
           if (ending === undefined) config = await reloadConfig(gateway, config, load, log);
         });
       };
+      if (hangups.wasAsked) hangups.onAsked();
       await ended;
       await reloads;
       return close(gateway, config.gateway.drain, log);

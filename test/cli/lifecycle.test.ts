@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { once } from "node:events";
-import { rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import type { StatusAnswer } from "../../src/control/shapes.ts";
@@ -54,6 +55,27 @@ describe("sluice run", () => {
     expect(refused).toContain("there is no setting `brocker`");
     expect((await sluice(["health", "--config", home.config])).code).toBe(1);
     expect((await fetch(`${home.controlUrl}/readyz`)).status).toBe(200);
+  });
+
+  it("reads its config again for a SIGHUP that comes while it starts, and does not end by it", async () => {
+    await using home = await makeHome();
+    const config = await readFile(home.config, "utf8");
+    await rm(home.config);
+    // It reads as soon as somebody writes, and no sooner: so the signal comes when it has begun to read.
+    execFileSync("mkfifo", [home.config]);
+    const gateway = start(["run", "--config", home.config]);
+    try {
+      await using fifo = await open(home.config, "w");
+      gateway.child.kill("SIGHUP");
+      await fifo.writeFile(config);
+      await fifo.close();
+      await gateway.said("the gateway is ready");
+      await writeFile(home.config, `${config}log: { level: debug }\n`);
+      expect(await gateway.said("the config was read again")).toContain('"applied":["log.level"]');
+    } finally {
+      gateway.child.kill("SIGKILL");
+      await gateway.ended;
+    }
   });
 
   it("refuses a data folder that another gateway has, and a port that is taken, with a fault and not a stack", async () => {
