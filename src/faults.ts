@@ -88,6 +88,7 @@ export const FAULTS = {
     true,
     "Close one that nobody reads any more (`sluice tail`), or raise `control.limits.streamsMax`.",
   ),
+  CONTROL_UPLOADS: kind("box", true, "Ask again when other deploys are done."),
   CONTROL_TOO_LARGE: kind("usage", false, "Send less, or raise `control.limits.bodyMax`."),
   CONTROL_BROKEN: kind(
     "sluice",

@@ -27,6 +27,8 @@ export class Connections {
   /** Those whose request has not been answered in full. */
   readonly #asking = new WeakSet<Socket>();
   #toldMs = -Infinity;
+  /** Those that made way, or were closed at once for nobody did. */
+  #crowdedOut = 0;
 
   constructor(max: number, clock: Clock, log: Log) {
     this.#max = max;
@@ -37,6 +39,7 @@ export class Connections {
   readonly enter = (socket: Socket): void => {
     if (this.#requests.size >= this.#max) {
       this.#tell();
+      this.#crowdedOut++;
       const [longest = socket] = this.#idle;
       this.#leave(longest);
       longest.destroy();
@@ -46,6 +49,10 @@ export class Connections {
     this.#idle.add(socket);
     socket.on("close", () => this.#leave(socket));
   };
+
+  figures(): { readonly open: number; readonly crowdedOut: number } {
+    return { open: this.#requests.size, crowdedOut: this.#crowdedOut };
+  }
 
   /** False: the connection asks before it was answered, and is closed (C8). */
   takes({ socket }: IncomingMessage, answer: ServerResponse): boolean {

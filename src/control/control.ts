@@ -16,6 +16,7 @@
  * C6  Closing ends streams and idle connections at once and gives requests in flight until the deadline.
  * C7  Nobody is kept out by who opens connections, or sends requests slowly (connections.ts).
  * C8  A connection has one request at a time: one that sends the next before the answer is closed.
+ * C9  Bodies that are larger than others' may be have 128 MB together while they are on their way.
  */
 import type { Log } from "../log.ts";
 import type { Failure } from "../task.ts";

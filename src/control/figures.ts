@@ -19,6 +19,12 @@ export interface Figures {
   readonly replays: ReplayFigures;
 }
 
+/** Of the control server itself. */
+export interface ServerFigures {
+  readonly connections: { readonly open: number; readonly crowdedOut: number };
+  readonly uploads: { readonly bytes: number; readonly refused: number };
+}
+
 export interface ReplayFigures {
   readonly running: number;
   readonly events: number;

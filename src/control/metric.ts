@@ -1,16 +1,17 @@
 /** One metric: its name, what it says, and where it is read. */
 import type { ControlSource, Status } from "./control.ts";
-import type { Figures } from "./figures.ts";
+import type { Figures, ServerFigures } from "./figures.ts";
 
 /** What one scrape reads: each room is asked once. */
 export interface Reading {
   readonly status: Status;
   readonly figures: Figures;
   readonly ready: readonly string[];
+  readonly server: ServerFigures;
 }
 
-export function readingOf(source: ControlSource): Reading {
-  return { status: source.status(), figures: source.figures(), ready: source.ready() };
+export function readingOf(source: ControlSource, server: ServerFigures): Reading {
+  return { status: source.status(), figures: source.figures(), ready: source.ready(), server };
 }
 
 export interface Sample {

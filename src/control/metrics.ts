@@ -5,6 +5,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Histogram } from "prom-client";
 import type { ControlSource } from "./control.ts";
+import type { ServerFigures } from "./figures.ts";
 import { METRICS } from "./metric-table.ts";
 import { readingOf } from "./metric.ts";
 import type { HistogramMetric, Metric, Reading } from "./metric.ts";
@@ -22,16 +23,18 @@ export async function processMetrics(): Promise<{ name: string; type: string; he
 export class Metrics {
   readonly #registry = new Registry();
   readonly #source: ControlSource;
+  readonly #server: () => ServerFigures;
   #reading: Reading | undefined;
 
-  constructor(source: ControlSource) {
+  constructor(source: ControlSource, server: () => ServerFigures) {
     this.#source = source;
+    this.#server = server;
     for (const metric of METRICS) this.#register(metric);
     collectDefaultMetrics({ register: this.#registry, prefix: PREFIX });
   }
 
   async text(): Promise<string> {
-    this.#reading = readingOf(this.#source);
+    this.#reading = readingOf(this.#source, this.#server());
     return this.#registry.metrics();
   }
 

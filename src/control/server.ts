@@ -13,9 +13,11 @@ import type { ApiRoute } from "./api.ts";
 import { Connections } from "./connections.ts";
 import type { ControlOptions, ControlSource } from "./control.ts";
 import { registerHooks } from "./hooks.ts";
+import type { ServerFigures } from "./figures.ts";
 import { isLoopback } from "./loopback.ts";
 import { Scrapes } from "./scrapes.ts";
 import { openApi } from "./openapi.ts";
+import { Uploads } from "./uploads.ts";
 import { faultOf, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
 export interface ControlServer {
@@ -42,6 +44,8 @@ const UNREAD: Readonly<Record<string, readonly [status: number, message: string]
 declare module "fastify" {
   interface FastifyContextConfig {
     role?: Role | "open";
+    /** Bytes of the body, where it may have more than others. */
+    bodyMax?: number | undefined;
   }
 }
 
@@ -78,6 +82,7 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
     clientErrorHandler: refuseUnread,
   });
   const connections = new Connections(connectionsMax, clock, log);
+  const uploads = new Uploads();
   app.server.on("connection", connections.enter);
   app.addHook("onRequest", (request, reply, next) => {
     if (!connections.takes(request.raw, reply.raw)) {
@@ -85,9 +90,10 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
       return;
     }
     protect(reply);
-    const refusal = admit(request, access);
-    if (refusal === undefined && request.routeOptions.config.role !== "open")
-      reply.raw.once("close", connections.begin(request.raw.socket));
+    const { role, bodyMax: large } = request.routeOptions.config;
+    let refusal = admit(request, access);
+    if (large !== undefined) refusal ??= uploads.admit(request.raw, reply.raw, large);
+    if (refusal === undefined && role !== "open") reply.raw.once("close", connections.begin(request.raw.socket));
     next(refusal);
   });
   app.setNotFoundHandler((request) => {
@@ -102,7 +108,8 @@ export async function openServer(options: ControlOptions): Promise<ControlServer
       );
     return fail(reply, fault);
   });
-  for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source), describe: openApi }))
+  const own = (): ServerFigures => ({ connections: connections.figures(), uploads });
+  for (const route of apiRoutes({ source, clock, metrics: new Scrapes(source, own), describe: openApi }))
     register(app, route, source);
   if (options.hooks !== undefined)
     registerHooks(app, options.hooks, {
@@ -176,7 +183,7 @@ function register(app: FastifyInstance, route: ApiRoute, source: ControlSource):
   app.route({
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
-    config: { role: route.role },
+    config: { role: route.role, bodyMax: route.bodyMax },
     ...(route.bodyMax === undefined ? {} : { bodyLimit: route.bodyMax }),
     handler: async (request, reply) => {
       // It would wait for the disk, and be done long after who asked for it has gone.

@@ -48,6 +48,18 @@ export const watchMetrics: readonly (Metric | HistogramMetric)[] = [
         figures.pipeline.handlers.flatMap((of) => (of.recent.heapBytes > 0 ? [[of.name, of.recent.heapBytes]] : [])),
       ),
   ),
+  gauge("control_connections", "Connections to the control port.", ({ server }) => server.connections.open),
+  counter(
+    "control_connections_crowded_out_total",
+    "Connections to the control port that were closed because there were as many as may be.",
+    ({ server }) => server.connections.crowdedOut,
+  ),
+  gauge("control_upload_bytes", "Bytes of large bodies that are on their way.", ({ server }) => server.uploads.bytes),
+  counter(
+    "control_uploads_refused_total",
+    "Large bodies that were refused because too much of others was on its way.",
+    ({ server }) => server.uploads.refused,
+  ),
   gauge("streams_open", "Readers of the stream.", ({ figures }) => figures.stream.open),
   counter(
     "stream_entries_total",

@@ -38,6 +38,8 @@ it("no more connections than connectionsMax are there at a time: a new one takes
   const third = open(opened);
   await once(first, "close");
   expect([second.closed, third.closed]).toEqual([false, false]);
+  // Who looks takes a place as well.
+  expect(await (await opened.ask("/metrics")).text()).toContain("sluice_control_connections_crowded_out_total 2\n");
   for (const socket of [second, third]) socket.destroy();
 });
 
@@ -105,4 +107,35 @@ it("one that asks again before it was answered is closed, and one that waits for
   written.resolve();
   expect([calls, patient.closed]).toEqual([1, false]);
   patient.destroy();
+});
+
+it("large bodies take no more memory than they may have together, and one that has to wait comes again (C9)", async () => {
+  await using opened = await openControl();
+  const head = [
+    "POST /api/v1/handlers/h/versions HTTP/1.1",
+    "Host: localhost",
+    `Authorization: Bearer ${opened.token}`,
+  ];
+  const upload = (bytes: number): Socket =>
+    open(
+      opened,
+      [...head, "Expect: 100-continue", "Content-Type: application/json", `Content-Length: ${bytes}`, "\r\n"].join(
+        "\r\n",
+      ),
+    );
+  const firsts = [upload(64 * 1024 * 1024), upload(64 * 1024 * 1024)];
+  for (const first of firsts) expect(String(await once(first, "data"))).toMatch(/^HTTP\/1.1 100 /);
+  const metrics = async (): Promise<string> => await (await opened.ask("/metrics")).text();
+  expect(await metrics()).toContain("sluice_control_upload_bytes 134217728\n");
+  const third = upload(1);
+  let told = "";
+  third.on("data", (chunk: Buffer) => (told += chunk.toString()));
+  await expect.poll(() => told).toContain('"code":"CONTROL_UPLOADS"');
+  expect(told).toMatch(/HTTP\/1.1 503 .*retry-after: 1/is);
+  expect(await metrics()).toContain("sluice_control_uploads_refused_total 1\n");
+  firsts[0]?.destroy();
+  const again = async (): Promise<number> =>
+    (await opened.ask("/api/v1/handlers/h/versions", { method: "POST", body: "{}" })).status;
+  await expect.poll(again).not.toBe(503);
+  for (const socket of [...firsts, third]) socket.destroy();
 });
