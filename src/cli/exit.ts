@@ -32,6 +32,7 @@ const BY_CODE: Partial<Record<FaultCode, number>> = {
   CONTROL_OPEN: EXIT.config,
   TRIGGER_KEY_INVALID: EXIT.config,
   UPLINK_SETTINGS: EXIT.config,
+  UPLINK_UNKNOWN: EXIT.conflict,
   CONTROL_UNAUTHORIZED: EXIT.denied,
   CONTROL_DENIED: EXIT.denied,
   CONTROL_HOST: EXIT.denied,

@@ -275,13 +275,14 @@ function letterWholeAnswer(letter: DeadLetter): LetterWholeAnswer {
   return { ...letterAnswer(letter), time, data, data_base64: bytes.toString("base64") };
 }
 
-/** Of all dead letters, those stay that nobody would run; who names such a handler is told. */
+/** Those stay that nobody would run, or send; who names such a handler is told. */
 async function redriven(dead: ControlSource["dead"], id: string, body: unknown): Promise<boolean> {
   try {
     return await dead.redrive(id);
   } catch (thrown) {
     const { handler } = body as z.output<typeof shapes.bulkBody>;
-    if (handler === undefined && thrown instanceof Fault && thrown.code === "CONTROL_NOT_DEPLOYED") return false;
+    const code = thrown instanceof Fault ? thrown.code : undefined;
+    if (code === "UPLINK_UNKNOWN" || (handler === undefined && code === "CONTROL_NOT_DEPLOYED")) return false;
     throw thrown;
   }
 }

@@ -79,6 +79,7 @@ export class Report implements ControlSource {
         if (version !== undefined) return await this.#rooms.replays.redrive(id, version);
         const letter = await dead.get(id);
         if (letter?.kind === "task") this.#assertRuns(letter.handler);
+        if (letter?.uplink !== undefined) this.#assertSends(letter.uplink);
         return dead.redrive(id);
       },
     };
@@ -92,6 +93,13 @@ export class Report implements ControlSource {
   #assertRuns(handler: string): void {
     if (this.#rooms.hosting.runs(handler)) return;
     throw new Fault("CONTROL_NOT_DEPLOYED", `the handler ${handler} is not deployed, so nobody would run it`);
+  }
+
+  #assertSends(uplink: string): void {
+    if (uplink === DEVICES || this.#rooms.outlets.names.includes(uplink)) return;
+    throw new Fault("UPLINK_UNKNOWN", "the config has no such uplink any more, so nobody would send it", {
+      where: uplink,
+    });
   }
 
   async dropTasks(handler: string): Promise<number> {

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { HttpCloud } from "../doubles/http-cloud.ts";
@@ -132,5 +133,23 @@ describe("an uplink that misbehaves", () => {
     const numbers = parseLines(cloud.lines).lines.map(({ data }) => data.n);
     expect(new Set(numbers)).toEqual(new Set(Array.from({ length: 50 }, (_, i) => i + 1).filter((n) => n !== 7)));
     expect(numbers).toHaveLength(98);
+
+    // An outbox that nobody takes from would let it expire: it stays what it is until the uplink is back.
+    const config = readFileSync(gateway.configFile, "utf8");
+    const { uplinks: _, ...without } = JSON.parse(config) as Record<string, unknown>;
+    writeFileSync(gateway.configFile, JSON.stringify({ ...without, uplinks: {} }));
+    gateway.signal("SIGHUP");
+    const read = (times: number) => (): boolean => gateway.logged("the config was read again").length === times;
+    await until("the config without the uplink", read(1), { withinMs: 30_000, tell: () => gateway.logTail() });
+    const { letters } = (await gateway.api("/api/v1/dead")) as { letters: { id: string }[] };
+    const one = await gateway.ask("POST", `/api/v1/dead/${letters[0]?.id}/redrive`);
+    expect(await one.json()).toMatchObject({ status: 409, code: "UPLINK_UNKNOWN" });
+    expect(await gateway.api("/api/v1/dead/redrive", { handler: "count" })).toMatchObject({ count: 0 });
+    cloud.behave = () => ({ at: "take" });
+    writeFileSync(gateway.configFile, config);
+    gateway.signal("SIGHUP");
+    await until("the config with it", read(2), { withinMs: 30_000, tell: () => gateway.logTail() });
+    expect(await gateway.api("/api/v1/dead/redrive", { handler: "count" })).toMatchObject({ count: 2 });
+    expect((await gateway.drained()).uplinks.cloud).toMatchObject({ delivered: 100, rejected: 0, waiting: 0 });
   });
 });
