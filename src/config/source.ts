@@ -106,7 +106,10 @@ class Walk {
     if (offset !== undefined && !this.values.has(keyOf(path))) this.values.set(keyOf(path), offset);
     if (++this.#nodes > NODES_MAX) {
       if (this.#nodes === NODES_MAX + 1)
-        this.#report(path, `has more than ${NODES_MAX} values, aliases counted each time`);
+        this.#report(
+          path,
+          `has more than ${NODES_MAX} values, aliases counted each time: that is the most that a config may have`,
+        );
       return undefined;
     }
     if (isAlias(node)) {

@@ -223,7 +223,8 @@ async function repair(handle: FileHandle, fileBytes: number): Promise<number> {
 
 async function mend(handle: FileHandle, fileBytes: number, tail: Buffer): Promise<number> {
   try {
-    JSON.parse(tail.toString());
+    // The first digits of a number are a number too, and another one; everything else has an end of its own.
+    if (typeof JSON.parse(tail.toString()) === "number") throw new SyntaxError("it may go on");
     return await terminate(handle, fileBytes);
   } catch (thrown) {
     if (!(thrown instanceof SyntaxError)) throw thrown;

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, readdir, rename, rm, symlink, truncate } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -70,6 +70,18 @@ describe("a file uplink", () => {
       // Only a missing line feed leaves a whole line to keep.
       expect(await linesOf(file)).toHaveLength(cut === 1 ? 5 : 4);
     }
+  });
+
+  it("takes the first digits of a number that a crash cut short away as well: they are a number, and another one", async () => {
+    const path = await folder();
+    const file = join(path, "c.ndjson");
+    await writeFile(file, '21\n"whole"\n12');
+    const outbox = new MemoryOutbox();
+    outbox.emitMany(1);
+    openUplink({ outbox, folder: path, settings: { kind: "file", path: "c.ndjson", format: "raw" } });
+    await outbox.drained();
+    expect((await readFile(file, "utf8")).split("\n").slice(0, 2)).toEqual(["21", '"whole"']);
+    expect(await readFile(file, "utf8")).not.toMatch(/^12$/m);
   });
 
   it("goes on in a new file when somebody moved the old one away", async () => {
