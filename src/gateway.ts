@@ -210,6 +210,7 @@ async function openRooms(
     lossesMax: config.sandbox.quarantineAfter,
     provenAfterMs: config.sandbox.provenAfter,
     log: room("pipeline"),
+    waits: true,
   });
   journal.onParked = (handler, key) => pipeline.lines.redriven(handler, key);
   stack.defer(async () => {

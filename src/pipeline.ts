@@ -16,6 +16,7 @@
  * P7  A handler that has spent its outputs of a second hands out nothing until there are more; its tasks wait.
  * P8  A state that would take all of the handler's beyond their limit fails its task, and what ran on with it runs again.
  * P9  State that an operator removes stays removed: what was running with it counts for nothing, and runs again.
+ * P10 At a start nothing is run before all handlers are there: what one publishes is for those that come after it, too.
  */
 import type { EventDraft } from "./event.ts";
 import type { Fault } from "./fault.ts";
@@ -88,7 +89,7 @@ export class Pipeline {
   // --- run
 
   #run(line: Line): void {
-    if (line.paused || line.held || line.quarantine.isOn || this.#isHeldBack(line)) return;
+    if (this.lines.isOpening || line.paused || line.held || line.quarantine.isOn || this.#isHeldBack(line)) return;
     const { turn, lane } = line;
     const { ports } = lane;
     for (let n = 0; n < ports.length; n++) {

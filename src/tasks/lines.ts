@@ -33,6 +33,11 @@ export interface LinesOptions extends Omit<
   readonly runners: Runners;
   /** A version of the handler was on probation, and has passed it or not; a rejected one gets nothing more to run. */
   readonly judged: (handler: string, version: number, verdict: Verdict) => void;
+  /**
+   * Nothing is handed out before begun(): a start takes one handler on after another, and what the first publish is for
+   * those that are still to come. Default: at once.
+   */
+  readonly waits?: boolean;
 }
 
 /** How many of a key's parked tasks are tried in one go. */
@@ -44,6 +49,8 @@ const CLOCK_MS = 10;
 
 export class Lines {
   readonly placement: Placement;
+  /** Not all handlers of the start are attached yet. */
+  isOpening: boolean;
   readonly #options: LinesOptions;
   readonly #suspects: Suspects<Line>;
   readonly #run: (line: Line) => void;
@@ -58,6 +65,7 @@ export class Lines {
   /** `run` hands out whatever can be of a line. */
   constructor(options: LinesOptions, suspects: Suspects<Line>, run: (line: Line) => void) {
     this.#options = options;
+    this.isOpening = options.waits === true;
     this.#suspects = suspects;
     this.#run = run;
     const { runners, clock, log } = options;
@@ -93,6 +101,8 @@ export class Lines {
   /** All handlers that there were at the start are attached. */
   begun(): void {
     this.placement.begun();
+    this.isOpening = false;
+    this.runAll();
   }
 
   /** The runner that is for what is not proven. */

@@ -42,6 +42,26 @@ it("what a handler publishes is an event for the handler that listens to it: eac
   expect(ledger.events.accepted).toBe(2 * unique);
 });
 
+it("what a handler publishes as soon as the gateway starts is an event for those that come after it, too", async () => {
+  // By name the last that is taken on; and it is built anew at the start, which takes its time.
+  const listener = countingHandler({ topic: "relay/{device}" });
+  const slow = relayHandler().replace(
+    "(event, ctx) => {",
+    "async (event, ctx) => {\n  await new Promise((done) => setTimeout(done, 5));",
+  );
+  await using gateway = await GatewayProcess.start({ handlers: { "relay.js": slow, "tally.ts": listener } });
+  using fleet = new Fleet({ port: gateway.mqttPort, devices: 3, ratePerSecond: 0 });
+  fleet.start();
+  await fleet.online();
+  await fleet.publish(200);
+  await gateway.kill9();
+  gateway.saveHandler("tally.ts", `// As it was.\n${listener}`);
+  await gateway.start();
+  const ledger = await gateway.drained();
+  expect(imbalances(ledger)).toEqual([]);
+  expect(ledger.uplinks.cloud).toMatchObject({ delivered: 600 });
+});
+
 it("a chain that leads back to itself ends as a dead letter that names it, and the ledger balances", async () => {
   await using gateway = await GatewayProcess.start({
     handlers: { "loop.js": LOOP },
