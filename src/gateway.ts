@@ -68,6 +68,7 @@ export class Gateway {
   readonly #rooms: Rooms;
   readonly #closing: Closing;
   readonly #env: Environment;
+  readonly #log: Log;
   #config: Config;
   /** Those that all handlers have. */
   #secrets: ReadonlyMap<string, string>;
@@ -76,18 +77,19 @@ export class Gateway {
   static async open(config: Config, options: GatewayOptions): Promise<Gateway> {
     const closing: Closing = { stack: new AsyncDisposableStack(), leftMs: () => 0 };
     try {
-      return new Gateway(await openRooms(config, options, closing), closing, config, options.env);
+      return new Gateway(await openRooms(config, options, closing), closing, config, options);
     } catch (error) {
       await closing.stack.disposeAsync();
       throw error;
     }
   }
 
-  private constructor(rooms: Rooms, closing: Closing, config: Config, env: Environment) {
+  private constructor(rooms: Rooms, closing: Closing, config: Config, { env, log }: GatewayOptions) {
     this.#rooms = rooms;
     this.#closing = closing;
     this.#config = config;
     this.#env = env;
+    this.#log = log;
     this.#secrets = rooms.hosting.secrets;
   }
 
@@ -112,6 +114,7 @@ export class Gateway {
     const areUplinksChanged = isChanged("uplinks");
     if (areUplinksChanged) await outlets.replace(config.uplinks);
     if (areUplinksChanged || isChanged("routes")) await hosting.route(config);
+    if (isChanged("routes")) sayStranded(hosting.stranded(), this.#log);
     if (areUplinksChanged || isChanged("handlers") || isChanged("secrets"))
       await deployments.reconfigure(config.handlers);
     await deployments.renew(({ settings, candidate }) =>

@@ -18,6 +18,7 @@ import { ROUTE_VERSION } from "../tasks/forward.ts";
 import type { Lines } from "../tasks/lines.ts";
 import type { OutputDefaults } from "../tasks/outputs.ts";
 import type { CandidateSettings } from "../tasks/watch.ts";
+import { sleep } from "../time.ts";
 import { namedLevels } from "../triggers/triggers.ts";
 import type { Triggers } from "../triggers/triggers.ts";
 import { checkSecrets } from "./secrets.ts";
@@ -42,6 +43,9 @@ const PAGE = 100;
 const NOBODY = -1;
 /** Routes never fail, so nothing of them is ever tried again; the pipeline wants a policy all the same. */
 const ROUTE_RETRY = { triesMax: 5, firstMs: 500, maxMs: 60_000 };
+/** How long what waits for a route that is gone may take to leave; the rest waits until it is back, or expires. */
+const RETIRE_MS = 2000;
+const RETIRE_POLL_MS = 5;
 
 export class Hosting {
   readonly #rooms: HostingRooms;
@@ -233,21 +237,24 @@ export class Hosting {
     this.#failures.delete(name);
   }
 
-  /** Replaces the routes by those of `config`. */
+  /**
+   * Replaces the routes by those of `config`, in one turn: an event is for the old ones or for the new ones. What waits
+   * for those that are gone was accepted for them, and still goes where they sent it, as far as it can for a moment.
+   */
   async route(config: Config): Promise<void> {
     const { journal, triggers, lines } = this.#rooms;
     const routes = routesOf(config);
     const names = new Set(routes.map(({ name }) => name));
-    for (const { name } of this.#routes) {
-      if (names.has(name)) continue;
-      triggers.unbind(journal.handlerId(name));
-      lines.detach(journal.handlerId(name));
-    }
+    const gone = this.#routes.filter(({ name }) => !names.has(name)).map(({ name }) => journal.handlerId(name));
+    const next = routes.map((route) => ({
+      ...route,
+      id: journal.handlerId(route.name),
+      uplinks: this.#uplinkIds(route.to, route.name),
+    }));
+    for (const id of gone) triggers.unbind(id);
+    const bound = next.map((route) => ({ ...route, keyOf: triggers.bind(route.id, route) }));
     this.#routes = routes;
-    for (const { name, topics, key, to } of routes) {
-      const id = journal.handlerId(name);
-      const keyOf = triggers.bind(id, { topics, key });
-      const uplinks = this.#uplinkIds(to, name);
+    for (const { name, id, uplinks, keyOf } of bound) {
       const own = {
         type: "sluice.route",
         retry: ROUTE_RETRY,
@@ -258,6 +265,11 @@ export class Hosting {
       } as const;
       await lines.attach({ name, id, to: uplinks, ...own, keyOf });
     }
+    const deadlineMs = performance.now() + RETIRE_MS;
+    while (gone.some((id) => journal.handlerLedger(id).pending > 0) && performance.now() < deadlineMs) {
+      await sleep(RETIRE_POLL_MS);
+    }
+    for (const id of gone) lines.detach(id);
   }
 
   #uplinkIds(names: readonly string[], where: string): number[] {

@@ -80,6 +80,31 @@ describe("a restart", () => {
 });
 
 describe("SIGHUP", () => {
+  it("replaces routes by others for the same topics, and every event is for the old or the new one", async () => {
+    const routes = (turn: number): object[] =>
+      Array.from({ length: 10 }, (_, n) => ({ from: [`other-${n}/#`, `turn-${turn}/#`], to: ["cloud"] })).concat({
+        from: ["load/#", `turn-${turn}/#`],
+        to: ["cloud"],
+      });
+    await using gateway = await GatewayProcess.start({ config: { routes: routes(0) } });
+    using fleet = new Fleet({ port: gateway.mqttPort, devices: 4, ratePerSecond: 2000, qos: () => 2 });
+    fleet.start();
+    await fleet.online();
+    for (let turn = 1; turn <= 5; turn++) {
+      gateway.writeConfig({ routes: routes(turn) });
+      gateway.signal("SIGHUP");
+      await until("the new routes", () => gateway.logged("the config was read again").length === turn, {
+        withinMs: 30_000,
+        everyMs: 10,
+        tell: () => gateway.logTail(),
+      });
+    }
+    await fleet.settled();
+    const { uplinks } = await gateway.drained();
+    expect(uplinks.cloud?.delivered).toBe(fleet.acked);
+    expect(await gateway.metric("sluice_events_unmatched_total")).toBe(0);
+  });
+
   const handler = `
 export const config = { topic: "load/{device}", to: ["cloud"], params: { limit: 1 } };
 export default (event, ctx) => ({ ...event.data, version: ctx.params.limit });
