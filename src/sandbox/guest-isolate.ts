@@ -10,6 +10,7 @@ import type { GuestFailure } from "./api/failure.ts";
 import { HEADS_LENGTH } from "./heads.ts";
 import type { GuestBundle, Loaded } from "./isolates.ts";
 import type { Reply } from "./reply.ts";
+import { OVERDUE, withDeadline } from "./stopping.ts";
 
 export type Call = "run" | "oneByOne" | "wake" | "fetched" | "expire" | "blame";
 
@@ -23,8 +24,6 @@ export type Came =
   /** It does not come back, and its thread is lost. */
   | { readonly at: "stuck" };
 
-/** How much longer than its timeout a call may take to stop before the process is given up. */
-const STOP_GRACE_MS = 500;
 const COLLECT_MS = 50;
 /** A module has this long to load, or its handler's timeout when that is longer: it happens once, and may be a cold start. */
 export const LOAD_MS_MIN = 1000;
@@ -77,7 +76,7 @@ export class GuestIsolate {
       });
       const define = script.runSync(this.#context, { reference: true });
       const applied = this.#method("load").apply(undefined, [define.derefInto()], { timeout }) as Promise<string>;
-      const text = await withDeadline(applied, timeout + STOP_GRACE_MS);
+      const text = await withDeadline(applied, timeout);
       if (text === OVERDUE) throw new Error("Script execution timed out.");
       if (!text.startsWith("!")) return { at: "ready", config: text };
       return { at: "failed", failure: JSON.parse(text.slice(1)) as GuestFailure };
@@ -116,7 +115,7 @@ export class GuestIsolate {
     try {
       const options = { timeout: timeoutMs, result: { copy: true } } as const;
       const applied = this.#method(call).apply(undefined, [...args], options) as Promise<Reply>;
-      const reply = await withDeadline(applied, timeoutMs + STOP_GRACE_MS);
+      const reply = await withDeadline(applied, timeoutMs);
       return reply === OVERDUE ? { at: "stuck" } : { at: "replied", reply };
     } catch (error) {
       return this.#cameOf(error);
@@ -128,7 +127,7 @@ export class GuestIsolate {
     try {
       const options = { timeout: COLLECT_MS, result: { copy: true } } as const;
       const collected = this.#method("collect").apply(undefined, [], options) as Promise<[string, boolean]>;
-      const answer = await withDeadline(collected, COLLECT_MS + STOP_GRACE_MS);
+      const answer = await withDeadline(collected, COLLECT_MS);
       return answer === OVERDUE ? undefined : answer;
     } catch {
       return ["", false]; // It was stopped: whatever was left in its queue went on with the call.
@@ -186,22 +185,4 @@ function messageOf(error: unknown): string {
 
 function stackOf(error: unknown): string | undefined {
   return error instanceof Error ? error.stack?.slice(0, STACK_CHARS_MAX) : undefined;
-}
-
-const OVERDUE = Symbol("overdue");
-
-function withDeadline<Result>(result: Promise<Result>, ms: number): Promise<Result | typeof OVERDUE> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(OVERDUE), ms);
-    result.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
 }

@@ -29,8 +29,9 @@ import { failed, GuestIsolate } from "./guest-isolate.ts";
 import type { Call, Came } from "./guest-isolate.ts";
 import { fillStarts, fillHeads } from "./heads.ts";
 import { Meter } from "./meter.ts";
+import type { Pace } from "./pace.ts";
 import type { Reply } from "./reply.ts";
-import { mustTurn, turn } from "./turns.ts";
+import { turn } from "./turns.ts";
 import type { RunHead, Spent } from "./wire.ts";
 
 /** What an isolate is told about its handler. Crosses the wire as JSON. */
@@ -87,8 +88,6 @@ const PART_BYTES = 1000;
 const QUICK_TASKS_MAX = 64;
 const QUICK_BYTES_MAX = 64 * 1024;
 const QUICK_MS = 20;
-/** A handler that took longer is not tried on this thread for so long. */
-const SLOW_MS = 60_000;
 /** How often the heap is looked at, at most. */
 const HEAP_EVERY_MS = 1000;
 
@@ -96,20 +95,23 @@ export class VersionIsolate {
   readonly #library: typeof ivm;
   readonly #guestCode: string;
   readonly #bundle: GuestBundle;
+  readonly #pace: Pace;
   #alive: GuestIsolate | undefined;
   /** The end of the queue, and how long it is. */
   #tail: Promise<unknown> = Promise.resolve();
   #queued = 0;
   #closed = false;
-  /** Monotonic: until then calls go to the isolate's own thread at once. */
-  #slowUntilMs = 0;
   #usedMs = performance.now();
+  /** How long the batch has waited for others of the version to compute. */
+  #waitedMs = 0;
   #heapSeenMs = -Infinity;
 
-  constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle) {
+  /** `pace`: that of its version. */
+  constructor(library: typeof ivm, guestCode: string, bundle: GuestBundle, pace: Pace) {
     this.#library = library;
     this.#guestCode = guestCode;
     this.#bundle = bundle;
+    this.#pace = pace;
   }
 
   /** Evaluates the module, and says what it exports as config; nothing, when that has been done. */
@@ -122,11 +124,12 @@ export class VersionIsolate {
       const before = this.#alive;
       const beforeCpu = before?.cpuTime ?? 0n;
       const startedMs = performance.now();
+      this.#waitedMs = 0;
       const ran = await this.#run(head, asking);
-      const tookMs = performance.now() - startedMs;
+      const tookMs = performance.now() - startedMs - this.#waitedMs;
       // An isolate that was built for the batch has had all its time for it; of one that is lost nothing is known.
       const cpu = (this.#alive?.cpuTime ?? 0n) - (this.#alive === before ? beforeCpu : 0n);
-      const heapBytes = ran.at === "stuck" ? 0 : this.#heapBytes(startedMs + tookMs);
+      const heapBytes = ran.at === "stuck" ? 0 : this.#heapBytes(performance.now());
       return { ran, spent: { tookMs, cpuMs: Number(cpu) / NANOSECONDS, heapBytes } };
     });
   }
@@ -156,17 +159,20 @@ export class VersionIsolate {
   yieldMemory(): void {
     const asked = this.#alive;
     void this.#queue(async () => {
-      while (mustTurn()) await turn(); // Taking an isolate down takes milliseconds.
-      if (this.#alive === asked) this.#drop();
+      // Taking an isolate down takes milliseconds.
+      await this.#pace.onMain(() => {
+        if (this.#alive === asked) this.#drop();
+      });
     });
   }
 
   /** Lets go of the isolate when all that was queued has run. */
   close(): void {
     void this.#queue(async () => {
-      while (mustTurn()) await turn();
-      this.#closed = true;
-      this.#drop();
+      await this.#pace.onMain(() => {
+        this.#closed = true;
+        this.#drop();
+      });
     });
   }
 
@@ -183,12 +189,19 @@ export class VersionIsolate {
   async #open(): Promise<Loaded> {
     this.#drop();
     if (this.#closed) return { at: "failed", failure: failed("SANDBOX_NOT_LOADED", "the version was unloaded") };
-    try {
-      this.#alive = new GuestIsolate(this.#library, this.#guestCode, this.#bundle);
-    } catch (error) {
-      return { at: "failed", failure: failed("HANDLER_LOAD_THREW", (error as Error).message, (error as Error).stack) };
-    }
-    const loaded = await this.#alive.load();
+    const loaded = await this.#pace.onThread(async () => {
+      // What begins on this thread ends on the isolate's own.
+      const { loading } = await this.#pace.onMain(() => {
+        try {
+          this.#alive = new GuestIsolate(this.#library, this.#guestCode, this.#bundle);
+          return { loading: this.#alive.load() };
+        } catch (error) {
+          const { message, stack } = error as Error;
+          return { loading: { at: "failed", failure: failed("HANDLER_LOAD_THREW", message, stack) } as const };
+        }
+      });
+      return loading;
+    });
     if (loaded.at === "failed") this.#drop();
     return loaded;
   }
@@ -198,7 +211,6 @@ export class VersionIsolate {
     let isFresh = false;
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
-      while (mustTurn()) await turn();
       const loaded = await this.#open();
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
       isFresh = true;
@@ -211,17 +223,28 @@ export class VersionIsolate {
     let call: Call = "run";
     let args: (string | number)[] = textOf(count, tasks);
     let isOneByOne = count === 1;
-    const startedMs = performance.now();
-    const meter = new Meter(this.#bundle, startedMs);
-    for (;;) {
-      const isHere = isShort && !asking.hasAsked && performance.now() >= this.#slowUntilMs;
-      // What has just been built runs at once: behind all others it would wait until theirs are built as well.
-      if (isHere && !isFresh) while (mustTurn()) await turn();
-      isFresh = false;
+    const meter = new Meter(this.#bundle);
+    const mayBeHere = (): boolean => isShort && !asking.hasAsked && !this.#pace.isSlow;
+    const here = (): Came | "again" | "elsewhere" => {
+      if (!mayBeHere()) return "elsewhere"; // Another isolate has found out meanwhile.
       meter.begin(guest.cpuTime, call);
-      const came = isHere ? this.#callHere(guest, call, args) : await guest.call(call, args, meter.callMs);
+      return this.#callHere(guest, call, args);
+    };
+    const onThread = (): Promise<Came> => {
+      const askedMs = performance.now();
+      return this.#pace.onThread(() => {
+        this.#waitedMs += performance.now() - askedMs;
+        meter.begin(guest.cpuTime, call);
+        return guest.call(call, args, meter.callMs);
+      });
+    };
+    for (;;) {
+      // What has just been built runs at once: behind all others it would wait until theirs are built as well.
+      let came = !mayBeHere() ? "elsewhere" : isFresh ? here() : await this.#pace.onMain(here);
+      isFresh = false;
+      if (came === "elsewhere") came = await onThread();
       // In a new isolate if the attempt took this one; another attempt is not made.
-      if (came === undefined) return this.#run(head, asking);
+      if (came === "again") return this.#run(head, asking);
       args = [];
       switch (came.at) {
         case "replied": {
@@ -241,7 +264,7 @@ export class VersionIsolate {
         }
         case "rejected":
           // Whose it was is known when tasks run one by one. What took its time already does not take it again.
-          if (!isOneByOne && performance.now() - startedMs > this.#bundle.settings.sliceMs) {
+          if (!isOneByOne && meter.isBeyondSlice) {
             return { at: "lost", lines: "", index: guest.heads[0], failure: rejection(came.message) };
           }
           call = isOneByOne ? "blame" : "oneByOne";
@@ -268,14 +291,14 @@ export class VersionIsolate {
     return isTimer || wakeInMs === 0 ? ["wake", [Math.max(waitedMs, wakeInMs)]] : ["expire", []];
   }
 
-  /** undefined when the batch has to be run on the isolate's own thread, with all the time it may have. */
-  #callHere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Came | undefined {
+  /** "again": the batch has to be run on the isolate's own thread, with all the time it may have. */
+  #callHere(guest: GuestIsolate, call: Call, args: readonly (string | number)[]): Came | "again" {
     const came = guest.callHere(call, args, Math.min(QUICK_MS, this.#bundle.cpuMs));
     if (came.at !== "stopped") return came;
     // What it left half done must not meet the next attempt.
     this.#drop();
-    this.#slowUntilMs = performance.now() + SLOW_MS;
-    return undefined;
+    this.#pace.wasSlow();
+    return "again";
   }
 
   /** What was answered before stands; when all tasks had ended, only what they left running was cut off. */

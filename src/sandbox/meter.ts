@@ -18,7 +18,8 @@ const NANOSECONDS = 1_000_000;
 
 export class Meter {
   readonly #budgets: Budgets;
-  readonly #startedMs: number;
+  /** When the guest began the batch. */
+  #startedMs = 0;
   #before = 0n;
   #index = -1;
   #busyMs = 0;
@@ -27,9 +28,13 @@ export class Meter {
   callMs = 0;
   #byCpu = false;
 
-  constructor(budgets: Budgets, startedMs: number) {
+  constructor(budgets: Budgets) {
     this.#budgets = budgets;
-    this.#startedMs = startedMs;
+  }
+
+  /** The batch has taken longer than its slice. */
+  get isBeyondSlice(): boolean {
+    return performance.now() - this.#startedMs > this.#budgets.settings.sliceMs;
   }
 
   /** The waiting task has had its processor time. */
@@ -45,6 +50,7 @@ export class Meter {
   begin(cpuTime: bigint, call: Call): void {
     const { timeoutMs, cpuMs, settings } = this.#budgets;
     this.#before = cpuTime;
+    if (call === "run" || call === "oneByOne") this.#startedMs = performance.now();
     let wallMs = timeoutMs;
     let leftMs = cpuMs;
     // Within the slice another task may be begun by this call, and it has all of its time.

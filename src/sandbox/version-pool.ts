@@ -8,12 +8,14 @@ import type ivm from "isolated-vm";
 import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
 import type { GuestBundle, Loaded, Metered } from "./isolates.ts";
+import { Pace } from "./pace.ts";
 import type { RunHead } from "./wire.ts";
 
 export class VersionPool {
   readonly #library: typeof ivm;
   readonly #guestCode: string;
   readonly #bundle: GuestBundle;
+  readonly #pace = new Pace();
   #isolates: VersionIsolate[];
   /** Those of captured runs. */
   readonly #captured = new Set<VersionIsolate>();
@@ -36,7 +38,7 @@ export class VersionPool {
   /** In an isolate of its own: what others have left behind in module variables is no part of the run. */
   async #runCaptured(head: RunHead, asking: Asking): Promise<Metered> {
     const settings = { ...this.#bundle.settings, capturedMs: head.atMs };
-    const isolate = new VersionIsolate(this.#library, this.#guestCode, { ...this.#bundle, settings });
+    const isolate = new VersionIsolate(this.#library, this.#guestCode, { ...this.#bundle, settings }, this.#pace);
     this.#captured.add(isolate);
     try {
       return await isolate.run(head, asking);
@@ -79,7 +81,7 @@ export class VersionPool {
   }
 
   #another(): VersionIsolate {
-    return new VersionIsolate(this.#library, this.#guestCode, this.#bundle);
+    return new VersionIsolate(this.#library, this.#guestCode, this.#bundle, this.#pace);
   }
 
   /** A free one that is warm; else a free one; else a new one; else the one that is asked for least. */

@@ -29,3 +29,26 @@ it("is not taken for dead while hundreds of short batches wait in it, cold isola
   // Nobody waits for isolates of those that came later.
   expect(endMs[0]).toBeLessThan((endMs.at(-1) as number) / 3);
 }, 120_000);
+
+it("keeps nobody waiting for one handler's many isolates, which are built and loop side by side", async () => {
+  opened = await openSandbox();
+  const { sandbox } = opened;
+  const loop = bundle("for (;;);", { settings: { timeoutMs: 200, concurrency: 32 } });
+  const good = bundle("return 1");
+  await loadAll(sandbox, loop, good);
+  const looping = Array.from({ length: 32 }, (_, n) => run(sandbox, loop.id, [task(loop.id, { key: `k${n}` })]));
+  let isOver = false;
+  const over = Promise.all(looping).finally(() => (isOver = true));
+  const startMs = performance.now();
+  let longestMs = 0;
+  while (!isOver) {
+    const askedMs = performance.now();
+    const { results } = await run(sandbox, good.id, [task(good.id)]);
+    expect(shortly(results)).toEqual([["1"]]);
+    longestMs = Math.max(longestMs, performance.now() - askedMs);
+  }
+  // For a round of turns, and not until all of them are through.
+  expect(longestMs).toBeLessThan((performance.now() - startMs) / 3);
+  for (const { results } of await over) expect(shortly(results)).toEqual(["SANDBOX_TIMEOUT"]);
+  expect(sandbox.figures().runnersLost).toBe(0);
+}, 60_000);
