@@ -117,8 +117,12 @@ export class Gateway {
     if (isChanged("routes")) sayStranded(hosting.stranded(), this.#log);
     if (areUplinksChanged || isChanged("handlers") || isChanged("secrets"))
       await deployments.reconfigure(config.handlers);
+    // Who sends to an uplink that is gone would fill an outbox that nobody takes from, and is to say so.
+    const isGone = (name: string): boolean => !Object.hasOwn(config.uplinks, name);
     await deployments.renew(({ settings, candidate }) =>
-      [...settings.secrets, ...(candidate?.settings.secrets ?? [])].some((name) => changed.has(name)),
+      [settings, ...(candidate === undefined ? [] : [candidate.settings])].some(
+        (own) => own.secrets.some((name) => changed.has(name)) || own.to.some(isGone),
+      ),
     );
     // Last: what failed on the way is tried again by the next reload.
     this.#config = config;

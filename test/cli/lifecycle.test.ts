@@ -78,6 +78,27 @@ describe("sluice run", () => {
     }
   });
 
+  it("says of handlers that send to an uplink which a new config has not got any more, until it is back", async () => {
+    const handler = `export const config = { topic: "t", to: ["cloud"] }; export default (event) => event.data;`;
+    await using home = await runHome({ "sender.js": handler });
+    const config = await readFile(home.config, "utf8");
+    await writeFile(home.config, config.replace(/^uplinks: .*$/m, "uplinks: {}"));
+    home.gateway.child.kill("SIGHUP");
+    await home.gateway.said('"applied":["uplinks.cloud"]');
+    const status = async (): Promise<StatusAnswer> => {
+      const headers = { authorization: `Bearer ${await home.token()}` };
+      return (await (await fetch(`${home.controlUrl}/api/v1/status`, { headers })).json()) as StatusAnswer;
+    };
+    expect((await status()).handlers).toMatchObject([
+      { name: "sender", version: 1, failure: expect.stringContaining("[OUTPUT_UPLINK_UNKNOWN]") as string },
+    ]);
+    await writeFile(home.config, config);
+    home.gateway.child.kill("SIGHUP");
+    await expect.poll(async () => (await status()).handlers[0], { timeout: 20_000 }).not.toHaveProperty("failure");
+    expect((await sluice(["pub", "-p", String(home.mqttPort), "-t", "t", "-m", "1"])).code).toBe(0);
+    await expect.poll(async () => (await status()).ledger.uplinks["cloud"]?.delivered, { timeout: 20_000 }).toBe(1);
+  });
+
   it("refuses a data folder that another gateway has, and a port that is taken, with a fault and not a stack", async () => {
     await using home = await runHome();
     const second = await sluice(["run", "--config", home.config]);
