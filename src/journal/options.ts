@@ -20,7 +20,7 @@ export interface JournalOptions {
   /** Parked tasks of one handler, 10,000 and 16 MB. At the limit the handler's feed hands out nothing. */
   readonly parkedMax?: number;
   readonly parkedBytesMax?: number;
-  /** Dead letters, 10,000 and 64 MB. Beyond, the oldest are dropped, those of a handler that has more than half first. */
+  /** Dead letters, 10,000 and 64 MB, or a quarter of sizeMaxBytes if that is less. Beyond, the oldest are dropped, those of a handler that has more than half first. */
   readonly deadMax?: number;
   readonly deadBytesMax?: number;
   /** What tasks came to, kept for replays, 256 MB; 0: nothing. Beyond, the oldest go. */
@@ -53,7 +53,8 @@ export function limitsOf(options: JournalOptions): Limits {
     parkedMax: options.parkedMax ?? 10_000,
     parkedBytesMax: options.parkedBytesMax ?? 16 * MB,
     deadMax: options.deadMax ?? 10_000,
-    deadBytesMax: options.deadBytesMax ?? 64 * MB,
+    // Nobody but a person lets go of them: they must not be what fills the journal for ever.
+    deadBytesMax: Math.min(options.deadBytesMax ?? 64 * MB, Math.floor(options.sizeMaxBytes / 4)),
     claimsMax: options.claimsMax ?? 200_000,
     // Of events that go as soon as they are settled nothing is replayed.
     recordsBytesMax: options.retainMs === 0 ? 0 : (options.recordsBytesMax ?? 256 * MB),

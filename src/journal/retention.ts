@@ -4,8 +4,8 @@
  *
  * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed.
  * - Records of what tasks came to go with the last of their events, or earlier: the oldest, at their limit.
- * - Under `drop-oldest`, a full journal drops the oldest waiting tasks, or the oldest outputs where an outbox is what
- *   fills it (unless that uplink is to refuse), a page at a time.
+ * - Under `drop-oldest`, a full journal drops the oldest of what fills it: waiting tasks or outputs (unless that uplink is
+ *   to refuse), a page at a time, or parked tasks.
  * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
  * - An outbox over its limits expires or drops its oldest outputs, a page at a time.
  * - Dead letters beyond their limits: the oldest are dropped, those of a handler that has more than half of them first.
@@ -18,6 +18,7 @@ import { keys } from "./keys.ts";
 import type { PageKey } from "./keys.ts";
 import { EVENTS } from "./log.ts";
 import { page } from "./page.ts";
+import { dropParked } from "./parked-room.ts";
 import { releasePages } from "./settle.ts";
 import { StateSweep } from "./state-sweep.ts";
 
@@ -184,7 +185,7 @@ export class Retention {
     if (doomed.length === RECORD_ROWS_MAX) this.#again = true;
   }
 
-  /** Drops the oldest of what takes the most room: waiting tasks, or the outputs of an uplink that does not take them. */
+  /** Drops the oldest of what takes the most room: waiting tasks, parked ones, or outputs of an uplink that takes none. */
   async #dropOldest(): Promise<void> {
     const core = this.#core;
     const { limits, header } = core;
@@ -195,6 +196,10 @@ export class Retention {
     for (const outbox of core.outboxes) {
       if (outbox === undefined || outbox.limits.whenFull === "refuse") continue;
       if (outbox.uplink.bytes > (largest?.uplink.bytes ?? header.bytes)) largest = outbox;
+    }
+    if (core.parked.bytes > (largest?.uplink.bytes ?? header.bytes)) {
+      await dropParked(core, excess);
+      return;
     }
     if (largest !== undefined) {
       await this.#dropEntries(largest, excess);

@@ -16,7 +16,7 @@ const limits = z.strictObject({
   }),
   deadBytesMax: size.prefault("64MB").meta({
     description:
-      "Bytes of dead letters kept; then the oldest are dropped, those of a handler that has more than half first, and counted.",
+      "Bytes of dead letters kept, and never more than a quarter of sizeMax; then the oldest are dropped, those of a handler that has more than half first, and counted.",
   }),
   stagedMax: sizeWithin({ min: "64KB" })
     .prefault("32MB")
@@ -39,7 +39,8 @@ export const journalSettings = z.strictObject({
       "How long settled events are kept, for replay. They go earlier when the room is needed. Tasks of handlers that are gone expire after the same time.",
   }),
   whenFull: z.enum(["refuse", "drop-oldest"]).default("refuse").meta({
-    description: "At sizeMax: refuse new events, so that devices keep them, or drop the oldest waiting tasks.",
+    description:
+      "At sizeMax: refuse new events, so that devices keep them, or drop the oldest waiting tasks, those that wait for a further try too, or outputs: of what takes the most room.",
   }),
   record: z.enum(["outcomes", "none"]).default("outcomes").meta({
     description:

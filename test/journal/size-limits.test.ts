@@ -113,6 +113,34 @@ describe("sizeMax", () => {
     expect(journal.damage).toEqual([]);
   });
 
+  it.each(["retry", "dead"] as const)(
+    "goes on under `drop-oldest` when what every event comes to is: %s",
+    async (at) => {
+      const journal = await openJournal(await dataFolder(), {
+        sizeMaxBytes: 2 * MB,
+        whenFull: "drop-oldest",
+        sweepMs: 10,
+      });
+      const handlers = ["a", "b"].map((name) => journal.handlerId(name));
+      for (const handler of handlers) {
+        const settleAll = (): void => {
+          for (let task = feed.take(); task !== undefined; task = feed.take()) {
+            journal.settle(task, at === "dead" ? { at, failure } : { at, dueMs: Date.now() + 3_600_000, failure }, 1);
+          }
+        };
+        const feed = journal.tasks(handler, byTopic, settleAll);
+        settleAll();
+      }
+      for (const handler of handlers) expect(await fill(journal, handler, 400)).toBe(400);
+      await expect.poll(() => journal.figures().usedBytes).toBeLessThanOrEqual(2 * MB * DROPS_ABOVE);
+      const { events } = journal.ledger();
+      expect(events.accepted).toBe(800);
+      expect(events.dropped).toBeGreaterThan(400);
+      expect(events.pending + events.dead).toBe(800 - events.dropped);
+      expect(await journal.audit()).toEqual(journal.ledger());
+    },
+  );
+
   it("trims settled events early when the room is needed, and otherwise keeps them for `retain`", async () => {
     const clock = new SetClock();
     const journal = await openJournal(await dataFolder(), {
