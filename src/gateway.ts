@@ -219,6 +219,7 @@ async function openRooms(
     log: room("pipeline"),
     waits: true,
   });
+  journal.onDrop = (handler, key) => pipeline.lines.dropped(handler, key);
   journal.onParked = (handler, key) => pipeline.lines.redriven(handler, key);
   stack.defer(async () => {
     pipeline.close();

@@ -84,6 +84,8 @@ export class Journal {
   onRoom: () => void = () => undefined;
   /** Called when a dead task has been redriven: it is parked under `key`, due now. */
   onParked: (handler: number, key: string) => void = () => undefined;
+  /** A parked task is to be dropped, for want of room. False: tasks of its key are being run, and it stays. */
+  onDrop: (handler: number, key: string) => boolean = () => true;
   readonly dead: DeadLetters;
   readonly once: Once;
   readonly past: Past;
@@ -116,7 +118,7 @@ export class Journal {
   private constructor(core: Core, ended: () => Promise<void>) {
     this.#core = core;
     this.#ended = ended;
-    this.#retention = new Retention(core);
+    this.#retention = new Retention(core, (handler, key) => this.onDrop(handler, key));
     this.dead = new DeadLetters(core, (handler, key) => this.onParked(handler, key));
     for (const { kind, name, id } of consumersOf(core)) {
       (kind === HANDLER ? this.#handlerIds : this.#uplinkIds).set(name, id);

@@ -19,6 +19,7 @@ import type { PageKey } from "./keys.ts";
 import { EVENTS } from "./log.ts";
 import { page } from "./page.ts";
 import { dropParked } from "./parked-room.ts";
+import type { LetsGo } from "./parked-room.ts";
 import { releasePages } from "./settle.ts";
 import { StateSweep } from "./state-sweep.ts";
 
@@ -40,6 +41,7 @@ const COMPACT_BYTES_MIN = 4 * 1024 * 1024;
 
 export class Retention {
   readonly #core: Core;
+  readonly #lets: LetsGo;
   readonly #states: StateSweep;
   #running = false;
   #again = false;
@@ -54,8 +56,10 @@ export class Retention {
   /** Events below this number must be settled before the oldest page can go; as of the last sweep, at least. */
   oldestEnd = 0;
 
-  constructor(core: Core) {
+  /** `lets`: parked tasks go only where it does. */
+  constructor(core: Core, lets: LetsGo) {
     this.#core = core;
+    this.#lets = lets;
     this.#states = new StateSweep(core);
   }
 
@@ -198,7 +202,7 @@ export class Retention {
       if (outbox.uplink.bytes > (largest?.uplink.bytes ?? header.bytes)) largest = outbox;
     }
     if (core.parked.bytes > (largest?.uplink.bytes ?? header.bytes)) {
-      await dropParked(core, excess);
+      await dropParked(core, excess, this.#lets);
       return;
     }
     if (largest !== undefined) {

@@ -232,6 +232,11 @@ export class Lines {
     line.parked.hasten(key);
   }
 
+  /** A parked task of the handler goes for want of room. False: tasks of its key are being run, and it stays. */
+  dropped(handler: number, key: string): boolean {
+    return this.#lines.get(handler)?.parked.drop(key) ?? true;
+  }
+
   /** True when no runner has a task of ours. */
   get idle(): boolean {
     for (const { lane } of this.#lines.values()) if (lane.inFlight > 0) return false;

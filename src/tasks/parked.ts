@@ -103,6 +103,16 @@ export class ParkedKeys {
     this.#tasks -= count;
   }
 
+  /** One of its tasks, the oldest, is gone. False: some of them are handed out, or being read. */
+  drop(key: string): boolean {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return true;
+    if (waiting.out > 0) return false;
+    this.settled(key, 1);
+    if (waiting.count <= 0) this.#waiting.delete(key);
+    return true;
+  }
+
   /** `count` of its tasks were read back and go to the lane. None: they are gone, dropped by the journal. */
   handedOut(key: string, count: number): void {
     const waiting = this.#waiting.get(key);

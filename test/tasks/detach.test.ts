@@ -203,6 +203,29 @@ describe("parked keys", () => {
     parked.close();
   });
 
+  it("are forgotten with the last of their tasks that is dropped, and keep those that are handed out", async () => {
+    const woken: string[] = [];
+    const parked = new ParkedKeys(
+      systemClock,
+      () => 60_000,
+      (keys) => woken.push(...keys),
+    );
+    parked.park("a", systemClock.now() + 30_000);
+    parked.park("a", undefined);
+    expect([parked.drop("a"), parked.tasks, parked.has("a")]).toEqual([true, 1, true]);
+    expect([parked.drop("a"), parked.tasks, parked.has("a")]).toEqual([true, 0, false]);
+    expect(parked.drop("a")).toBe(true);
+    parked.park("b", systemClock.now());
+    await expect.poll(() => woken).toEqual(["b"]);
+    expect(parked.drop("b")).toBe(false);
+    parked.handedOut("b", 1);
+    expect(parked.drop("b")).toBe(false);
+    parked.again("b", systemClock.now() + 30_000);
+    parked.returned("b");
+    expect([parked.drop("b"), parked.tasks, parked.has("b")]).toEqual([true, 0, false]);
+    parked.close();
+  });
+
   it("wake nobody once they are closed, whatever still fails", async () => {
     const woken: string[] = [];
     const parked = new ParkedKeys(
