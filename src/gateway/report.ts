@@ -165,14 +165,14 @@ export class Report implements ControlSource {
     const lines = new Map(pipeline.figures().handlers.map((line) => [line.name, line]));
     const live = new Map(hosting.liveHandlers.map((one) => [one.name, one.settings]));
     const routes = new Set(hosting.routes.map(({ name }) => name));
-    const { stateBytesOf } = journal.figures();
+    const stateBytesOf = new Map(Object.entries(journal.figures().stateBytesOf)); // A handler may be named "constructor".
     return this.#handlers().map((status) =>
       handlerReport({
         status,
         line: lines.get(status.name),
         isRoute: routes.has(status.name),
         memoryMax: live.get(status.name)?.memoryBytes,
-        stateBytes: stateBytesOf[status.name] ?? 0,
+        stateBytes: stateBytesOf.get(status.name) ?? 0,
       }),
     );
   }

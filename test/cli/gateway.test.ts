@@ -90,14 +90,19 @@ describe("pub, status and health on a running gateway", () => {
       now.handlers.find(({ name }) => name === "double")?.failure;
     await writeFile(file, "export default ((((");
     await until((now) => failure(now) !== undefined);
-    await writeFile(join(home.folder, "handlers", "\u001b[31mred.js"), "export default () => 1;");
+    for (const name of ["\u001b[31mred", "constructor"])
+      await writeFile(join(home.folder, "handlers", `${name}.js`), "export default () => 1;");
     await until(({ handlers: all }) => all.some(({ name }) => name.includes("red")));
+    await until(({ handlers: all }) => all.some(({ name }) => name === "constructor"));
+    const list = await sluice(["handlers", "--json", "--config", home.config]);
+    expect(list.out).toMatch(/"name":"constructor".*?"stateBytes":0,/);
     const { out } = await sluice(["status", "--config", home.config]);
     expect(out).toMatch(/^double +1 .* see below +topic in\/\{n\}$/m);
     expect(out).toMatch(/^✗ double: handlers\/double\.js:1:\d+: .*\n {2}→ Mend the place .*\[DEPLOY_BUILD_FAILED\]$/m);
     expect(out).toMatch(/^✗ \ufffd\[31mred: .*\ufffd\[31mred.*\n {2}→ .*\[DEPLOY_NAME_INVALID\]$/m);
     expect(out).not.toContain("\u001b");
     await rm(join(home.folder, "handlers", "\u001b[31mred.js"));
+    await rm(join(home.folder, "handlers", "constructor.js"));
     await writeFile(file, handlers["double.js"]);
     const well = await until(
       (now) => failure(now) === undefined && now.handlers.every(({ name }) => !name.includes("red")),
