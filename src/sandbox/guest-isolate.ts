@@ -21,8 +21,12 @@ export type Came =
   | { readonly at: "rejected"; readonly message: string }
   /** It was stopped at its time or memory limit, and the isolate is good for `collect` at most. */
   | { readonly at: "stopped"; readonly failure: GuestFailure }
-  /** It does not come back, and its thread is lost. */
-  | { readonly at: "stuck" };
+  | Stuck;
+
+/** It does not come back, and its thread is lost. */
+export interface Stuck {
+  readonly at: "stuck";
+}
 
 const COLLECT_MS = 50;
 /** A module has this long to load, or its handler's timeout when that is longer: it happens once, and may be a cold start. */
@@ -65,7 +69,7 @@ export class GuestIsolate {
   }
 
   /** Evaluates the module, and says what it exports as config. An isolate that failed to load is of no use. */
-  async load(): Promise<Loaded> {
+  async load(): Promise<Loaded | Stuck> {
     const { code, settings } = this.#bundle;
     const timeout = Math.max(LOAD_MS_MIN, this.#bundle.timeoutMs);
     try {
@@ -77,7 +81,7 @@ export class GuestIsolate {
       const define = script.runSync(this.#context, { reference: true });
       const applied = this.#method("load").apply(undefined, [define.derefInto()], { timeout }) as Promise<string>;
       const text = await withDeadline(applied, timeout);
-      if (text === OVERDUE) throw new Error("Script execution timed out.");
+      if (text === OVERDUE) return { at: "stuck" };
       if (!text.startsWith("!")) return { at: "ready", config: text };
       return { at: "failed", failure: JSON.parse(text.slice(1)) as GuestFailure };
     } catch (error) {

@@ -26,7 +26,7 @@ import type { LogLimits } from "./api/log.ts";
 import type { TopicFilter } from "../topic.ts";
 import type { Asking } from "./asking.ts";
 import { failed, GuestIsolate } from "./guest-isolate.ts";
-import type { Call, Came } from "./guest-isolate.ts";
+import type { Call, Came, Stuck } from "./guest-isolate.ts";
 import { fillStarts, fillHeads } from "./heads.ts";
 import { Meter } from "./meter.ts";
 import type { Pace } from "./pace.ts";
@@ -115,7 +115,7 @@ export class VersionIsolate {
   }
 
   /** Evaluates the module, and says what it exports as config; nothing, when that has been done. */
-  load(): Promise<Loaded> {
+  load(): Promise<Loaded | Stuck> {
     return this.#queue(async () => (this.#alive === undefined ? this.#open() : { at: "ready", config: "{}" }));
   }
 
@@ -186,7 +186,7 @@ export class VersionIsolate {
     return result;
   }
 
-  async #open(): Promise<Loaded> {
+  async #open(): Promise<Loaded | Stuck> {
     this.#drop();
     if (this.#closed) return { at: "failed", failure: failed("SANDBOX_NOT_LOADED", "the version was unloaded") };
     const loaded = await this.#pace.onThread(async () => {
@@ -202,7 +202,7 @@ export class VersionIsolate {
       });
       return loading;
     });
-    if (loaded.at === "failed") this.#drop();
+    if (loaded.at !== "ready") this.#drop();
     return loaded;
   }
 
@@ -212,6 +212,7 @@ export class VersionIsolate {
     this.#usedMs = performance.now();
     if (this.#alive === undefined) {
       const loaded = await this.#open();
+      if (loaded.at === "stuck") return { at: "stuck", index: 0 };
       if (loaded.at === "failed") return { at: "lost", lines: "", index: 0, failure: loaded.failure };
       isFresh = true;
     }

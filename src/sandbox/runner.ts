@@ -10,7 +10,9 @@ import type ivm from "isolated-vm";
 import { Asking } from "./asking.ts";
 import { closeInherited } from "./descriptors.ts";
 import type { Inherited } from "./descriptors.ts";
-import type { GuestBundle } from "./isolates.ts";
+import { failed } from "./guest-isolate.ts";
+import type { Stuck } from "./guest-isolate.ts";
+import type { GuestBundle, Loaded } from "./isolates.ts";
 import { VersionPool } from "./version-pool.ts";
 import { FrameReader, jsonFrame, ranFrame, readRunHead, textFrame } from "./wire.ts";
 import type { Frame } from "./wire.ts";
@@ -76,6 +78,17 @@ function say(frame: Buffer): void {
   channel.write(frame);
 }
 
+/** A module that cannot be stopped keeps its thread for ever: the process goes with it, once that is said. */
+function sayLoaded(kind: "loaded" | "inspected", id: number, loaded: Loaded | Stuck): void {
+  if (loaded.at !== "stuck") {
+    say(jsonFrame(kind, id, loaded));
+    return;
+  }
+  const failure = failed("SANDBOX_TIMEOUT", "the module took too long to load, and could not be stopped");
+  say(jsonFrame(kind, id, { at: "failed", failure }));
+  setImmediate(() => setImmediate(() => die(new Error(failure.message))));
+}
+
 async function obey(frame: Frame): Promise<void> {
   switch (frame.kind) {
     case "hello": {
@@ -91,14 +104,14 @@ async function obey(frame: Frame): Promise<void> {
       const pool = versions.get(serial) ?? new VersionPool(library, guestCode, bundle);
       versions.set(serial, pool);
       // One that failed to load stays until it is unloaded.
-      if (!lazy) say(jsonFrame("loaded", frame.id, await pool.load()));
+      if (!lazy) sayLoaded("loaded", frame.id, await pool.load());
       return;
     }
     case "inspect": {
       const pool = new VersionPool(library, guestCode, JSON.parse(frame.body.toString()) as GuestBundle);
       const loaded = await pool.load();
       pool.close();
-      say(jsonFrame("inspected", frame.id, loaded));
+      sayLoaded("inspected", frame.id, loaded);
       return;
     }
     case "unload": {

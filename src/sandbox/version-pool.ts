@@ -7,6 +7,7 @@
 import type ivm from "isolated-vm";
 import type { Asking } from "./asking.ts";
 import { VersionIsolate } from "./isolates.ts";
+import type { Stuck } from "./guest-isolate.ts";
 import type { GuestBundle, Loaded, Metered } from "./isolates.ts";
 import { Pace } from "./pace.ts";
 import type { RunHead } from "./wire.ts";
@@ -27,7 +28,7 @@ export class VersionPool {
     this.#isolates = [this.#another()];
   }
 
-  load(): Promise<Loaded> {
+  load(): Promise<Loaded | Stuck> {
     return (this.#isolates[0] as VersionIsolate).load();
   }
 

@@ -182,6 +182,37 @@ describe("an isolate that cannot be stopped", () => {
   });
 });
 
+describe("a module that cannot be stopped while it loads", () => {
+  const endless = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);";
+
+  it("is not taken on, and costs the runner, in which its thread would go on for ever", async () => {
+    const { sandbox } = await openSandbox();
+    try {
+      const stuck = bundle("", { code: endless, settings: { timeoutMs: 100 } });
+      expect(await sandbox.load(stuck)).toMatchObject({ at: "failed", failure: { code: "SANDBOX_TIMEOUT" } });
+      await expect.poll(() => sandbox.figures().runnersLost, patient).toBe(1);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
+  it("is found out also when it is loaded again: the event that it was loaded for has failed, and cost the runner", async () => {
+    const { sandbox } = await openSandbox({ idle: "1ms" });
+    try {
+      const code = `if (Date.now() > ${Date.now() + 3000}) ${endless} module.exports.default = () => 1;`;
+      const stuck = bundle("", { code, settings: { timeoutMs: 100 } });
+      await loadAll(sandbox, stuck);
+      await expect.poll(() => sandbox.figures().isolatesRested, patient).toBe(1);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      const { results } = await run(sandbox, stuck.id, [task(stuck.id)]);
+      expect(results).toMatchObject([{ at: "failed", cost: "runner", failure: { code: "SANDBOX_TIMEOUT" } }]);
+      await expect.poll(() => sandbox.figures().runnersLost, patient).toBe(1);
+    } finally {
+      await sandbox.close();
+    }
+  });
+});
+
 describe("the log", () => {
   it("a flood is cut inside the isolate, and counted", async () => {
     opened.logs.length = 0;
