@@ -144,6 +144,8 @@ export interface JournalFigures {
   readonly stagedBytes: number;
   readonly usedBytes: number;
   readonly sizeMaxBytes: number;
+  readonly diskFreeBytes: number;
+  readonly diskReserveBytes: number;
   readonly eventBytes: number;
   readonly outboxBytes: number;
   readonly parkedBytes: number;

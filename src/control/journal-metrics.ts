@@ -12,6 +12,16 @@ export const journalMetrics: readonly Metric[] = [
     dead: journal.deadBytes,
     state: journal.stateBytes,
   })),
+  gauge(
+    "journal_disk_free_bytes",
+    "What the disk of the data folder has left.",
+    ({ figures }) => figures.journal.diskFreeBytes,
+  ),
+  gauge(
+    "journal_disk_reserve_bytes",
+    "What it has to have left for events to be taken: the store needs it to give room back.",
+    ({ figures }) => figures.journal.diskReserveBytes,
+  ),
   gauge("journal_full", "1 while the journal takes no events, else 0.", ({ figures }) => figures.journal.full),
   gauge("journal_failing", "1 while the store cannot be written, else 0.", ({ figures }) => figures.journal.failing),
   gauge(

@@ -113,10 +113,14 @@ export class Report implements ControlSource {
 
   ready(): readonly string[] {
     const { journal, broker, sandbox } = this.#rooms;
-    const { failing, full } = journal.figures();
+    const { failing, full, isDiskShort, diskFreeBytes, diskWantedBytes } = journal.figures();
     const reasons: string[] = [];
     if (broker() === undefined) reasons.push("it is starting: the broker does not listen yet");
     if (failing !== 0) reasons.push("the journal cannot write to its disk");
+    else if (full !== 0 && isDiskShort)
+      reasons.push(
+        `the journal's disk has ${megabytes(diskFreeBytes)} left: events are refused until it has ${megabytes(diskFreeBytes + diskWantedBytes)}`,
+      );
     else if (full !== 0) reasons.push("the journal is full, and events are refused");
     if (sandbox.figures().runnersReady === 0) reasons.push("no runner is ready");
     return reasons;
@@ -223,4 +227,8 @@ function ledgerOf(journal: Journal): Ledger {
   const { events, uplinks } = journal.ledger();
   const shown = Object.entries(uplinks).filter(([name, { emitted }]) => name !== DEVICES || emitted > 0);
   return { events, uplinks: Object.fromEntries(shown) };
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
 }

@@ -9,6 +9,7 @@ import type { Consumer } from "./consumer.ts";
 import type { Damage } from "./damage.ts";
 import type { DeadRows } from "./dead.ts";
 import type { Disk } from "./disk.ts";
+import type { DiskRoom } from "./disk-room.ts";
 import type { Header } from "./header.ts";
 import type { LogReader } from "./log.ts";
 import type { Mark } from "./mark.ts";
@@ -78,6 +79,7 @@ export interface Core {
   readonly outboxes: Outbox[];
   readonly feeds: (HandlerFeed | undefined)[];
   readonly disk: Disk;
+  readonly diskRoom: DiskRoom;
   readonly reader: LogReader;
   readonly damage: Damage;
   readonly mark: Mark;
@@ -110,6 +112,8 @@ export interface Core {
   roomWanted: boolean;
   /** Bytes of everything kept, as of the last commit. */
   used: number;
+  /** Of pages that were deleted, and whose room on the disk the store was not asked to give back. */
+  deletedBytes: number;
   /** Events are not taken: `refuse` is for good until something is settled, `later` while room is being made. */
   full: "no" | "later" | "refuse";
   room: RoomWatch;
@@ -128,7 +132,12 @@ export function settledBelow(core: Core): number {
 const BRIM = 1.1;
 
 export function isBrimming(core: Core): boolean {
-  return core.used >= core.limits.sizeMaxBytes * BRIM;
+  return core.used >= core.limits.sizeMaxBytes * BRIM || core.diskRoom.isBrimming;
+}
+
+/** There is no room for events. */
+export function isFull(core: Core): boolean {
+  return core.used >= core.limits.sizeMaxBytes || core.diskRoom.isShort;
 }
 
 /** Bytes of all that is kept, what is staged included. */

@@ -30,6 +30,12 @@ export interface JournalFigures {
   readonly stagedBytes: number;
   readonly usedBytes: number;
   readonly sizeMaxBytes: number;
+  /** What the disk has left, and what it is to keep: below that events are refused. */
+  readonly diskFreeBytes: number;
+  readonly diskReserveBytes: number;
+  /** What is missing until it has room to spare again. */
+  readonly diskWantedBytes: number;
+  readonly isDiskShort: boolean;
   readonly eventBytes: number;
   readonly outboxBytes: number;
   readonly parkedTasks: number;
@@ -84,6 +90,10 @@ export function figuresOf(core: Core, trimmedPages: number): JournalFigures {
     stagedBytes: writer.stagedBytes,
     usedBytes: core.used,
     sizeMaxBytes: core.limits.sizeMaxBytes,
+    diskFreeBytes: core.diskRoom.freeBytes,
+    diskReserveBytes: core.diskRoom.reserveBytes,
+    diskWantedBytes: core.diskRoom.wantedBytes,
+    isDiskShort: core.diskRoom.isShort,
     eventBytes: header.bytes,
     outboxBytes,
     parkedTasks,

@@ -107,9 +107,9 @@ export class Journal {
    *   JOURNAL_UNOPENABLE when neither opening nor repairing works.
    */
   static async open(options: JournalOptions): Promise<Journal> {
-    const { path, clock, log, store } = options;
+    const { path, clock, log, store, freeBytes } = options;
     const stateCacheBytesMax = options.stateCacheBytesMax ?? STATE_CACHE_BYTES_MAX;
-    const core = await openCore({ path, limits: limitsOf(options), clock, log, store, stateCacheBytesMax });
+    const core = await openCore({ path, limits: limitsOf(options), clock, log, store, freeBytes, stateCacheBytesMax });
     const journal = new Journal(core, () => endRun(join(path, "journal")));
     journal.#retention.start(options.sweepMs ?? 1000);
     return journal;

@@ -17,6 +17,8 @@ import type { Core, Limits, Outbox } from "./core.ts";
 import { Damage } from "./damage.ts";
 import { DeadRows } from "./dead.ts";
 import type { Disk } from "./disk.ts";
+import { DiskRoom, freeBytesOf, writeBufferFor } from "./disk-room.ts";
+import type { FreeBytes } from "./disk-room.ts";
 import { newHeader } from "./header.ts";
 import { keys } from "./keys.ts";
 import { EVENTS, LogReader } from "./log.ts";
@@ -45,10 +47,9 @@ export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly store: StoreFactory | undefined;
+  readonly freeBytes: FreeBytes | undefined;
 }
 
-const WRITE_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
-const WRITE_BUFFER_BYTES_MIN = 1024 * 1024;
 /** Calls of webhooks that are remembered: 10,000 take about 2 MB of memory. */
 const REPEATS_MAX = 10_000;
 const CACHE_BYTES = 8 * 1024 * 1024;
@@ -56,7 +57,7 @@ const CACHE_BYTES = 8 * 1024 * 1024;
 const REPAIR_FROM_ATTEMPT = 3;
 
 export async function openCore(options: OpenOptions): Promise<Core> {
-  const { path, limits, clock, log } = options;
+  const { path, clock, log, freeBytes = freeBytesOf(path) } = options;
   try {
     await mkdir(path, { recursive: true });
   } catch (cause) {
@@ -69,10 +70,9 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   const markPath = join(path, "journal.mark");
   const mark = readMark(markPath);
   const witness = mark.at === "read" ? mark.witness : undefined;
-  const writeBufferBytes = Math.max(
-    WRITE_BUFFER_BYTES_MIN,
-    Math.min(WRITE_BUFFER_BYTES_MAX, Math.floor(limits.sizeMaxBytes / 16)),
-  );
+  const writeBufferBytes = await writeBufferFor(path, options.limits.sizeMaxBytes, freeBytes);
+  const diskRoom = new DiskRoom(writeBufferBytes, freeBytes);
+  await diskRoom.look();
   const factory = options.store ?? levelStore({ writeBufferBytes, cacheBytes: CACHE_BYTES });
   const recovery: RecoveryDoors = { path: join(path, "journal"), factory, damage, clock, log };
   const { disk, books, sound, notes } = await openStore(recovery, witness?.commit ?? 0);
@@ -93,7 +93,15 @@ export async function openCore(options: OpenOptions): Promise<Core> {
   const header = books.header ?? newHeader(witness?.id ?? randomBytes(6).toString("hex"));
   const previous = header.commit;
   header.commit = Math.max(header.commit, witness?.commit ?? 0);
-  const core = build(options, { disk, damage, recovery, header, factory, mark: await openMark(markPath, disk) });
+  const core = build(options, {
+    disk,
+    diskRoom,
+    damage,
+    recovery,
+    header,
+    factory,
+    mark: await openMark(markPath, disk),
+  });
   for (const handler of books.handlers.values()) core.handlers[handler.id] = handler;
   for (const uplink of books.uplinks.values()) core.outboxes[uplink.id] = newOutbox(uplink);
   for (const consumer of consumersOf(core)) {
@@ -169,6 +177,7 @@ async function forgetRecords(core: Core, stale: Stale): Promise<void> {
 
 interface Parts {
   readonly disk: Disk;
+  readonly diskRoom: DiskRoom;
   readonly damage: Damage;
   readonly recovery: RecoveryDoors;
   readonly factory: StoreFactory;
@@ -177,8 +186,11 @@ interface Parts {
 }
 
 function build(options: OpenOptions, parts: Parts): Core {
-  const { limits, clock, log } = options;
-  const { disk, damage, header, mark } = parts;
+  const { clock, log } = options;
+  const { disk, diskRoom, damage, header, mark } = parts;
+  // One commit must not take the reserve.
+  const stagedBytesMax = Math.min(options.limits.stagedBytesMax, diskRoom.reserveBytes / 4);
+  const limits = { ...options.limits, stagedBytesMax };
   const handlers: Consumer[] = [];
   const outboxes: Outbox[] = [];
   const names = {
@@ -231,6 +243,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     outboxes,
     feeds: [],
     disk,
+    diskRoom,
     reader,
     damage,
     mark,
@@ -254,6 +267,7 @@ function build(options: OpenOptions, parts: Parts): Core {
     refused: 0,
     roomWanted: false,
     used: 0,
+    deletedBytes: diskRoom.wantedBytes > 0 ? 1 : 0,
     full: "no",
     room: { landed: nothing, swept: nothing, givenUp: nothing },
   };

@@ -4,6 +4,7 @@
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import type { Limits } from "./core.ts";
+import type { FreeBytes } from "./disk-room.ts";
 import type { StoreFactory } from "./store.ts";
 
 export interface JournalOptions {
@@ -33,8 +34,9 @@ export interface JournalOptions {
   readonly sweepMs?: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** Tests inject faults. */
+  /** Tests inject faults, and disks. */
   readonly store?: StoreFactory;
+  readonly freeBytes?: FreeBytes;
 }
 
 const MB = 1024 * 1024;

@@ -2,18 +2,19 @@
  * The sweep: what is not needed any more goes, and at a limit what the operator chose goes. It runs every second and as
  * soon as somebody waits for room. What it decides is staged like anything else, each step one atomic unit.
  *
- * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed.
+ * - Events that every handler has settled go when they are older than `retain`, or earlier when the room is needed, in
+ *   the journal or on its disk.
  * - Records of what tasks came to go with the last of their events, or earlier: the oldest, at their limit.
  * - Under `drop-oldest`, a full journal drops the oldest of what fills it: waiting tasks or outputs (unless that uplink is
  *   to refuse), a page at a time, or parked tasks.
  * - Tasks of handlers that nobody runs any more expire after `retain`, and so do outputs for uplinks that are gone.
- * - An outbox over its limits expires or drops its oldest outputs, a page at a time.
  * - Dead letters beyond their limits: the oldest are dropped, those of a handler that has more than half of them first.
  */
 import { COLUMN } from "./consumer.ts";
 import type { Consumer } from "./consumer.ts";
 import { settledBelow, usedBytes } from "./core.ts";
 import type { Core, Outbox } from "./core.ts";
+import { GiveBack } from "./give-back.ts";
 import { keys } from "./keys.ts";
 import type { PageKey } from "./keys.ts";
 import { EVENTS } from "./log.ts";
@@ -35,20 +36,16 @@ const RECORD_ROWS_MAX = 4096;
 /** A handler or uplink that nobody has open for so long counts as gone, however short `retain` is: it may be on its way
  * to other settings. At a start nobody is gone before all have come (Journal.begun). */
 const GONE_AFTER_MS = 60_000;
-/** After so many bytes have been deleted, the store is asked to give the room back. */
-const COMPACT_SHARE = 0.125;
-const COMPACT_BYTES_MIN = 4 * 1024 * 1024;
 
 export class Retention {
   readonly #core: Core;
   readonly #lets: LetsGo;
   readonly #states: StateSweep;
+  readonly #giveBack: GiveBack;
   #running = false;
   #again = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
-  #deletedBytes = 0;
-  #compacting: Promise<void> | undefined;
   #run: Promise<void> = Promise.resolve();
   /** Monotonic: since when the oldest page is from a time to come. */
   #aheadSinceMs: number | undefined;
@@ -61,6 +58,7 @@ export class Retention {
     this.#core = core;
     this.#lets = lets;
     this.#states = new StateSweep(core);
+    this.#giveBack = new GiveBack(core);
   }
 
   start(everyMs: number): void {
@@ -84,7 +82,7 @@ export class Retention {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#run;
-    await this.#compacting;
+    await this.#giveBack.close();
   }
 
   async #loop(): Promise<void> {
@@ -92,6 +90,7 @@ export class Retention {
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
+        await core.diskRoom.look();
         for (const outbox of core.outboxes) if (outbox?.ragged) await this.#tidy(outbox);
         for (const feed of core.feeds) feed?.letGo();
         this.#letters();
@@ -100,7 +99,7 @@ export class Retention {
         await this.#trim();
         await this.#records();
         if (core.limits.whenFull === "drop-oldest") await this.#dropOldest();
-        this.#compact();
+        this.#giveBack.soon();
         core.used = usedBytes(core);
       }
     } catch (error) {
@@ -111,15 +110,22 @@ export class Retention {
     core.room.swept();
   }
 
+  /** Bytes of what is not needed any more that have to go before their time; not those that have been deleted already. */
+  #excess(): number {
+    const { limits, diskRoom } = this.#core;
+    const used = usedBytes(this.#core);
+    const ofSize = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
+    return Math.max(ofSize, diskRoom.wantedBytes - this.#giveBack.bytes);
+  }
+
   // --- events
 
   /** Deletes pages that every handler is past and that are old, or in the way. */
   async #trim(): Promise<void> {
     const core = this.#core;
-    const { limits, header } = core;
+    const { header } = core;
     for (;;) {
-      const used = usedBytes(core);
-      const excess = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
+      const excess = this.#excess();
       const nowMs = core.clock.now();
       const floor = Math.min(settledBelow(core), core.committedHead);
       if (header.tail >= floor) return;
@@ -158,9 +164,7 @@ export class Retention {
     const core = this.#core;
     const { records, limits, header, disk } = core;
     if (records.bytes === 0) return;
-    const used = usedBytes(core);
-    const excess = used > limits.sizeMaxBytes * TRIM_ABOVE ? used - limits.sizeMaxBytes * TRIM_TO : 0;
-    const early = Math.max(excess, records.bytes - limits.recordsBytesMax);
+    const early = Math.max(this.#excess(), records.bytes - limits.recordsBytesMax);
     let [first, bytes, dropped] = [records.first, 0, 0];
     const doomed: Buffer[] = [];
     const { lt } = keys.recordsBefore(records.next);
@@ -371,23 +375,8 @@ export class Retention {
     const { group } = this.#core.writer;
     for (const found of doomed) {
       group.del(keys.page(found));
-      this.#deletedBytes += found.bytes;
+      this.#core.deletedBytes += found.bytes;
     }
     this.trimmedPages += doomed.length;
-  }
-
-  /** LevelDB frees the room of deleted rows only where it happens to merge tables. */
-  #compact(): void {
-    const { limits, disk, log } = this.#core;
-    const threshold = Math.max(COMPACT_BYTES_MIN, limits.sizeMaxBytes * COMPACT_SHARE);
-    if (this.#deletedBytes < threshold || this.#compacting !== undefined) return;
-    this.#deletedBytes = 0;
-    const { gte } = keys.pagesFrom(EVENTS, 0);
-    const { gte: lt } = keys.pagesFrom(EVENTS, this.#core.header.tail);
-    this.#compacting = (disk.store?.compactRange(gte, lt) ?? Promise.resolve())
-      .catch((error: unknown) => log.debug({ err: error }, "compaction stopped"))
-      .finally(() => {
-        this.#compacting = undefined;
-      });
   }
 }

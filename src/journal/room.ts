@@ -1,7 +1,7 @@
 /**
  * Whether there is room for another event, and telling those who wait when there is again.
  */
-import { isBrimming, settledBelow } from "./core.ts";
+import { isBrimming, isFull, settledBelow } from "./core.ts";
 import type { Core } from "./core.ts";
 import type { Retention } from "./retention.ts";
 
@@ -45,8 +45,9 @@ export class Room {
   /** After a commit. */
   landed(): void {
     const core = this.#core;
-    const { limits } = core;
-    if (!this.#isFull()) core.full = "no";
+    const { limits, diskRoom } = core;
+    diskRoom.landed(core.position);
+    if (!isFull(core)) core.full = "no";
     else if (core.full === "no" || (core.full === "refuse" && this.#mayTrim())) {
       core.full = "later";
       this.#sweeps = 0;
@@ -62,11 +63,10 @@ export class Room {
     const { trimmedPages } = this.#retention;
     const trimmed = trimmedPages > this.#trimmed;
     this.#trimmed = trimmedPages;
-    if (!this.#isFull()) core.full = "no";
+    if (!isFull(core)) core.full = "no";
     else if (core.full === "later" && ++this.#sweeps > 1 && !trimmed) {
       core.full = "refuse";
-      const { used, limits } = core;
-      core.log.warn({ used, sizeMax: limits.sizeMaxBytes }, "the journal is full: events are refused");
+      this.#warn();
     }
     if (core.full === "later") this.#retention.soon();
     this.#tell();
@@ -98,12 +98,19 @@ export class Room {
   /** Settled events are in the way, a whole page at least, which another sweep will delete. */
   #mayTrim(): boolean {
     const core = this.#core;
-    if (core.used < core.limits.sizeMaxBytes) return false;
+    if (!isFull(core)) return false;
     const floor = Math.min(settledBelow(core), core.committedHead);
     return core.header.tail < floor && this.#retention.oldestEnd <= floor;
   }
 
-  #isFull(): boolean {
-    return this.#core.used >= this.#core.limits.sizeMaxBytes;
+  #warn(): void {
+    const { used, limits, diskRoom, log } = this.#core;
+    if (used >= limits.sizeMaxBytes)
+      log.warn({ used, sizeMax: limits.sizeMaxBytes }, "the journal is full: events are refused");
+    else
+      log.warn(
+        { used, diskFree: diskRoom.freeBytes, kept: diskRoom.reserveBytes },
+        "the journal's disk is nearly full: events are refused, so that what is there can be delivered and forgotten",
+      );
   }
 }

@@ -32,7 +32,7 @@ const limits = z.strictObject({
 export const journalSettings = z.strictObject({
   sizeMax: sizeWithin({ min: "1MB" }).prefault("2GB").meta({
     description:
-      "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again, and some 100MB more for moments in which it cannot merge as fast as is written.",
+      "Bytes of events, outputs, state and dead letters together. The store's own files can take up to half as much again, and some 100MB more for moments in which it cannot merge as fast as is written. Where the disk has less left than they need (`sluice_journal_disk_reserve_bytes`, 128MB at most), events are refused as well.",
   }),
   retain: duration.prefault("24h").meta({
     description:

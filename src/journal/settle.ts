@@ -202,6 +202,7 @@ export function releasePages(core: Core, outbox: Outbox): void {
     if (page.first + page.count > base) break;
     if (page.first > uplink.tail) outbox.ragged = true;
     core.writer.group.del(keys.page(page));
+    core.deletedBytes += page.bytes;
     uplink.bytes = Math.max(0, uplink.bytes - page.bytes);
     uplink.tail = Math.max(uplink.tail, page.first + page.count);
     released++;

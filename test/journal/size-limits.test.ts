@@ -204,6 +204,58 @@ describe("sizeMax", () => {
   });
 });
 
+describe("a disk with little room", () => {
+  const RESERVE = 8 * MB;
+
+  it("is left some: events are refused, and taken again when there is room (J7)", async () => {
+    let freeBytes = RESERVE + MB;
+    const journal = await openJournal(await dataFolder(), {
+      sizeMaxBytes: 16 * MB,
+      sweepMs: 5,
+      freeBytes: async () => freeBytes,
+    });
+    const handler = journal.handlerId("h");
+    expect(await fill(journal, handler, 10)).toBe(10);
+    freeBytes = RESERVE - 1;
+    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 0), { timeout: 5000 }).toBe("refused");
+    expect(journal.figures()).toMatchObject({ full: 1, isDiskShort: true, diskFreeBytes: freeBytes });
+    // A little more is not room to speak of: it would be gone at once.
+    freeBytes = RESERVE + 1;
+    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
+    expect(journal.append(draft("t"), [handler], receiver, 0)).not.toBe("taken");
+    freeBytes = 2 * RESERVE;
+    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 0), { timeout: 5000 }).toBe("taken");
+  });
+
+  it("has settled events go before their time, as many as it needs, and no tasks handed out when it has hardly any", async () => {
+    let freeBytes = 4 * RESERVE;
+    const journal = await openJournal(await dataFolder(), {
+      sizeMaxBytes: 16 * MB,
+      retainMs: 86_400_000,
+      sweepMs: 5,
+      freeBytes: async () => freeBytes,
+    });
+    const handler = journal.handlerId("h");
+    const feed = journal.tasks(handler, byTopic, nothing);
+    expect(await fill(journal, handler, 400)).toBe(400);
+    for (const task of await takeTasks(feed, 390)) journal.settle(task, done(), 1);
+    await journal.synced();
+    const before = journal.figures().eventBytes;
+    freeBytes = 1.25 * RESERVE - MB;
+    await expect.poll(() => journal.figures().eventBytes, { timeout: 5000 }).toBeLessThan(before - MB / 2);
+    // What was deleted comes back to the disk when the store has merged it: it is not deleted twice over.
+    freeBytes = 4 * RESERVE;
+    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
+    expect(journal.figures().eventBytes).toBeGreaterThan(before - 3 * MB);
+    freeBytes = MB;
+    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
+    expect(feed.take()).toBeUndefined();
+    freeBytes = 4 * RESERVE;
+    expect(await takeTasks(feed, 10)).toHaveLength(10);
+    expect(await journal.audit()).toEqual(journal.ledger());
+  });
+});
+
 describe("an outbox", () => {
   const FULL = { sizeMaxBytes: MB, whenFull: "drop-oldest" } as const;
 

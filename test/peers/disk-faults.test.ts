@@ -2,12 +2,14 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readFileUplink } from "../stories/rig/cloud-lines.ts";
+import { HttpCloud } from "../doubles/http-cloud.ts";
+import { parseLines, readFileUplink } from "../stories/rig/cloud-lines.ts";
 import { Fleet } from "../stories/rig/fleet.ts";
 import { GatewayProcess } from "../stories/rig/gateway-process.ts";
 import { countingHandler } from "../stories/rig/handlers.ts";
 import { inLanes } from "../stories/rig/lanes.ts";
 import { expectSound } from "../stories/rig/oracle.ts";
+import { freePort } from "../stories/rig/ports.ts";
 import { seededRandom } from "../stories/rig/random.ts";
 import { chance } from "../stories/rig/story.ts";
 import { sleep, until } from "../stories/rig/wait.ts";
@@ -60,6 +62,55 @@ describe("a disk that is full", () => {
       },
       gateway.logTail(60),
     );
+  });
+});
+
+describe("a disk that the journal itself would fill", () => {
+  it("while the uplink is down keeps room for what is delivered to go when it is back, also after a restart (G1, G4, G7)", async () => {
+    using disk = new SmallDisk(DISK_BYTES / 2);
+    const folder = join(disk.folder, "box");
+    const port = await freePort();
+    const cloud = {
+      kind: "https",
+      path: undefined,
+      url: `http://127.0.0.1:${port}/`,
+      backoff: "50ms",
+      backoffMax: "200ms",
+    };
+    await using gateway = await GatewayProcess.start({
+      folder,
+      config: { uplinks: { cloud } },
+      handlers: { "count.ts": countingHandler() },
+    });
+    using fleet = new Fleet({ port: gateway.mqttPort, devices: 8, ratePerSecond: 5_000, paddingBytes: 2_000 });
+    fleet.start();
+    const isFull = async (): Promise<boolean> => (await gateway.metric("sluice_journal_full")) === 1;
+    await until("a full disk", isFull, {
+      withinMs: 60_000,
+      everyMs: 100,
+      tell: () => [fleet.figures(), disk.freeBytes],
+    });
+    // What is on its way there is no more to come.
+    expect(disk.freeBytes).toBeGreaterThan(((await gateway.metric("sluice_journal_disk_reserve_bytes")) ?? 0) / 2);
+    expect(gateway.logged("cannot be written")).toEqual([]);
+    fleet.pause();
+    await gateway.kill9();
+    gateway.launch();
+    await until("the end of its start", () => gateway.logged("the gateway is ready").length === 2, {
+      withinMs: 30_000,
+    });
+    await using http = await HttpCloud.open({ port });
+    await fleet.settled(60_000);
+    const before = fleet.acked;
+    fleet.resume();
+    await until("new acknowledgements", () => fleet.acked > before + 500, {
+      withinMs: 60_000,
+      tell: () => gateway.logTail(),
+    });
+    await fleet.settled(60_000);
+    const ledger = await gateway.drained(60_000);
+    const arrivals = parseLines(http.lines);
+    expectSound({ promises: fleet.promises(), devices: fleet.devices, arrivals, ledger }, gateway.logTail(60));
   });
 });
 
