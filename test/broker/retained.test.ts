@@ -73,7 +73,8 @@ it("a retained message keeps the memory of its own bytes, and not of those that 
   }
   await expect.poll(() => it.ingress.staged).toBe(0);
   device.cut();
-  expect(keptBytes() - before).toBeLessThan(300 * 16_384);
+  // V8 gives such memory back on a thread of its own, some time after it has been collected. What is kept stays.
+  await expect.poll(() => keptBytes() - before, { timeout: 5000 }).toBeLessThan(300 * 16_384);
 });
 
 it("the last one counts, an empty payload removes it, also after a restart", async () => {

@@ -1,6 +1,7 @@
 /**
  * What happens at each limit.
  */
+import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { Disk } from "../../src/journal/disk.ts";
 import type { Journal } from "../../src/journal/journal.ts";
@@ -140,7 +141,9 @@ describe("sizeMax", () => {
       expect(events.dropped).toBeGreaterThan(400);
       if (at === "retry") expect(told).toBeGreaterThan(400);
       expect(events.pending + events.dead).toBe(800 - events.dropped);
-      expect(await journal.audit()).toEqual(journal.ledger());
+      // A sweep may be dropping still.
+      const isSound = async (): Promise<boolean> => isDeepStrictEqual(await journal.audit(), journal.ledger());
+      await expect.poll(isSound, { timeout: 5000 }).toBe(true);
     },
   );
 
@@ -229,26 +232,26 @@ describe("a disk with little room", () => {
 
   it("has settled events go before their time, as many as it needs, and no tasks handed out when it has hardly any", async () => {
     let freeBytes = 4 * RESERVE;
-    const journal = await openJournal(await dataFolder(), {
+    let before = 0;
+    const journal: Journal = await openJournal(await dataFolder(), {
       sizeMaxBytes: 16 * MB,
       retainMs: 86_400_000,
       sweepMs: 5,
-      freeBytes: async () => freeBytes,
+      // What is deleted comes back to it.
+      freeBytes: async () => freeBytes + (before === 0 ? 0 : before - journal.figures().eventBytes),
     });
     const handler = journal.handlerId("h");
     const feed = journal.tasks(handler, byTopic, nothing);
     expect(await fill(journal, handler, 400)).toBe(400);
     for (const task of await takeTasks(feed, 390)) journal.settle(task, done(), 1);
     await journal.synced();
-    const before = journal.figures().eventBytes;
+    before = journal.figures().eventBytes;
     freeBytes = 1.25 * RESERVE - MB;
-    await expect.poll(() => journal.figures().eventBytes, { timeout: 5000 }).toBeLessThan(before - MB / 2);
-    // What was deleted comes back to the disk when the store has merged it: it is not deleted twice over.
-    freeBytes = 4 * RESERVE;
-    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
-    expect(journal.figures().eventBytes).toBeGreaterThan(before - 3 * MB);
-    freeBytes = MB;
-    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
+    await expect.poll(() => before - journal.figures().eventBytes, { timeout: 5000 }).toBeGreaterThanOrEqual(MB);
+    await expect.poll(() => journal.figures().diskWantedBytes, { timeout: 5000 }).toBe(0);
+    expect(before - journal.figures().eventBytes).toBeLessThan(2 * MB);
+    freeBytes = -3 * MB; // All that is settled comes back to it, and it has hardly any yet.
+    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBeLessThan(2 * MB);
     expect(feed.take()).toBeUndefined();
     freeBytes = 4 * RESERVE;
     expect(await takeTasks(feed, 10)).toHaveLength(10);
