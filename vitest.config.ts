@@ -9,12 +9,17 @@ const WHOLE_BOX = ["damage", "million"].map((name) => `test/peers/${name}.test.t
 /** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
   "cli/lifecycle",
+  "cli/migrate",
+  "cli/state",
   "cli/tail",
   "journal/damage",
   "journal/rotten-tables",
   "sandbox/idle",
+  "sandbox/limits",
   "sandbox/room",
   "sandbox/runner-lost",
+  "sandbox/spare",
+  "sandbox/turns",
   "tasks/large-states",
   "stories/chains",
   "stories/demo",
