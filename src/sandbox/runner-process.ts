@@ -51,11 +51,10 @@ export interface RunnerCommand {
 
 /**
  * Files: isolated-vm, what finds its binary, the file by which that tells one libc from the other, and the list of what it
- * has open. No writes, no
- * child processes, no workers, no network, no environment. V8 counts WebAssembly memory apart from the isolate's limit,
- * hence a limit of its own. `--no-node-snapshot`: isolated-vm crashes at exit without it. Without concurrent
- * recompilation handlers are optimized where they run; optimized on another thread, code of isolates is often not taken
- * over for a long time (measured: 5 to 11 µs an event with it, 4.4 to 5.1 without).
+ * has open. No writes, no child processes, no workers, no network, no environment. V8 counts WebAssembly memory apart from
+ * the isolate's limit, hence a limit of its own. `--no-node-snapshot`: isolated-vm crashes at exit without it. Without
+ * concurrent recompilation handlers are optimized where they run; optimized on another thread, code of isolates is often
+ * not taken over for a long time (measured: 5 to 11 µs an event with it, 4.4 to 5.1 without).
  */
 export function runnerCommand(programs: Programs): RunnerCommand {
   const library = realpathSync(createRequire(import.meta.url).resolve("isolated-vm/package.json"));
