@@ -8,12 +8,14 @@ const WHOLE_BOX = ["damage", "million"].map((name) => `test/peers/${name}.test.t
 
 /** Minutes of load, of outages, of time and memory that have to pass: `npm run test:stories`. */
 const LONG = [
+  "cli/editor-files",
   "cli/lifecycle",
   "cli/migrate",
   "cli/state",
   "cli/tail",
   "journal/damage",
   "journal/rotten-tables",
+  "sandbox/fetch",
   "sandbox/idle",
   "sandbox/limits",
   "sandbox/room",
