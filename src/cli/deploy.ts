@@ -9,7 +9,8 @@ import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import type { Running } from "./running.ts";
 import { plain } from "../plain.ts";
-import { printJson, say, showBytes, showDuration } from "./terminal.ts";
+import { printJson, say, showDuration } from "./terminal.ts";
+import { showBytes } from "../shown-bytes.ts";
 
 interface DeployOptions {
   readonly config?: string;

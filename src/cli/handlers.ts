@@ -7,7 +7,8 @@ import { whoami } from "./deploy.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { plain } from "../plain.ts";
-import { confirm, print, printJson, say, showBytes, showDuration, table, terminalWidth } from "./terminal.ts";
+import { confirm, print, printJson, say, showDuration, table, terminalWidth } from "./terminal.ts";
+import { showBytes } from "../shown-bytes.ts";
 
 interface DropOptions {
   readonly config?: string;

@@ -9,7 +9,8 @@ import { checkTopic } from "./device-topics.ts";
 import { printCame, sayFailure } from "./came.ts";
 import { EXIT } from "./exit.ts";
 import { logText } from "./test-report.ts";
-import { paint, printJson, say, showBytes } from "./terminal.ts";
+import { paint, printJson, say } from "./terminal.ts";
+import { showBytes } from "../shown-bytes.ts";
 
 interface InvokeOptions {
   readonly config?: string;

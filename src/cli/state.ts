@@ -6,7 +6,8 @@ import { wholeNumber } from "./device.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { harmless, plain } from "../plain.ts";
-import { confirm, print, printJson, say, showBytes, table, terminalWidth } from "./terminal.ts";
+import { confirm, print, printJson, say, table, terminalWidth } from "./terminal.ts";
+import { showBytes } from "../shown-bytes.ts";
 
 interface Shared {
   readonly config?: string;

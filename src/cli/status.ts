@@ -4,7 +4,8 @@ import type { StatusAnswer } from "../control/shapes.ts";
 import { EXIT } from "./exit.ts";
 import { findGateway } from "./running.ts";
 import { plain } from "../plain.ts";
-import { paint, print, printJson, showBytes, showDuration, table } from "./terminal.ts";
+import { paint, print, printJson, showDuration, table } from "./terminal.ts";
+import { showBytes } from "../shown-bytes.ts";
 
 export function statusCommand(done: (code: number) => void): Command {
   return new Command("status")

@@ -100,14 +100,6 @@ export async function confirm(question: string, yes: boolean): Promise<void> {
   }
 }
 
-/** "1.5 GB": for people. */
-export function showBytes(bytes: number): string {
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  const value = bytes / 1024 ** power;
-  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power] ?? ""}`;
-}
-
 /** "3d 4h", "5m 12s", "800ms": for people, two units at the most. */
 export function showDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)}ms`;

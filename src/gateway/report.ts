@@ -11,6 +11,7 @@ import { shownTriggers } from "../deployments/shown.ts";
 import type { Egress } from "../egress/egress.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Fault } from "../fault.ts";
+import { showBytes } from "../shown-bytes.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { LineFigures } from "../tasks/line-figures.ts";
@@ -119,7 +120,7 @@ export class Report implements ControlSource {
     if (failing !== 0) reasons.push("the journal cannot write to its disk");
     else if (full !== 0 && isDiskShort)
       reasons.push(
-        `the journal's disk has ${megabytes(diskFreeBytes)} left: events are refused until it has ${megabytes(diskFreeBytes + diskWantedBytes)}`,
+        `the journal's disk has ${showBytes(diskFreeBytes)} left: events are refused until it has ${showBytes(diskFreeBytes + diskWantedBytes)}`,
       );
     else if (full !== 0) reasons.push("the journal is full, and events are refused");
     if (sandbox.figures().runnersReady === 0) reasons.push("no runner is ready");
@@ -227,8 +228,4 @@ function ledgerOf(journal: Journal): Ledger {
   const { events, uplinks } = journal.ledger();
   const shown = Object.entries(uplinks).filter(([name, { emitted }]) => name !== DEVICES || emitted > 0);
   return { events, uplinks: Object.fromEntries(shown) };
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
 }

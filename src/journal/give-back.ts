@@ -31,7 +31,10 @@ export class GiveBack {
     this.#runningBytes = core.deletedBytes;
     core.deletedBytes = 0;
     this.#running = this.#merge()
-      .catch((error: unknown) => log.debug({ err: error }, "compaction stopped"))
+      .catch((error: unknown) => {
+        core.deletedBytes += this.#runningBytes; // The store was closed under it, or had no room itself: once more then.
+        log.debug({ err: error }, "compaction stopped");
+      })
       .finally(() => {
         this.#running = undefined;
         this.#runningBytes = 0;

@@ -138,3 +138,19 @@ export function balance({ events, uplinks }: Ledger): number[] {
     ),
   ];
 }
+
+const nobody: Receiver = { committed: () => undefined };
+
+/** Appends until it is told otherwise for good; returns how many were taken. */
+export async function fill(journal: Journal, handler: number, max: number, bytes = 10_000): Promise<number> {
+  let taken = 0;
+  for (let attempt = 0; attempt < max * 3 && taken < max; attempt++) {
+    const admission = journal.append(draft("t", Buffer.alloc(bytes)), [handler], nobody, taken);
+    if (admission === "refused") break;
+    if (admission === "taken") taken++;
+    if (admission === "later" || taken % 20 === 0) await journal.synced();
+    if (admission === "later") await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await journal.synced();
+  return taken;
+}

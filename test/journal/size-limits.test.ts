@@ -4,20 +4,18 @@
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { Disk } from "../../src/journal/disk.ts";
-import type { Journal } from "../../src/journal/journal.ts";
 import {
-  balance,
   byTopic,
   dataFolder,
   done,
   draft,
+  fill,
   MB,
   nothing,
   openJournal,
   output,
   Remembering,
   SetClock,
-  takeEntries,
   takeTasks,
 } from "./fixture.ts";
 
@@ -25,20 +23,6 @@ const failure = { code: "X", message: "no" };
 const receiver = new Remembering();
 /** Of sizeMax: where `drop-oldest` begins (retention.ts). */
 const DROPS_ABOVE = 0.95;
-
-/** Appends until it is told otherwise for good; returns how many were taken. */
-async function fill(journal: Journal, handler: number, max: number, bytes = 10_000): Promise<number> {
-  let taken = 0;
-  for (let attempt = 0; attempt < max * 3 && taken < max; attempt++) {
-    const admission = journal.append(draft("t", Buffer.alloc(bytes)), [handler], receiver, taken);
-    if (admission === "refused") break;
-    if (admission === "taken") taken++;
-    if (admission === "later" || taken % 20 === 0) await journal.synced();
-    if (admission === "later") await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  await journal.synced();
-  return taken;
-}
 
 describe("sizeMax", () => {
   it("refuses events under `refuse`, and takes them again when tasks have been settled (J7)", async () => {
@@ -204,156 +188,6 @@ describe("sizeMax", () => {
     await journal.synced();
     expect(rooms).toBe(1);
     expect(journal.append(draft("t"), [handler], receiver, taken)).toBe("taken");
-  });
-});
-
-describe("a disk with little room", () => {
-  const RESERVE = 8 * MB;
-
-  it("is left some: events are refused, and taken again when there is room (J7)", async () => {
-    let freeBytes = RESERVE + MB;
-    const journal = await openJournal(await dataFolder(), {
-      sizeMaxBytes: 16 * MB,
-      sweepMs: 5,
-      freeBytes: async () => freeBytes,
-    });
-    const handler = journal.handlerId("h");
-    expect(await fill(journal, handler, 10)).toBe(10);
-    freeBytes = RESERVE - 1;
-    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 0), { timeout: 5000 }).toBe("refused");
-    expect(journal.figures()).toMatchObject({ full: 1, isDiskShort: true, diskFreeBytes: freeBytes });
-    // A little more is not room to speak of: it would be gone at once.
-    freeBytes = RESERVE + 1;
-    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBe(freeBytes);
-    expect(journal.append(draft("t"), [handler], receiver, 0)).not.toBe("taken");
-    freeBytes = 2 * RESERVE;
-    await expect.poll(() => journal.append(draft("t"), [handler], receiver, 0), { timeout: 5000 }).toBe("taken");
-  });
-
-  it("has settled events go before their time, as many as it needs, and no tasks handed out when it has hardly any", async () => {
-    let freeBytes = 4 * RESERVE;
-    let before = 0;
-    const journal: Journal = await openJournal(await dataFolder(), {
-      sizeMaxBytes: 16 * MB,
-      retainMs: 86_400_000,
-      sweepMs: 5,
-      // What is deleted comes back to it.
-      freeBytes: async () => freeBytes + (before === 0 ? 0 : before - journal.figures().eventBytes),
-    });
-    const handler = journal.handlerId("h");
-    const feed = journal.tasks(handler, byTopic, nothing);
-    expect(await fill(journal, handler, 400)).toBe(400);
-    for (const task of await takeTasks(feed, 390)) journal.settle(task, done(), 1);
-    await journal.synced();
-    before = journal.figures().eventBytes;
-    freeBytes = 1.25 * RESERVE - MB;
-    await expect.poll(() => before - journal.figures().eventBytes, { timeout: 5000 }).toBeGreaterThanOrEqual(MB);
-    await expect.poll(() => journal.figures().diskWantedBytes, { timeout: 5000 }).toBe(0);
-    expect(before - journal.figures().eventBytes).toBeLessThan(2 * MB);
-    freeBytes = -3 * MB; // All that is settled comes back to it, and it has hardly any yet.
-    await expect.poll(() => journal.figures().diskFreeBytes, { timeout: 5000 }).toBeLessThan(2 * MB);
-    expect(feed.take()).toBeUndefined();
-    freeBytes = 4 * RESERVE;
-    expect(await takeTasks(feed, 10)).toHaveLength(10);
-    expect(await journal.audit()).toEqual(journal.ledger());
-  });
-});
-
-describe("an outbox", () => {
-  const FULL = { sizeMaxBytes: MB, whenFull: "drop-oldest" } as const;
-
-  async function emit(journal: Journal, count: number, bytes: number): Promise<number> {
-    const handler = journal.handlerId("h");
-    const cloud = journal.uplinkId("cloud");
-    const feed = journal.tasks(handler, byTopic, nothing);
-    let taken = 0;
-    for (let i = 0; i < count; i++) {
-      if (journal.append(draft("t"), [handler], receiver, i) !== "taken") break;
-      await journal.synced();
-      const [task] = await takeTasks(feed, 1);
-      if (task !== undefined) journal.settle(task, done([output(cloud, "x".repeat(bytes))]), 1);
-      await journal.synced();
-      taken++;
-    }
-    feed.close();
-    return taken;
-  }
-
-  it("that takes the most room drops its oldest outputs when a journal under `drop-oldest` is full, and counts them", async () => {
-    const journal = await openJournal(await dataFolder(), { ...FULL, sweepMs: 5 });
-    const cloud = journal.uplinkId("cloud");
-    const outbox = journal.outbox(cloud, { whenFull: "drop-oldest" }, nothing);
-    expect(await emit(journal, 200, 10_000)).toBe(200);
-    await expect.poll(() => outbox.waitingBytes, { timeout: 5000 }).toBeLessThanOrEqual(FULL.sizeMaxBytes);
-    await journal.synced();
-    const columns = journal.ledger().uplinks["cloud"];
-    expect(columns).toMatchObject({ emitted: 200, delivered: 0 });
-    expect(columns?.dropped).toBeGreaterThan(80);
-    const entries = await takeEntries(outbox, columns?.waiting ?? 0);
-    expect(entries.at(-1)?.seq).toBe(200);
-    journal.received(
-      cloud,
-      entries.map(({ seq }) => ({ seq, verdict: "delivered" })),
-    );
-    await journal.synced();
-    expect(outbox.waiting).toBe(0);
-    expect(outbox.waitingBytes).toBe(0);
-    expect(await journal.audit()).toEqual(journal.ledger());
-    expect(balance(journal.ledger())).toEqual([0, 0]);
-  });
-
-  it("under `refuse` keeps its outputs then: waiting tasks make room (J7)", async () => {
-    const journal = await openJournal(await dataFolder(), { ...FULL, sweepMs: 5 });
-    const cloud = journal.uplinkId("cloud");
-    journal.outbox(cloud, { whenFull: "refuse" }, nothing);
-    expect(await emit(journal, 60, 10_000)).toBe(60);
-    expect(await fill(journal, journal.handlerId("idle"), 100)).toBe(100);
-    await expect.poll(() => journal.ledger().events.dropped, { timeout: 5000 }).toBeGreaterThan(20);
-    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ waiting: 60, dropped: 0 });
-  });
-
-  it("counts the age of a redriven output from its redriving", async () => {
-    const clock = new SetClock();
-    const journal = await openJournal(await dataFolder(), { sweepMs: 5, clock });
-    const cloud = journal.uplinkId("cloud");
-    const outbox = journal.outbox(cloud, {}, nothing);
-    await emit(journal, 1, 10);
-    await takeEntries(outbox, 1);
-    journal.received(cloud, [{ seq: 1, verdict: "rejected", failure }]);
-    await journal.synced();
-    clock.pass(5000);
-    const [letter] = await journal.dead.list();
-    expect(await journal.dead.redrive(letter?.id ?? "")).toBe(true);
-    const [again] = await takeEntries(outbox, 1);
-    expect(again?.timeMs).toBe(clock.now());
-    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ expired: 0, waiting: 1 });
-  });
-
-  it("keeps what the uplink rejected as dead letters, which can be redriven or dropped", async () => {
-    const journal = await openJournal(await dataFolder());
-    const cloud = journal.uplinkId("cloud");
-    const outbox = journal.outbox(cloud, {}, nothing);
-    await emit(journal, 3, 10);
-    await takeEntries(outbox, 3);
-    journal.received(cloud, [
-      { seq: 1, verdict: "rejected", failure },
-      { seq: 2, verdict: "rejected", failure },
-      { seq: 3, verdict: "delivered" },
-      { seq: 3, verdict: "delivered" },
-    ]);
-    await journal.synced();
-    expect(journal.ledger().uplinks["cloud"]).toMatchObject({ emitted: 3, delivered: 1, rejected: 2, waiting: 0 });
-    const [one, two] = await journal.dead.list({ uplink: "cloud" });
-    expect(one).toMatchObject({ kind: "output", uplink: "cloud", handler: "h", failure, eventSeq: 1 });
-    expect(await journal.dead.redrive(one?.id ?? "")).toBe(true);
-    expect(await journal.dead.drop(two?.id ?? "")).toBe(true);
-    const [again] = await takeEntries(outbox, 1);
-    expect(again).toMatchObject({ seq: 4, eventSeq: 1, position: 0 });
-    journal.received(cloud, [{ seq: 4, verdict: "delivered" }]);
-    await journal.synced();
-    const expected = { emitted: 3, delivered: 2, expired: 0, dropped: 1, rejected: 0, waiting: 0 };
-    expect(journal.ledger().uplinks["cloud"]).toEqual(expected);
-    expect(await journal.audit()).toEqual(journal.ledger());
   });
 });
 

@@ -90,6 +90,9 @@ describe("a disk that the journal itself would fill", () => {
       everyMs: 100,
       tell: () => [fleet.figures(), disk.freeBytes],
     });
+    expect(await (await fetch(`${gateway.controlUrl}/readyz`)).text()).toContain(
+      "left: events are refused until it has",
+    );
     // What was on its way took of the reserve, and so does the store for a moment; all of it was written.
     expect(gateway.logged("cannot be written")).toEqual([]);
     fleet.pause();
