@@ -33,6 +33,7 @@ const LEAVES = new Set([
   "time",
   "log",
   "plain",
+  "shown-bytes",
   "limits",
   "quantity",
   "topic",
